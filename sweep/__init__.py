@@ -1,0 +1,25 @@
+"""tausweep: sweep the parameters of firing-rate recurrent networks on GPUs, CPUs and clusters."""
+
+from __future__ import annotations
+
+from sweep.design import Design as Design
+from sweep.design import grid as grid
+from sweep.design import latin_hypercube as latin_hypercube
+from sweep.design import random as random
+from sweep.design import replicates as replicates
+from sweep.design import sobol as sobol
+from sweep.design import table as table
+from sweep.design import zipped as zipped
+from sweep.integration import Integration as Integration
+from sweep.job import Job as Job
+from sweep.model import Model as Model
+from sweep.network import gaussian as gaussian
+from sweep.observables import record as record
+from sweep.signals import Target as Target
+from sweep.signals import constant as constant
+from sweep.signals import pulse as pulse
+from sweep.signals import samples as samples
+from sweep.signals import sine as sine
+from sweep.signals import spikes as spikes
+from sweep.signals import step as step
+from sweep.signals import white_noise as white_noise

@@ -1,0 +1,123 @@
+"""Back ends: who takes the Euler steps. Host arrays in, host arrays out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from sweep.errors import BackendError, suggest
+from sweep.job import Job
+from sweep.parameters import Parameters
+
+Results = dict[str, np.ndarray]
+
+
+class Backend(Protocol):
+    """What the rest of the engine knows of a back end."""
+
+    name: str
+
+    def simulate(
+        self,
+        job: Job,
+        parameters: Parameters,
+        *,
+        batch: int | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> Results:
+        """Simulate some sets of a job.
+
+        Parameters
+        ----------
+        job : Job
+            What all sets share. The design is not looked at.
+        parameters : Parameters
+            The sets.
+        batch : int, optional
+            Most sets to take at once; bounds the working memory and never changes a result.
+        progress : callable, optional
+            Called from time to time with the number of set-steps done since the last call. May raise to cancel.
+
+        Returns
+        -------
+        dict of str to ndarray
+            Every variable of ``job.variables``, ``(set, ...)``.
+
+        Raises
+        ------
+        MemoryError
+            If a batch does not fit; the caller may try a smaller one.
+        """
+        ...
+
+    def working_bytes(self, job: Job, sets: int, batch: int | None = None) -> int:
+        """Return about how many bytes a call with so many sets needs, the results not counted."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """Whether a back end works here, and why or why not."""
+
+    name: str
+    works: bool
+    reason: str
+
+
+def _probe_numpy() -> Probe:
+    return Probe(name="numpy", works=True, reason=f"NumPy {np.__version__}, on the CPU")
+
+
+def _load_numpy() -> Backend:
+    from sweep.backends.numpy import NumpyBackend
+
+    return NumpyBackend()
+
+
+#: Fastest first: "auto" takes the first that works.
+_BACKENDS: Mapping[str, tuple[Callable[[], Probe], Callable[[], Backend]]] = {
+    "numpy": (_probe_numpy, _load_numpy),
+}
+NAMES: tuple[str, ...] = ("auto", *_BACKENDS)
+
+
+def probe() -> list[Probe]:
+    """Say of every back end whether it works here."""
+    return [look() for look, _ in _BACKENDS.values()]
+
+
+def choose(name: str = "auto") -> Probe:
+    """Choose a back end.
+
+    Parameters
+    ----------
+    name : str
+        ``"auto"``, the fastest that works here, or the name of one.
+
+    Returns
+    -------
+    Probe
+        The back end chosen, and why.
+
+    Raises
+    ------
+    BackendError
+        If there is no such back end, or it cannot work here: there is no falling back from an explicit choice.
+    """
+    if name not in NAMES:
+        raise BackendError(f"backend = {name!r} does not exist. {suggest(str(name), NAMES)}")
+    if name != "auto":
+        found = _BACKENDS[name][0]()
+        if not found.works:
+            raise BackendError(f"backend = {name!r} cannot work here: {found.reason}. Use backend = 'auto'.")
+        return found
+    found = next(look for look in probe() if look.works)
+    return Probe(name=found.name, works=True, reason=f"the fastest that works here: {found.reason}")
+
+
+def get_backend(name: str = "auto") -> Backend:
+    """Return the back end of that name; see :func:`choose`."""
+    return _BACKENDS[choose(name).name][1]()

@@ -1,0 +1,309 @@
+"""The NumPy back end: tiles of sets that stay in cache, stepped in place.
+
+A tile is an array (unit, set), so that a parameter of the sets broadcasts along the fast axis. The states of
+:data:`STRETCH` steps are kept in a ring and observed together. Nothing that a set's numbers depend on follows from the
+tile's size or from the other sets in it: operations are elementwise, matrix products have a fixed shape
+(:mod:`sweep.backends.recurrence`), and statistics are flushed at absolute steps.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from sweep import philox
+from sweep.backends.blas import one_blas_thread
+from sweep.backends.observation import STRETCH, Observation, States
+from sweep.backends.recurrence import WeightsPlan, recurrence
+from sweep.backends.targets import TargetSeries, sample_targets
+from sweep.job import Job
+from sweep.model import ACTIVATIONS, Array
+from sweep.observables import STATUS
+from sweep.parameters import Parameters
+
+Progress = Callable[[int], None]
+
+#: Most elements of an array of a tile: 256 KiB in float32, several of which fit a core's share of the cache.
+TILE_ELEMENTS = 2**16
+#: Below this rate constant a float32 state loses its increments to rounding, and the sum is compensated.
+COMPENSATE_BELOW = 1e-3
+
+
+class NumpyBackend:
+    """Runs on any CPU, and in float64 is the reference for all others."""
+
+    name = "numpy"
+
+    def simulate(
+        self, job: Job, parameters: Parameters, *, batch: int | None = None, progress: Progress | None = None
+    ) -> dict[str, np.ndarray]:
+        """Simulate some sets; see :class:`sweep.backends.Backend`."""
+        series = _targets(job)
+        results = {
+            variable.name: np.empty((parameters.size, *variable.shape), dtype=variable.dtype)
+            for variable in job.variables
+        }
+        with one_blas_thread(), np.errstate(all="ignore"):
+            for index in _tiles(job, parameters, batch):
+                real = index >= 0
+                tile = _Tile(job, series, parameters.take(np.where(real, index, index[0])))
+                for name, value in tile.run(progress, real).items():
+                    results[name][index[real]] = value[real]
+        return results
+
+    def working_bytes(self, job: Job, sets: int, batch: int | None = None) -> int:
+        """Return about how many bytes a call needs, the results not counted."""
+        width = _width(job, sets, batch)
+        itemsize = job.integration.dtype.itemsize
+        records = sum(variable.bytes_per_set for variable in job.variables if "time" in variable.dims)
+        return width * (job.model.units * itemsize * (2 * STRETCH + 24) + records)
+
+
+def _width(job: Job, sets: int, batch: int | None) -> int:
+    """Return the width of a tile: within the cache and the batch, and equal shares of the sets."""
+    plan = WeightsPlan.of(job)
+    most = min(plan.widest(job.model.units, TILE_ELEMENTS), batch or sets)
+    most = max(1, most // plan.multiple) * plan.multiple
+    shares = -(-sets // most)
+    return _round_up(-(-sets // shares), plan.multiple)
+
+
+def _tiles(job: Job, parameters: Parameters, batch: int | None) -> Iterator[npt.NDArray[np.intp]]:
+    """Yield the sets of each tile, padded with -1 so that sets in one matrix product share a network.
+
+    Sets that need compensated sums come apart from those that do not: which it is depends on the set alone.
+    """
+    plan = WeightsPlan.of(job)
+    compensated = np.broadcast_to(_compensated(job, parameters), (parameters.size,))
+    network = np.broadcast_to(parameters.selectors["network"], (parameters.size,))
+    for kind in np.unique(compensated):
+        chosen = np.flatnonzero(compensated == kind)
+        if plan.share > 1:
+            groups = [chosen[network[chosen] == each] for each in np.unique(network[chosen])]
+            chosen = np.concatenate([_pad(group, plan.share) for group in groups])
+        width = _width(job, len(chosen), batch)
+        for start in range(0, len(chosen), width):
+            yield _pad(chosen[start : start + width], plan.multiple)
+
+
+def _round_up(number: int, multiple: int) -> int:
+    return -(-number // multiple) * multiple
+
+
+def _pad(index: npt.NDArray[np.intp], multiple: int) -> npt.NDArray[np.intp]:
+    return np.pad(index, (0, _round_up(len(index), multiple) - len(index)), constant_values=-1)
+
+
+def _compensated(job: Job, parameters: Parameters) -> npt.NDArray[np.bool_]:
+    if job.integration.dtype != np.float32:
+        return np.zeros(1, dtype=bool)
+    alpha_s, alpha_r = parameters.rate_constants(job.integration.dt)
+    return np.asarray((alpha_s.min(axis=1) < COMPENSATE_BELOW) | (alpha_r.min(axis=1) < COMPENSATE_BELOW))
+
+
+class _Tile:
+    """Some sets, padded to whole lanes, from their start to their results."""
+
+    def __init__(self, job: Job, series: TargetSeries | None, parameters: Parameters) -> None:
+        timing, units = job.integration, job.model.units
+        shape = (units, parameters.size)
+        self._job, self._parameters = job, parameters
+        self._observation = Observation(job, series, parameters.size)
+        self._dtype = timing.dtype
+        alpha_s, alpha_r = parameters.rate_constants(timing.dt)
+        self._alpha_s, self._alpha_r = self._cast(alpha_s), self._cast(alpha_r)
+        self._noise = self._cast(parameters.values["noise"] * np.sqrt(2.0 * alpha_s)) if parameters.noisy else None
+        self._gain = self._unless(1.0, "gain")
+        self._slope = self._unless(1.0, "slope")
+        self._threshold = self._unless(0.0, "threshold")
+        self._activation = ACTIVATIONS[job.model.activation].apply
+        self._sequential = timing.scheme == "sequential"
+        # Row 0 of a ring is the state before a stretch, row k that after its k-th step. Where nobody looks at the
+        # single steps of x, all its rows are one array.
+        compensate = bool(_compensated(job, parameters).any())
+        self._r = np.zeros((STRETCH + 1, *shape), dtype=self._dtype)
+        deep = self._observation.sees_x or compensate
+        self._x = np.empty((STRETCH + 1 if deep else 1, *shape), dtype=self._dtype)
+        self._x[0], self._r[0] = self._cast(parameters.values["x0"]), self._cast(parameters.values["r0"])
+        self._lost = [np.zeros(shape, dtype=self._dtype) for _ in "xr"] if compensate else [None, None]
+        self._y, self._z, self._scratch = (np.empty(shape, dtype=self._dtype) for _ in range(3))
+        self._recur = recurrence(WeightsPlan.of(job), job.model, parameters, self._r, self._y)
+        self._drive = _Drive(job, parameters, self._cast, self._scratch)
+        self._xi = np.empty((STRETCH, *shape), dtype=np.float32) if parameters.noisy else None
+        self._diverged = np.full(parameters.size, -1, dtype=np.int64)
+
+    def _cast(self, values: Array) -> States:
+        """Turn ``(set or 1, unit or 1)`` into ``(unit or 1, set or 1)`` of the tile's precision."""
+        return np.ascontiguousarray(values.T, dtype=self._dtype)
+
+    def _unless(self, neutral: float, name: str) -> States | None:
+        """Return the parameter, or None where it changes nothing, bit for bit."""
+        values = self._parameters.values[name]
+        return None if np.all(values == neutral) else self._cast(values)
+
+    def run(self, progress: Progress | None, real: npt.NDArray[np.bool_]) -> dict[str, np.ndarray]:
+        """Take all steps and return the results, ``(set, ...)`` by variable."""
+        steps, sets = self._job.integration.steps, int(real.sum())
+        for first in range(0, steps, STRETCH):
+            count = min(STRETCH, steps - first)
+            before = [self._x[0].copy(), *(lost.copy() for lost in self._lost if lost is not None)]
+            self._stretch(first, count)
+            if not self._finite(count).all():
+                self._find_divergence(first, count, before)
+            np.copyto(self._x[0], self._x[self._row(count)])
+            last = self._r[count].copy()
+            rings = {"x": self._x[1:]} if self._observation.sees_x else {}
+            self._observation.see(first, count, rings | {"r": self._r[1:]})
+            np.copyto(self._r[0], last)
+            if progress:
+                progress(sets * count)
+            if (self._diverged[real] >= 0).all():
+                if progress:
+                    progress(sets * (steps - first - count))
+                break
+        results = self._observation.results({"x": self._x[0], "r": self._r[0]}, self._diverged)
+        lost = self._diverged >= 0
+        results["status"] = np.where(lost, STATUS["diverged"], STATUS["ok"]).astype(np.int8)
+        results["diverged_at"] = np.where(lost, (self._diverged + 1) * self._job.integration.dt, np.nan)
+        return results
+
+    def _row(self, step: int) -> int:
+        return step if len(self._x) > 1 else 0
+
+    def _finite(self, row: int) -> npt.NDArray[np.bool_]:
+        """Return which sets have a finite state ``(set,)``. The state is asked, not f of it: tanh(inf) = 1."""
+        return np.asarray((np.isfinite(self._x[self._row(row)]) & np.isfinite(self._r[row])).all(axis=0))
+
+    def _find_divergence(self, first: int, count: int, before: list[States]) -> None:
+        """Take a stretch once more, now looking at every step."""
+        self._x[0] = before[0]
+        for lost, value in zip(self._lost, before[1:], strict=False):
+            assert lost is not None
+            np.copyto(lost, value)
+        for row in self._steps(first, count):
+            fresh = ~self._finite(row) & (self._diverged < 0)
+            self._diverged[fresh] = first + row - 1
+
+    def _stretch(self, first: int, count: int) -> None:
+        for _ in self._steps(first, count):
+            pass
+
+    def _steps(self, first: int, count: int) -> Iterator[int]:
+        """Take Euler steps first, first + 1, ...; yield the row of the ring with the new state after each."""
+        drive = self._drive.stretch(first, count)
+        noise = self._noise
+        if noise is not None and self._xi is not None:
+            philox.normals(
+                self._job.seed, self._parameters.stream, self._job.model.units, first, first + count, out=self._xi[:count]
+            )
+        x, r, y, z = self._x, self._r, self._y, self._z
+        lost_x, lost_r = self._lost
+        for k in range(count):
+            old, new = (k, k + 1) if len(x) > 1 else (0, 0)
+            if self._recur is None:
+                y.fill(0)
+            else:
+                self._recur(k)
+                if self._gain is not None:
+                    np.multiply(y, self._gain, out=y)
+            drive(k, y)
+            np.subtract(y, x[old], out=y)
+            np.multiply(y, self._alpha_s, out=y)
+            if noise is not None and self._xi is not None:
+                np.multiply(self._xi[k], noise, out=self._scratch)
+                np.add(y, self._scratch, out=y)
+            if self._sequential:
+                _add(x[old], y, x[new], lost_x)
+            self._rates(x[new] if self._sequential else x[old], z)
+            np.subtract(z, r[k], out=z)
+            np.multiply(z, self._alpha_r, out=z)
+            _add(r[k], z, r[k + 1], lost_r)
+            if not self._sequential:
+                _add(x[old], y, x[new], lost_x)
+            yield k + 1
+
+    def _rates(self, x: States, out: States) -> None:
+        """Put f(slope * (x - threshold)) into ``out``."""
+        if self._threshold is not None:
+            x = np.subtract(x, self._threshold, out=out)
+        if self._slope is not None:
+            x = np.multiply(x, self._slope, out=out)
+        self._activation(x, out, self._scratch)
+
+
+def _add(state: States, increment: States, out: States, lost: States | None) -> None:
+    """Put state + increment into ``out``, keeping what rounding loses (`Kahan 1965
+    <https://doi.org/10.1145/363707.363723>`_) where ``lost`` is given; ``out`` is another array then."""
+    if lost is None:
+        np.add(state, increment, out=out)
+        return
+    np.subtract(increment, lost, out=increment)
+    np.add(state, increment, out=out)
+    np.subtract(out, state, out=lost)
+    np.subtract(lost, increment, out=lost)
+
+
+class _Drive:
+    """input_gain * U u(t) + bias, added to W r step by step."""
+
+    def __init__(self, job: Job, parameters: Parameters, cast: Callable[[Array], States], scratch: States) -> None:
+        self._job, self._scratch = job, scratch
+        self._gain, self._bias = cast(parameters.values["input_gain"]), cast(parameters.values["bias"])
+        self._matrix = job.model.input_matrix(job.inputs[0].channels) if job.inputs else None
+        self._stimulus = parameters.selectors["stimulus"]
+        self._common = self._gain.size == 1 and self._bias.shape[1] == 1 and len(self._stimulus) == 1
+        self._silent = self._matrix is None and not self._bias.any()
+
+    def stretch(self, first: int, count: int) -> Callable[[int, States], None]:
+        """Sample the inputs of some steps; return the function that adds those of the k-th to an array."""
+        if self._silent:
+            return lambda k, y: None
+        if self._matrix is None:
+            return lambda k, y: _plus(y, self._bias)
+        # Channel by channel, not as a matrix product, whose rounding would depend on the number of steps.
+        dt = self._job.integration.dt
+        signals = np.stack([signal.sample(first, first + count, dt) for signal in self._job.inputs])
+        drives = np.zeros((count, self._matrix.shape[0], len(signals)))
+        for channel, column in enumerate(self._matrix.T):
+            drives += signals[:, channel].T[:, None, :] * column[None, :, None]
+        chosen = drives.astype(self._bias.dtype)
+        if self._common:
+            added = chosen[:, :, self._stimulus] * self._gain + self._bias
+            return lambda k, y: _plus(y, added[k])
+
+        def per_set(k: int, y: States) -> None:
+            np.multiply(chosen[k][:, self._stimulus], self._gain, out=self._scratch)
+            np.add(self._scratch, self._bias, out=self._scratch)
+            np.add(y, self._scratch, out=y)
+
+        return per_set
+
+
+def _plus(y: States, term: States) -> None:
+    np.add(y, term, out=y)
+
+
+_lock = threading.Lock()
+_sampled: list[tuple[Job, TargetSeries | None]] = []
+
+
+def _targets(job: Job) -> TargetSeries | None:
+    """Sample the targets of a job once, however many blocks and threads ask."""
+    if not job.targets:
+        return None
+    with _lock:
+        for known, series in _sampled:
+            if known is job:
+                return series
+        series = sample_targets(job, _rates_of)
+        _sampled[:] = [*_sampled[-3:], (job, series)]
+        return series
+
+
+def _rates_of(job: Job) -> States:
+    parameters = job.parameters(job.blocks[0])
+    rates: States = NumpyBackend().simulate(job, parameters)["r"][0]
+    return rates

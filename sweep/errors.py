@@ -1,0 +1,45 @@
+"""The exceptions a user can meet, and the did-you-mean that goes into their messages.
+
+Every message names the key, the value, the rule and the remedy, so that nobody has to read a traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class SweepError(Exception):
+    """Base of every error that tausweep raises on purpose."""
+
+
+class JobError(SweepError, ValueError):
+    """A job, or a part of one, that cannot be run as it is written."""
+
+
+class StoreError(SweepError, RuntimeError):
+    """A store that cannot be created, opened or resumed."""
+
+
+class BackendError(SweepError, RuntimeError):
+    """A back end that cannot work here, or cannot hold what it was asked to."""
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Return the sentence that helps with a mistyped name.
+
+    Parameters
+    ----------
+    name : str
+        What the user wrote.
+    known : iterable of str
+        What would have been right.
+
+    Returns
+    -------
+    str
+        ``"Did you mean 'tau_s'?"`` where one known name is close, else ``"Known: a, b, c."``.
+    """
+    options = list(known)
+    close = difflib.get_close_matches(name, options, n=1, cutoff=0.6)
+    return f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(options)}."

@@ -1,0 +1,166 @@
+"""Numbers from outside: arrays, files and the data of installed packages; nothing that is read is ever executed.
+
+A source is a path, or a package resource written ``package:relative/path``. Packages are located, not imported.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import warnings
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sweep.errors import JobError
+
+Source = str | os.PathLike[str]
+
+DELIMITERS = {".txt": None, ".csv": ",", ".tsv": "\t"}
+"""What separates the columns of a text file, by its extension; None is any white space."""
+
+# Two characters or more before the colon: "C:\\data.csv" is a path.
+_RESOURCE = re.compile(r"([A-Za-z_][\w.]+):(.*)")
+
+
+def is_resource(source: Source) -> bool:
+    """Tell whether a source names a package resource, such as ``"nitime:data/grasshopper_stimulus1.txt"``.
+
+    Parameters
+    ----------
+    source : str or path
+        A path object is never a resource.
+
+    Returns
+    -------
+    bool
+        True for ``package:relative/path``, which does not depend on any folder; False for a path.
+    """
+    return isinstance(source, str) and _RESOURCE.fullmatch(source) is not None
+
+
+def read_numbers(source: Source, column: int | None = None) -> NDArray[np.float64]:
+    """Read a table of numbers, or one column of it.
+
+    Parameters
+    ----------
+    source : str or path
+        A ``.txt`` (columns separated by white space), ``.csv``, ``.tsv`` or ``.npy`` file, or a package resource
+        ``package:relative/path`` of such a name. In text, ``#`` begins a comment.
+    column : int, optional
+        The only column to return, counted from 0.
+
+    Returns
+    -------
+    array of float64
+        (row,) when a column is named; else (row, column) for text and the shape that was saved for ``.npy``.
+
+    Raises
+    ------
+    JobError
+        If the file or its package is missing, or what it holds are not numbers, or it has no such column.
+    """
+    path = _find_resource(str(source)) if is_resource(source) else Path(source)
+    if path.suffix.lower() not in (*DELIMITERS, ".npy"):
+        raise JobError(
+            f"file {str(source)!r}: the extension {path.suffix!r} is not one that is read. "
+            f"Save the numbers as one of {', '.join(DELIMITERS)}, .npy."
+        )
+    if not path.is_file():
+        raise JobError(f"file {str(source)!r}: there is no file {str(path)!r}. Correct the path.")
+    try:
+        table = _read_npy(path) if path.suffix.lower() == ".npy" else _read_text(path)
+    except (OSError, ValueError) as error:
+        raise JobError(
+            f"file {str(source)!r}: every entry must be a number, but reading failed: {error} "
+            f"Mark lines that are not data with '#', and see that the columns are separated as in a {path.suffix} file."
+        ) from error
+    if table.size == 0:
+        raise JobError(f"file {str(source)!r}: it must hold at least one number, and holds none. Choose another file.")
+    return table if column is None else _pick_column(source, table, column)
+
+
+def finite_array(key: str, value: ArrayLike) -> NDArray[np.float64]:
+    """Copy numbers into an array that nothing can change any more.
+
+    Parameters
+    ----------
+    key : str
+        What the numbers are, for the message.
+    value : array
+        Any shape.
+
+    Returns
+    -------
+    array of float64
+        The shape of ``value``; read-only and contiguous.
+
+    Raises
+    ------
+    JobError
+        If something is not a number, or not finite.
+    """
+    try:
+        array = np.array(value, dtype=np.float64, order="C")
+    except (TypeError, ValueError) as error:
+        raise JobError(f"{key} = {value!r}: must be a number or an array of numbers. Remove what is not.") from error
+    if not np.isfinite(array).all():
+        where = tuple(int(index) for index in np.argwhere(~np.isfinite(array))[0])
+        entry = f"{key}{list(where) if where else ''} = {array[where]}"
+        raise JobError(f"{entry}: every number must be finite. Remove or replace it.")
+    array.setflags(write=False)
+    return array
+
+
+def _find_resource(source: str) -> Path:
+    package, relative = source.split(":", 1)
+    parts = re.split(r"[\\/]", relative)
+    if ".." in parts or parts[0] == "" or ":" in relative:
+        raise JobError(
+            f"file {source!r}: the path of a package resource must be relative and stay inside the package. "
+            f"Write it as 'package:folder/file.txt'."
+        )
+    if "." in package:
+        # To locate a subpackage Python would import, and so execute, its parent.
+        top, *folders = package.split(".")
+        raise JobError(
+            f"file {source!r}: the package of a resource must be a top-level one. "
+            f"Write {top + ':' + '/'.join([*folders, relative])!r}."
+        )
+    try:
+        spec = importlib.util.find_spec(package)
+    except ValueError:  # a module without a spec, such as __main__
+        spec = None
+    if spec is None or spec.submodule_search_locations is None:
+        raise JobError(
+            f"file {source!r}: there is no installed package {package!r} to read it from. "
+            f"Install it (pip install {package}), or give the path of a file."
+        )
+    candidates = [Path(folder, *parts) for folder in spec.submodule_search_locations]
+    return next((path for path in candidates if path.is_file()), candidates[0])
+
+
+def _read_text(path: Path) -> NDArray[np.float64]:
+    with path.open(encoding="utf-8") as lines, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # "input contained no data": an error of ours
+        return np.loadtxt(lines, dtype=np.float64, delimiter=DELIMITERS[path.suffix.lower()], comments="#", ndmin=2)
+
+
+def _read_npy(path: Path) -> NDArray[np.float64]:
+    saved = np.load(path, allow_pickle=False)
+    if saved.dtype.kind not in "buif":
+        raise ValueError(f"its dtype is {saved.dtype}.")
+    return np.asarray(saved, dtype=np.float64)
+
+
+def _pick_column(source: Source, table: NDArray[np.float64], column: int) -> NDArray[np.float64]:
+    columns = table.shape[1] if table.ndim == 2 else 0
+    if isinstance(column, bool) or not isinstance(column, int) or not 0 <= column < columns:
+        has = f"columns 0 to {columns - 1}" if columns else f"the shape {table.shape} and no columns"
+        raise JobError(
+            f"column = {column!r}: the file {str(source)!r} has {has}. "
+            + ("Choose one of these." if columns else "Leave column out.")
+        )
+    return np.ascontiguousarray(table[:, column])

@@ -1,0 +1,149 @@
+"""Time: the step, the duration, the scheme, and whether Euler's method is stable there.
+
+With the rate constants alpha_s = dt/tau_s and alpha_r = dt/tau_r one step is, in increment form,::
+
+    x <- x + alpha_s * (gain * W r + input_gain * U u + bias - x) + noise * sqrt(2 alpha_s) * xi
+    r <- r + alpha_r * (f(slope * (x - threshold)) - r)
+
+"sequential" (the paper's scheme) lets r see the new x; "simultaneous" is the textbook's explicit Euler, in which it
+sees the old one. The noise is Euler-Maruyama's; an uncoupled linear unit then has the stationary variance
+noise**2 / (1 - alpha_s/2).
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sweep.errors import JobError, suggest
+
+SCHEMES = ("sequential", "simultaneous")
+PRECISIONS = ("float32", "float64")
+
+
+def rate_constant(dt: float, tau: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Return alpha = dt/tau, and 1 where tau is 0, which means "instantaneous"."""
+    tau = np.asarray(tau, dtype=np.float64)
+    return np.divide(dt, tau, out=np.ones_like(tau), where=tau > 0)
+
+
+@dataclass(frozen=True)
+class Integration:
+    """How the equations are stepped through time.
+
+    Parameters
+    ----------
+    dt : float
+        The step, ms.
+    duration : float
+        Simulated time, ms, a whole number of steps; it contains the transient.
+    transient : float
+        Time at the start that no observable sees, ms, a whole number of steps.
+    scheme : {"sequential", "simultaneous"}
+        Whether r sees the new x (the paper's) or the old one (explicit Euler).
+    precision : {"float32", "float64"}
+        Of the state. Statistics are always kept in float64.
+    allow_unstable : bool
+        Simulate even where dt/tau is 2 or more and Euler's method is unstable.
+
+    Raises
+    ------
+    JobError
+        If a value is not possible.
+    """
+
+    dt: float
+    duration: float
+    transient: float = 0.0
+    scheme: str = "sequential"
+    precision: str = "float32"
+    allow_unstable: bool = False
+
+    def __post_init__(self) -> None:
+        """Check that the times fit each other."""
+        for name in ("dt", "duration", "transient"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+                raise JobError(f"integration.{name} = {value!r}: it must be a number of milliseconds.")
+            object.__setattr__(self, name, float(value))
+        if not (math.isfinite(self.dt) and self.dt > 0):
+            raise JobError(f"integration.dt = {self.dt:g} ms: the step must be positive and finite.")
+        if not (math.isfinite(self.duration) and self.duration >= self.dt):
+            raise JobError(f"integration.duration = {self.duration:g} ms: it must hold at least one step of {self.dt:g} ms.")
+        if not 0 <= self.transient < self.duration:
+            raise JobError(
+                f"integration.transient = {self.transient:g} ms: it must be at least 0 and shorter than the duration of "
+                f"{self.duration:g} ms, which contains it. Shorten it or lengthen the duration."
+            )
+        for name, options in (("scheme", SCHEMES), ("precision", PRECISIONS)):
+            value = getattr(self, name)
+            if value not in options:
+                raise JobError(f"integration.{name} = {value!r} does not exist. {suggest(str(value), options)}")
+        self.count("integration.duration", self.duration)
+        self.count("integration.transient", self.transient)
+
+    def count(self, key: str, time: float) -> int:
+        """Return how many steps a time takes.
+
+        Raises
+        ------
+        JobError
+            If it is not a whole number of steps.
+        """
+        steps = round(time / self.dt)
+        if abs(steps * self.dt - time) > 1e-6 * self.dt * max(1, abs(steps)) ** 0.5:
+            raise JobError(
+                f"{key} = {time:g} ms: it must be a whole number of steps of dt = {self.dt:g} ms. "
+                f"The nearest is {steps * self.dt:g} ms."
+            )
+        return steps
+
+    @property
+    def steps(self) -> int:
+        """Number of Euler steps, the transient's among them."""
+        return self.count("integration.duration", self.duration)
+
+    @property
+    def transient_steps(self) -> int:
+        """Number of steps that no observable sees."""
+        return self.count("integration.transient", self.transient)
+
+    @property
+    def dtype(self) -> np.dtype[np.floating]:
+        """The type of the state."""
+        return np.dtype(self.precision)
+
+    def check_stability(self, shortest: Mapping[str, float]) -> None:
+        """Warn where alpha = dt/tau overshoots (> 1) and refuse where it is unstable (>= 2).
+
+        Parameters
+        ----------
+        shortest : mapping
+            The shortest non-zero time constant of the job by parameter, ms; 0, which means instantaneous, is always
+            stable and does not count.
+
+        Raises
+        ------
+        JobError
+            If alpha is 2 or more, unless ``allow_unstable``.
+        """
+        for name, tau in shortest.items():
+            alpha = self.dt / tau
+            if alpha >= 2 and not self.allow_unstable:
+                raise JobError(
+                    f"{name} = {tau:g} ms with integration.dt = {self.dt:g} ms: dt/tau = {alpha:g}, and Euler's method is "
+                    f"unstable from 2 on. Use a dt of at most {tau:g} ms, a longer {name}, or exactly 0 for an instantaneous "
+                    "variable; integration.allow_unstable = true simulates it all the same."
+                )
+            if alpha > 1 + 1e-9:
+                warnings.warn(
+                    f"{name} = {tau:g} ms with integration.dt = {self.dt:g} ms: dt/tau = {alpha:g} is above 1, so every "
+                    f"step overshoots. Use a dt of at most {tau:g} ms.",
+                    UserWarning,
+                    stacklevel=3,
+                )

@@ -1,0 +1,367 @@
+"""A job: model + input + design + integration + observables, checked as a whole and identified by its hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from sweep import axes, observables, signals, spec
+from sweep import design as designs
+from sweep import integration as integrations
+from sweep import model as models
+from sweep.design import Block, Blocks, Design
+from sweep.errors import JobError, suggest
+from sweep.integration import Integration
+from sweep.model import Model, parse_name
+from sweep.observables import ALWAYS, OBSERVABLES, Record, Variable
+from sweep.parameters import Parameters, gather
+from sweep.signals import ModelOutput, Signal, Target
+
+NOISE_PAIRINGS = ("independent", "common")
+
+#: Sizes that a block is chosen by: bytes of its chunk, updates of a unit, and units below which arrays are too short
+#: for their operations to be efficient.
+_BLOCK_BYTES = 64 * 2**20
+_BLOCK_UPDATES = 2 * 10**9
+_EFFICIENT_UNITS = 2**16
+_MOST_BLOCKS = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Which result the run ends with: the best set in words, and a heat map.
+
+    Parameters
+    ----------
+    variable : str
+        The observable that says how good a set is.
+    best : {"max", "min"}
+        Which of its values is best.
+    x, y : str, optional
+        Coordinates of the heat map; the first two dimensions of the design by default.
+    panel : str, optional
+        Coordinate with a panel of its own for every value.
+    select : mapping, optional
+        Labels at which to look, such as ``{"network": 0}``.
+    """
+
+    variable: str
+    best: str = "max"
+    x: str | None = None
+    y: str | None = None
+    panel: str | None = None
+    select: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check the names that do not depend on the job."""
+        if self.best not in ("max", "min"):
+            raise JobError(f"report.best = {self.best!r}: it must be 'max' or 'min'.")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Job:
+    """Everything that defines the results of a sweep.
+
+    Parameters
+    ----------
+    model : Model
+        The network and the parameters that all sets share.
+    integration : Integration
+        Step, duration, transient, scheme, precision.
+    observe : sequence of str or Record
+        What to measure: names of :data:`sweep.observables.OBSERVABLES` and :func:`sweep.record`.
+    design : Design
+        The sets; one set if not given.
+    input : Signal or sequence of Signal, optional
+        u(t). A sequence is an ensemble, of which the parameter ``stimulus`` chooses.
+    target : Target or sequence of Target, optional
+        What to compare the rates with. A sequence gives the results a dimension ``target``.
+    seed : int
+        Key of the noise.
+    noise_pairing : {"independent", "common"}
+        Whether each set has noise of its own, or all sets with the same replicate share theirs (common random
+        numbers).
+    sets_per_block : int, optional
+        Most sets in a block; chosen by size and work if not given. It never changes a result.
+    report : Report, optional
+        What the command line shows at the end.
+
+    Raises
+    ------
+    JobError
+        If the parts do not fit each other. Nothing has been computed or written then.
+    """
+
+    model: Model
+    integration: Integration
+    observe: tuple[str | Record, ...]
+    design: Design = field(default_factory=lambda: Design(()))
+    input: Signal | tuple[Signal, ...] | None = None
+    target: Target | tuple[Target, ...] | None = None
+    seed: int = 0
+    noise_pairing: str = "independent"
+    sets_per_block: int | None = None
+    report: Report | None = None
+
+    def __post_init__(self) -> None:
+        """Check that the parts fit each other."""
+        for name, kind in (("model", Model), ("integration", Integration), ("design", Design)):
+            if not isinstance(getattr(self, name), kind):
+                raise JobError(f"{name} is a {type(getattr(self, name)).__name__}: give a sweep.{kind.__name__}.")
+        for name, kind in (("input", Signal), ("target", Target)):
+            value = getattr(self, name)
+            if isinstance(value, Sequence):
+                object.__setattr__(self, name, tuple(value))
+            several = value if isinstance(value, Sequence) else () if value is None else (value,)
+            for item in several:
+                if not isinstance(item, kind):
+                    raise JobError(f"{name} is a {type(item).__name__}: give a {kind.__name__}, or several in a list.")
+            if isinstance(value, Sequence) and not value:
+                raise JobError(f"{name} is an empty list: give at least one, or leave it out.")
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int | np.integer) or not 0 <= self.seed < 2**64:
+            raise JobError(f"seed = {self.seed!r}: it must be a whole number from 0 to 2**64 - 1.")
+        object.__setattr__(self, "seed", int(self.seed))
+        if self.noise_pairing not in NOISE_PAIRINGS:
+            raise JobError(
+                f"noise_pairing = {self.noise_pairing!r} does not exist. {suggest(str(self.noise_pairing), NOISE_PAIRINGS)}"
+            )
+        most = self.sets_per_block
+        if most is not None and (isinstance(most, bool) or not isinstance(most, int | np.integer) or most < 1):
+            raise JobError(f"sets_per_block = {most!r}: it must be a whole number of at least 1.")
+        observe = observables.parse(self.observe, self.model.units, self.integration, self.target is not None)
+        object.__setattr__(self, "observe", observe)
+        self._check_design()
+        self._check_signals()
+        self._check_report()
+
+    # ------------------------------------------------------------------------------------------------------- checks
+
+    def _check_design(self) -> None:
+        units = self.model.units
+        for name in self.design.parameters:
+            key = parse_name(name)
+            for unit in key.index:
+                if unit >= units:
+                    raise JobError(f"design: {name} names unit {unit}, but the model has {units} units, counted from 0.")
+            width = self.design.axis(name).width(name)
+            if width not in (1, units):
+                raise JobError(f"design: {name} has {width} values per set, one per unit, but the model has {units} units.")
+        available = {"network": self.model.networks, "stimulus": len(self.inputs)}
+        for name, count in available.items():
+            highest = self._range(name)[1]
+            if highest >= max(count, 1):
+                what = "weight matrices" if name == "network" else "inputs"
+                raise JobError(f"{name} = {highest:g}: the job has {count} {what}, counted from 0. Give more, or sweep fewer.")
+        shortest = {}
+        for base in ("tau_s", "tau_r"):
+            names = [n for n in self.design.parameters if parse_name(n).base == base]
+            taus = [self._range(name)[0] for name in {base, *names}]
+            if any(map(math.isfinite, taus)):
+                shortest[base] = min(taus)
+        self.integration.check_stability(shortest)
+
+    def _range(self, name: str) -> tuple[float, float]:
+        """Smallest positive and largest value that a parameter takes."""
+        if name in self.design.parameters:
+            return self.design.axis(name).range(name)
+        values = self.model.parameter(name)
+        positive = values[values > 0]
+        return (float(positive.min()) if positive.size else math.inf), float(values.max())
+
+    def _check_signals(self) -> None:
+        duration, units = self.integration.duration, self.model.units
+        channels = {signal.channels for signal in self.inputs}
+        if len(channels) > 1:
+            raise JobError(f"input: the signals of an ensemble have {sorted(channels)} channels; all must have as many.")
+        for signal in self.inputs:
+            if isinstance(signal, ModelOutput):
+                raise JobError("input: the output of a model can be a target, not an input. Record it and use samples().")
+            if signal.duration < duration * (1 - 1e-12):
+                raise JobError(
+                    f"input lasts {signal.duration:g} ms but integration.duration = {duration:g} ms: the input must last as "
+                    "long. Shorten the duration."
+                )
+            signal.sample(0, 1, self.integration.dt)
+        if channels:
+            self.model.input_matrix(channels.pop())
+        if len({target.lags for target in self.targets}) > 1:
+            raise JobError("target: several targets share their lags; give all the same.")
+        for target in self.targets:
+            for lag in target.lags:
+                self.integration.count("target.lags", lag)
+            signal = target.signal
+            if min(target.lags) < -self.integration.transient:
+                raise JobError(
+                    f"target.lags = {min(target.lags):g} ms: with integration.transient = {self.integration.transient:g} ms the "
+                    "target would be read before its start. Use a longer transient or a smaller lag."
+                )
+            if isinstance(signal, ModelOutput):
+                try:
+                    self.teacher(signal)
+                except JobError as error:
+                    raise JobError(f"target (model): {error}") from None
+                continue
+            if signal.channels not in (1, units):
+                raise JobError(
+                    f"target has {signal.channels} channels: it needs 1, compared with every unit, or one per unit ({units})."
+                )
+            signal.sample(0, 1, self.integration.dt)
+            needed = duration + max(target.lags)
+            if signal.duration < needed * (1 - 1e-12):
+                raise JobError(
+                    f"target lasts {signal.duration:g} ms but integration.duration and the largest lag need {needed:g} ms. "
+                    "Shorten the duration or the lags."
+                )
+
+    def _check_report(self) -> None:
+        if self.report is None:
+            return
+        names = [item for item in self.observe if isinstance(item, str)]
+        if self.report.variable not in names:
+            raise JobError(f"report.variable = {self.report.variable!r} is not observed. {suggest(self.report.variable, names)}")
+        for key in ("x", "y", "panel"):
+            name = getattr(self.report, key)
+            if name is not None and name not in self.labels:
+                raise JobError(f"report.{key} = {name!r} is not a coordinate of the result. {suggest(name, self.labels)}")
+        for name in self.report.select:
+            if name not in self.labels:
+                raise JobError(f"report.select.{name} is not a coordinate of the result. {suggest(name, self.labels)}")
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names by which the results of a run can be selected and plotted."""
+        rates = [f"alpha_{base[-1]}" for base in ("tau_s", "tau_r") if base in self.design.parameters]
+        extra = [dim for variable in self.variables for dim in variable.dims]
+        return tuple(dict.fromkeys([*self.design.parameters, *rates, *self.design.dims, *extra]))
+
+    # -------------------------------------------------------------------------------------------------------- parts
+
+    @property
+    def inputs(self) -> tuple[Signal, ...]:
+        """The ensemble of inputs; empty without an input."""
+        return () if self.input is None else self.input if isinstance(self.input, tuple) else (self.input,)
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """All targets; empty without one."""
+        return () if self.target is None else self.target if isinstance(self.target, tuple) else (self.target,)
+
+    @property
+    def lags(self) -> tuple[float, ...]:
+        """Lags of the targets, ms."""
+        return self.targets[0].lags if self.targets else ()
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """The trajectories to keep."""
+        return tuple(item for item in self.observe if isinstance(item, Record))
+
+    @property
+    def observed(self) -> frozenset[str]:
+        """Names of the observables that are not records."""
+        return frozenset(item for item in self.observe if item in OBSERVABLES)
+
+    def teacher(self, output: ModelOutput) -> Job:
+        """Return the job of one set whose recorded rates are a target made by a model."""
+        lags = max((0.0, *self.lags))
+        own = {**self.model.parameters, **output.parameters}
+        for name in ("network", "stimulus"):
+            if name in self.design.parameters:
+                own.setdefault(name, 0)
+        weights = self.model.weights if output.weights is None else output.weights
+        model = Model(self.model.units, weights, self.model.input_weights, self.model.activation, own)
+        timing = self.integration
+        return Job(
+            model=model,
+            input=self.input,
+            integration=Integration(
+                timing.dt, timing.duration + lags, 0.0, timing.scheme, timing.precision, timing.allow_unstable
+            ),
+            observe=(Record("r"),),
+            seed=self.seed,
+            noise_pairing=self.noise_pairing,
+        )
+
+    # ------------------------------------------------------------------------------------------- layout and blocks
+
+    @cached_property
+    def variables(self) -> tuple[Variable, ...]:
+        """Layout of the result of one set, ``status`` and ``diverged_at`` last."""
+        targets = len(self.target) if isinstance(self.target, tuple) else None
+        own = observables.variables(self.observe, self.model.units, self.integration, len(self.lags), targets)
+        return own + ALWAYS
+
+    @property
+    def bytes_per_set(self) -> int:
+        """Uncompressed size of the result of one set."""
+        return sum(variable.bytes_per_set for variable in self.variables)
+
+    @property
+    def updates_per_set(self) -> int:
+        """Unit-updates (units times steps) that one set takes."""
+        return self.model.units * self.integration.steps
+
+    @cached_property
+    def blocks(self) -> Blocks:
+        """The sets in blocks: the unit of compute, write, retry and resume, and one chunk of every variable."""
+        return self.design.blocks(self.sets_per_block or self._default_sets_per_block())
+
+    def _default_sets_per_block(self) -> int:
+        # Small enough for memory and for little to be lost when a run is killed, large enough that arrays are
+        # efficient and files few; halves of the whole so that workers share evenly.
+        most = min(_BLOCK_BYTES // self.bytes_per_set, _BLOCK_UPDATES // self.updates_per_set)
+        efficient = max(1, _EFFICIENT_UNITS // self.model.units)
+        parts = 1
+        while parts < 16 and self.design.size >= 2 * parts * efficient:
+            parts *= 2
+        few = -(-self.design.size // _MOST_BLOCKS)
+        return max(1, few, min(most, -(-self.design.size // parts)))
+
+    def parameters(self, block: Block) -> Parameters:
+        """Return the parameters of the sets of a block, in C order."""
+        return gather(self.model, self.design.values(block), block.size, self.noise_pairing == "common")
+
+    # ------------------------------------------------------------------------------------------------------ identity
+
+    def spec(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Return the job as JSON-ready data, and the arrays in it by the digest of their content."""
+        arrays: dict[str, np.ndarray] = {}
+        data = spec.encode(self, arrays)
+        return data, arrays
+
+    @classmethod
+    def from_spec(cls, data: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Job:
+        """Rebuild a job from :meth:`spec`. Nothing but the classes of a job can come out of it."""
+        job = spec.decode(data, arrays, _CLASSES)
+        if not isinstance(job, cls):
+            raise JobError(f"the stored job is a {type(job).__name__}, not a Job.")
+        return job
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 of everything that can change a result."""
+        return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()
+
+    def identity(self) -> dict[str, Any]:
+        """Return the part of :meth:`spec` that the hash covers: all but the blocks and the report."""
+        data, _ = self.spec()
+        return {key: value for key, value in data.items() if key not in ("sets_per_block", "report")}
+
+
+def _dataclasses(modules: Iterable[object]) -> dict[str, type]:
+    return {
+        cls.__name__: cls
+        for module in modules
+        for cls in vars(module).values()
+        if isinstance(cls, type) and hasattr(cls, "__dataclass_fields__")
+    }
+
+
+_CLASSES = _dataclasses((models, integrations, axes, designs, observables, signals)) | {"Job": Job, "Report": Report}

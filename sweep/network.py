@@ -1,0 +1,320 @@
+"""W and U: seeded ensembles of weight matrices, and matrices from files.
+
+``weights[i, j]`` is the weight from unit j to unit i. An ensemble stacks networks along a first dimension; network m
+of an ensemble depends on the seed and on m alone, so a longer ensemble begins with the shorter one.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.random import PCG64, Generator, SeedSequence
+from numpy.typing import ArrayLike, NDArray
+
+from sweep.errors import JobError
+from sweep.files import finite_array, read_numbers
+
+Weights = NDArray[np.float64]
+
+# U and perturbations drawn with the seed of W must not repeat the draws of W.
+_NETWORK, _INPUT, _PERTURBATION = (), (1,), (2,)
+
+
+def gaussian(units: int, seed: int, std: float = 1.0, networks: int | None = None) -> Weights:
+    """Draw fully connected networks with independent normal weights.
+
+    Entries are N(0, std²/units), so that by the circular law the spectral radius is about ``std``.
+
+    Parameters
+    ----------
+    units : int
+        Number of units, N.
+    seed : int
+        Seed of the ensemble.
+    std : float
+        Spectral radius for large N, dimensionless.
+    networks : int, optional
+        Number of networks; without it a single matrix is returned, the first of every ensemble of that seed.
+
+    Returns
+    -------
+    array of float64
+        (unit, unit), or (network, unit, unit) when ``networks`` is given; read-only.
+
+    Raises
+    ------
+    JobError
+        If an argument is out of its bounds.
+    """
+    return sparse(units, seed, density=1.0, std=std, networks=networks)
+
+
+def sparse(units: int, seed: int, density: float, std: float = 1.0, networks: int | None = None) -> Weights:
+    """Draw sparsely connected networks: each weight is present with probability ``density``.
+
+    Weights that are present are N(0, std²/(density units)), so that the spectral radius is about ``std`` whatever the
+    density. With the same seed the weights of a lower density are present at a higher one too.
+
+    Parameters
+    ----------
+    units : int
+        Number of units, N.
+    seed : int
+        Seed of the ensemble.
+    density : float
+        Probability of a connection, in (0, 1].
+    std : float
+        Spectral radius for large N, dimensionless.
+    networks : int, optional
+        Number of networks; without it a single matrix is returned.
+
+    Returns
+    -------
+    array of float64
+        (unit, unit), or (network, unit, unit) when ``networks`` is given; read-only.
+
+    Raises
+    ------
+    JobError
+        If an argument is out of its bounds.
+    """
+    units = _integer("units", units, least=1)
+    _number("std", std, 0.0, math.inf)
+    _density(density)
+    scale = std / math.sqrt(density * units)
+
+    def draw(generator: Generator) -> Weights:
+        values, present = _draw_connections(generator, units, density)
+        return scale * values * present
+
+    return _ensemble(draw, seed, networks)
+
+
+def excitatory_inhibitory(
+    units: int,
+    seed: int,
+    fraction_excitatory: float = 0.8,
+    density: float = 1.0,
+    std: float = 1.0,
+    balance: bool = True,
+    networks: int | None = None,
+) -> Weights:
+    """Draw networks that obey Dale's law: all weights from one unit have one sign.
+
+    The first ``round(fraction_excitatory * units)`` units excite, the others inhibit; magnitudes are half-normal. The
+    eigenvalues fill a disc of radius about ``std``. A network that is not balanced has one more eigenvalue, the mean
+    row sum, which may lie far outside the disc.
+
+    Parameters
+    ----------
+    units : int
+        Number of units, N.
+    seed : int
+        Seed of the ensemble.
+    fraction_excitatory : float
+        Fraction of units that excite, in [0, 1]; columns 0 to ``round(fraction_excitatory * units) - 1``.
+    density : float
+        Probability of a connection, in (0, 1].
+    std : float
+        Radius of the disc of eigenvalues for large N, dimensionless.
+    balance : bool
+        Make inhibition stronger where it is rarer, and scale what each unit receives so that its excitation and
+        inhibition cancel exactly: each row that has both sums to 0.
+    networks : int, optional
+        Number of networks; without it a single matrix is returned.
+
+    Returns
+    -------
+    array of float64
+        (unit, unit), or (network, unit, unit) when ``networks`` is given; read-only.
+
+    Raises
+    ------
+    JobError
+        If an argument is out of its bounds, or balance is asked of a network with one kind of unit.
+
+    Notes
+    -----
+    K. Rajan & L. F. Abbott, "Eigenvalue spectra of random matrices for neural networks", Phys. Rev. Lett. 97:188104
+    (2006): the radius is the square root of the summed column variances, and rows that sum to 0 keep every eigenvalue
+    inside it.
+    """
+    units = _integer("units", units, least=1)
+    _number("std", std, 0.0, math.inf)
+    _number("fraction_excitatory", fraction_excitatory, 0.0, 1.0)
+    _density(density)
+    excitatory = round(fraction_excitatory * units)
+    inhibitory = units - excitatory
+    if balance and not (excitatory and inhibitory):
+        raise JobError(
+            f"balance = True: needs units of both kinds, and fraction_excitatory = {fraction_excitatory!r} of "
+            f"units = {units} makes {excitatory} excitatory and {inhibitory} inhibitory. "
+            f"Choose another fraction, or balance = False."
+        )
+    ratio = excitatory / inhibitory if balance else 1.0
+    # Variance of a half-normal number of scale 1 that is present with probability `density`.
+    variance = density * (1.0 - density * 2.0 / math.pi)
+    scale = std / math.sqrt(variance * (excitatory + inhibitory * ratio**2))
+    signs = np.where(np.arange(units) < excitatory, scale, -scale * ratio)
+
+    def draw(generator: Generator) -> Weights:
+        values, present = _draw_connections(generator, units, density)
+        weights: Weights = np.abs(values) * present * signs
+        if balance:
+            _balance_rows(weights, excitatory)
+        return weights
+
+    return _ensemble(draw, seed, networks)
+
+
+def input_weights(units: int, channels: int, seed: int, std: float = 1.0) -> Weights:
+    """Draw the weights U from input channels to units, independent N(0, std²).
+
+    Parameters
+    ----------
+    units : int
+        Number of units.
+    channels : int
+        Number of channels of the input signal.
+    seed : int
+        Seed; the draws are independent of those of a network with the same seed.
+    std : float
+        Standard deviation of a weight, dimensionless.
+
+    Returns
+    -------
+    array of float64
+        (unit, channel); read-only.
+
+    Raises
+    ------
+    JobError
+        If an argument is out of its bounds.
+    """
+    shape = _integer("units", units, least=1), _integer("channels", channels, least=1)
+    _number("std", std, 0.0, math.inf)
+    return finite_array("weights", std * _generator(seed, 0, _INPUT).standard_normal(shape))
+
+
+def perturb(weights: ArrayLike, fractions: Sequence[float] | NDArray[np.float64], seed: int) -> Weights:
+    """Perturb a network by normal noise of exact relative sizes.
+
+    Network m is ``weights + D`` with D normal in every entry, scaled so that ``|D| = fractions[m] |weights|`` in the
+    Frobenius norm; every network has a direction of its own.
+
+    Parameters
+    ----------
+    weights : array
+        (unit, unit), the network to perturb.
+    fractions : sequence of float
+        (network,), relative sizes >= 0; 0 gives the network itself.
+    seed : int
+        Seed; the draws are independent of those of a network with the same seed.
+
+    Returns
+    -------
+    array of float64
+        (network, unit, unit); read-only.
+
+    Raises
+    ------
+    JobError
+        If the weights are no square matrix or all zero, or a fraction is negative.
+    """
+    base = finite_array("weights", weights)
+    sizes = finite_array("fractions", fractions)
+    norm = np.linalg.norm(base)
+    if base.ndim != 2 or base.shape[0] != base.shape[1] or norm == 0:
+        raise JobError(
+            f"weights of shape {base.shape} and norm {norm:g}: must be one square matrix that is not zero. "
+            f"Take one network of the ensemble."
+        )
+    if sizes.ndim != 1 or sizes.size == 0 or sizes.min() < 0:
+        raise JobError(f"fractions = {fractions!r}: must be a list of numbers >= 0. Write for example [0.0, 0.1, 0.2].")
+    perturbed = np.empty((sizes.size, *base.shape))
+    for network, size in enumerate(sizes):
+        noise = _generator(seed, network, _PERTURBATION).standard_normal(base.shape)
+        perturbed[network] = base + (size * norm / np.linalg.norm(noise)) * noise
+    return finite_array("weights", perturbed)
+
+
+def from_file(path: str | Path) -> Weights:
+    """Read W or U from a file.
+
+    Parameters
+    ----------
+    path : str or path
+        Text (``.csv``, ``.tsv``, ``.txt``; row i holds the weights into unit i), ``.npy``, or a package resource; see
+        `sweep.files.read_numbers`.
+
+    Returns
+    -------
+    array of float64
+        (unit, unit) or (unit, channel); an ensemble (network, unit, unit) can be kept in ``.npy`` alone. Read-only.
+
+    Raises
+    ------
+    JobError
+        If the file cannot be read, or does not hold two or three dimensions of finite numbers.
+    """
+    weights = finite_array(f"file {str(path)!r}", read_numbers(path))
+    if weights.ndim not in (2, 3):
+        raise JobError(
+            f"file {str(path)!r}: holds the shape {weights.shape}, but weights are (unit, unit), (unit, channel) or "
+            f"(network, unit, unit). Save them with 2 or 3 dimensions."
+        )
+    return weights
+
+
+def _generator(seed: int, network: int, purpose: tuple[int, ...]) -> Generator:
+    return Generator(PCG64(SeedSequence([_integer("seed", seed, least=0), network], spawn_key=purpose)))
+
+
+def _ensemble(draw: Callable[[Generator], Weights], seed: int, networks: int | None) -> Weights:
+    if networks is None:
+        return finite_array("weights", draw(_generator(seed, 0, _NETWORK)))
+    count = _integer("networks", networks, least=1)
+    return finite_array("weights", np.stack([draw(_generator(seed, network, _NETWORK)) for network in range(count)]))
+
+
+def _draw_connections(generator: Generator, units: int, density: float) -> tuple[Weights, NDArray[np.bool_]]:
+    values = generator.standard_normal((units, units))
+    return values, generator.random((units, units)) < density
+
+
+def _balance_rows(weights: Weights, excitatory: int) -> None:
+    excitation = weights[:, :excitatory].sum(axis=1)
+    inhibition = -weights[:, excitatory:].sum(axis=1)
+    both = (excitation > 0) & (inhibition > 0)
+    # Both kinds move to their geometric mean, so that neither becomes extreme where the other is rare.
+    middle = np.sqrt(excitation[both] * inhibition[both])
+    weights[both, :excitatory] *= (middle / excitation[both])[:, None]
+    weights[both, excitatory:] *= (middle / inhibition[both])[:, None]
+
+
+def _integer(key: str, value: int, least: int) -> int:
+    try:
+        whole = -1 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        whole = -1
+    if whole < least:
+        raise JobError(f"{key} = {value!r}: must be a whole number >= {least}. Write for example {key} = {least + 1}.")
+    return whole
+
+
+def _number(key: str, value: float, low: float, high: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
+        raise JobError(f"{key} = {value!r}: must be a number. Write it without quotes.")
+    if not (math.isfinite(value) and low <= value <= high):
+        bounds = f">= {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
+        raise JobError(f"{key} = {value!r}: must be finite and {bounds}. Write for example {key} = 1.0.")
+
+
+def _density(density: float) -> None:
+    _number("density", density, 0.0, 1.0)
+    if density == 0:
+        raise JobError(f"density = {density!r}: must be above 0, or there are no connections. Write for example 0.1.")

@@ -1,0 +1,248 @@
+"""What can be measured of a set: statistics over time, comparisons with a target, and recorded trajectories.
+
+Every observable covers the steps after the transient, of which the state after each step counts: with dt the first
+step, the state after it belongs to the time dt. Statistics are accumulated in float64 over all those steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sweep.errors import JobError, suggest
+from sweep.integration import Integration
+
+STATISTICS: Mapping[str, str] = {
+    "mean": "mean over time of the {of}",
+    "var": "variance over time of the {of}",
+    "std": "standard deviation over time of the {of}",
+    "min": "smallest value over time of the {of}",
+    "max": "largest value over time of the {of}",
+    "final": "{of} after the last step",
+}
+VARIABLES: Mapping[str, str] = {"x": "synaptic current", "r": "firing rate"}
+
+#: What became of a set, as CF flags. 0 is kept for "not run", so that a chunk never written cannot look finished.
+STATUS: Mapping[str, int] = {"not_run": 0, "ok": 1, "diverged": 2, "failed": 3}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observable:
+    """One number per set and unit: a statistic of ``x`` or ``r``, or a comparison of ``r`` with a target."""
+
+    name: str
+    of: str
+    statistic: str
+    long_name: str
+
+    @property
+    def compares(self) -> bool:
+        """Whether it compares with a target and so has a ``lag`` dimension."""
+        return self.statistic in ("correlation", "mse")
+
+
+OBSERVABLES: Mapping[str, Observable] = {
+    observable.name: observable
+    for observable in (
+        *(
+            Observable(name=f"{of}_{name}", of=of, statistic=name, long_name=text.format(of=meaning))
+            for of, meaning in VARIABLES.items()
+            for name, text in STATISTICS.items()
+        ),
+        Observable(
+            name="target_correlation", of="r", statistic="correlation", long_name="correlation of the firing rate with the target"
+        ),
+        Observable(
+            name="target_mse", of="r", statistic="mse", long_name="mean squared difference of the firing rate and the target"
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Record:
+    """A trajectory to keep: of ``x`` or ``r``, after every so many steps, of all units or some.
+
+    The states after steps ``every``, ``2 every``, ... are kept, counted from the end of the transient; a record's time
+    is the time after its step.
+    """
+
+    variable: str
+    every: int = 1
+    units: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        """Check the names and numbers."""
+        if self.variable not in VARIABLES:
+            raise JobError(f"record({self.variable!r}): only x and r can be recorded. {suggest(str(self.variable), VARIABLES)}")
+        if isinstance(self.every, bool) or not isinstance(self.every, int | np.integer) or self.every < 1:
+            raise JobError(f"record({self.variable!r}, every={self.every!r}): every must be a whole number of at least 1, in steps.")
+        if self.units is not None:
+            units = tuple(self.units)
+            whole = all(isinstance(u, int | np.integer) and not isinstance(u, bool) and u >= 0 for u in units)
+            if not units or not whole or len(set(units)) < len(units):
+                raise JobError(f"record({self.variable!r}, units={list(units)}): give different unit numbers, counted from 0.")
+            object.__setattr__(self, "units", tuple(int(u) for u in units))
+        object.__setattr__(self, "every", int(self.every))
+
+
+def record(variable: str, every: int = 1, units: Sequence[int] | None = None) -> Record:
+    """Keep the trajectory of a variable.
+
+    Parameters
+    ----------
+    variable : {"x", "r"}
+        Synaptic current or firing rate.
+    every : int
+        Keep the state after every so many steps.
+    units : sequence of int, optional
+        The units to keep; all by default.
+
+    Returns
+    -------
+    Record
+        Goes into ``observe``; gives the variable ``x`` or ``r`` with the dimensions ``(..., time, unit)``. Where only
+        some units are kept while other variables have all, the dimension is ``recorded_unit``.
+
+    Raises
+    ------
+    JobError
+        If there is no such variable, or the numbers are not possible.
+    """
+    return Record(variable, every, None if units is None else tuple(units))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variable:
+    """A variable of the result: its dimensions besides the design's, their sizes, type and meaning."""
+
+    name: str
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    attrs: Mapping[str, object]
+
+    @property
+    def bytes_per_set(self) -> int:
+        """Uncompressed size of one set."""
+        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+
+
+def parse(observe: Iterable[str | Record], units: int, integration: Integration, has_target: bool) -> tuple[str | Record, ...]:
+    """Check what is to be observed.
+
+    Raises
+    ------
+    JobError
+        For names that do not exist, doubles, units that do not exist, comparisons without a target, records that do
+        not share their times and units, or nothing at all.
+    """
+    if isinstance(observe, str | Record):
+        observe = (observe,)
+    chosen = tuple(observe)
+    names = [item.variable if isinstance(item, Record) else item for item in chosen]
+    if not chosen:
+        raise JobError(f"observe is empty: name at least one observable. {suggest('', OBSERVABLES)}")
+    for item, name in zip(chosen, names, strict=True):
+        if names.count(name) > 1:
+            raise JobError(f"observe names {name!r} {names.count(name)} times: once is enough. Remove the others.")
+        if isinstance(item, Record):
+            if item.units is not None and max(item.units) >= units:
+                raise JobError(
+                    f"record({name!r}, units={list(item.units)}): unit {max(item.units)} does not exist, the model has "
+                    f"{units} units, counted from 0."
+                )
+            if item.every > integration.steps - integration.transient_steps:
+                raise JobError(
+                    f"record({name!r}, every={item.every}): only {integration.steps - integration.transient_steps} steps "
+                    "follow the transient. Use a smaller 'every' or a longer duration."
+                )
+        elif name in VARIABLES:
+            raise JobError(f"observe = {name!r}: a whole trajectory is asked for by record({name!r}, every=...).")
+        elif name not in OBSERVABLES:
+            raise JobError(f"observe = {name!r} does not exist. {suggest(str(name), OBSERVABLES)}")
+        elif OBSERVABLES[name].compares and not has_target:
+            raise JobError(f"observe = {name!r}: it compares with a target, and the job has none. Give the job a target.")
+    records = [item for item in chosen if isinstance(item, Record)]
+    if len({(r.every, r.units) for r in records}) > 1:
+        raise JobError("records of x and r share their times and units: give both the same 'every' and 'units'.")
+    return chosen
+
+
+def record_steps(every: int, integration: Integration) -> np.ndarray:
+    """Return the numbers of the steps (from 0) whose results a record keeps, ``(time,)`` int64."""
+    return np.arange(integration.transient_steps + every - 1, integration.steps, every, dtype=np.int64)
+
+
+def variables(
+    observe: Sequence[str | Record], units: int, integration: Integration, lags: int, targets: int | None
+) -> tuple[Variable, ...]:
+    """Lay out the result of one set.
+
+    Parameters
+    ----------
+    observe : sequence
+        As :func:`parse` returned it.
+    units, lags : int
+        Sizes of those dimensions.
+    targets : int or None
+        Size of the ``target`` dimension; None where a single target needs none.
+
+    Returns
+    -------
+    tuple of Variable
+        Without ``status`` and ``diverged_at``, which every result has.
+    """
+    dtype = integration.dtype
+    layout = []
+    for item in observe:
+        if isinstance(item, Record):
+            kept = units if item.units is None else len(item.units)
+            alone = item.units is None or all(isinstance(other, Record) for other in observe)
+            layout.append(
+                Variable(
+                    name=item.variable,
+                    dims=("time", "unit" if alone else "recorded_unit"),
+                    shape=(len(record_steps(item.every, integration)), kept),
+                    dtype=dtype,
+                    attrs={"units": "1", "long_name": VARIABLES[item.variable]},
+                )
+            )
+            continue
+        row = OBSERVABLES[item]
+        dims: tuple[str, ...] = ("unit",)
+        shape: tuple[int, ...] = (units,)
+        if row.compares:
+            dims, shape = ("lag", *dims), (lags, *shape)
+            if targets is not None:
+                dims, shape = ("target", *dims), (targets, *shape)
+        layout.append(
+            Variable(name=item, dims=dims, shape=shape, dtype=dtype, attrs={"units": "1", "long_name": row.long_name})
+        )
+    return tuple(layout)
+
+
+#: Variables that every result has, whatever is observed.
+ALWAYS: tuple[Variable, ...] = (
+    Variable(
+        name="diverged_at",
+        dims=(),
+        shape=(),
+        dtype=np.dtype(np.float64),
+        attrs={"units": "ms", "long_name": "time after the first step whose state was not finite"},
+    ),
+    Variable(
+        name="status",
+        dims=(),
+        shape=(),
+        dtype=np.dtype(np.int8),
+        attrs={
+            "long_name": "what became of the set",
+            "units": "1",
+            "flag_values": np.array(list(STATUS.values()), dtype=np.int8),
+            "flag_meanings": " ".join(STATUS),
+        },
+    ),
+)
