@@ -23,3 +23,8 @@ from sweep.signals import sine as sine
 from sweep.signals import spikes as spikes
 from sweep.signals import step as step
 from sweep.signals import white_noise as white_noise
+from sweep.plan import plan as plan
+from sweep.runner import lazy as lazy
+from sweep.runner import run as run
+from sweep.runner import simulate as simulate
+from sweep.store import open_dataset as open

@@ -21,6 +21,10 @@ class StoreError(SweepError, RuntimeError):
     """A store that cannot be created, opened or resumed."""
 
 
+class RunError(SweepError, RuntimeError):
+    """A run that stopped before its end; what is done is in the store, and running again goes on."""
+
+
 class BackendError(SweepError, RuntimeError):
     """A back end that cannot work here, or cannot hold what it was asked to."""
 

@@ -25,6 +25,7 @@ from sweep.parameters import Parameters, gather
 from sweep.signals import ModelOutput, Signal, Target
 
 NOISE_PAIRINGS = ("independent", "common")
+_NOT_IDENTITY = ("sets_per_block", "report", "title", "description")
 
 #: Sizes that a block is chosen by: bytes of its chunk, updates of a unit, and units below which arrays are too short
 #: for their operations to be efficient.
@@ -92,6 +93,8 @@ class Job:
         Most sets in a block; chosen by size and work if not given. It never changes a result.
     report : Report, optional
         What the command line shows at the end.
+    title, description : str
+        For people; they go into the attributes of the result.
 
     Raises
     ------
@@ -109,18 +112,21 @@ class Job:
     noise_pairing: str = "independent"
     sets_per_block: int | None = None
     report: Report | None = None
+    title: str = ""
+    description: str = ""
 
     def __post_init__(self) -> None:
         """Check that the parts fit each other."""
-        for name, kind in (("model", Model), ("integration", Integration), ("design", Design)):
+        parts: tuple[tuple[str, type], ...] = (("model", Model), ("integration", Integration), ("design", Design))
+        for name, kind in parts:
             if not isinstance(getattr(self, name), kind):
                 raise JobError(f"{name} is a {type(getattr(self, name)).__name__}: give a sweep.{kind.__name__}.")
-        for name, kind in (("input", Signal), ("target", Target)):
+        several: tuple[tuple[str, type], ...] = (("input", Signal), ("target", Target))
+        for name, kind in several:
             value = getattr(self, name)
             if isinstance(value, Sequence):
                 object.__setattr__(self, name, tuple(value))
-            several = value if isinstance(value, Sequence) else () if value is None else (value,)
-            for item in several:
+            for item in value if isinstance(value, Sequence) else () if value is None else (value,):
                 if not isinstance(item, kind):
                     raise JobError(f"{name} is a {type(item).__name__}: give a {kind.__name__}, or several in a list.")
             if isinstance(value, Sequence) and not value:
@@ -266,7 +272,7 @@ class Job:
     @property
     def observed(self) -> frozenset[str]:
         """Names of the observables that are not records."""
-        return frozenset(item for item in self.observe if item in OBSERVABLES)
+        return frozenset(item for item in self.observe if isinstance(item, str))
 
     def teacher(self, output: ModelOutput) -> Job:
         """Return the job of one set whose recorded rates are a target made by a model."""
@@ -275,7 +281,9 @@ class Job:
         for name in ("network", "stimulus"):
             if name in self.design.parameters:
                 own.setdefault(name, 0)
-        weights = self.model.weights if output.weights is None else output.weights
+        weights = self.model.weights
+        if output.weights is not None:
+            weights, own["network"] = output.weights, 0
         model = Model(self.model.units, weights, self.model.input_weights, self.model.activation, own)
         timing = self.integration
         return Job(
@@ -311,9 +319,13 @@ class Job:
     @cached_property
     def blocks(self) -> Blocks:
         """The sets in blocks: the unit of compute, write, retry and resume, and one chunk of every variable."""
-        return self.design.blocks(self.sets_per_block or self._default_sets_per_block())
+        return self.design.blocks(self.most_sets_per_block)
 
-    def _default_sets_per_block(self) -> int:
+    @property
+    def most_sets_per_block(self) -> int:
+        """What the job says, or what suits its size and work."""
+        if self.sets_per_block is not None:
+            return self.sets_per_block
         # Small enough for memory and for little to be lost when a run is killed, large enough that arrays are
         # efficient and files few; halves of the whole so that workers share evenly.
         most = min(_BLOCK_BYTES // self.bytes_per_set, _BLOCK_UPDATES // self.updates_per_set)
@@ -350,9 +362,9 @@ class Job:
         return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()
 
     def identity(self) -> dict[str, Any]:
-        """Return the part of :meth:`spec` that the hash covers: all but the blocks and the report."""
+        """Return the part of :meth:`spec` that the hash covers: all but the blocks and what is for people."""
         data, _ = self.spec()
-        return {key: value for key, value in data.items() if key not in ("sets_per_block", "report")}
+        return {key: value for key, value in data.items() if key not in _NOT_IDENTITY}
 
 
 def _dataclasses(modules: Iterable[object]) -> dict[str, type]:

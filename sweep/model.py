@@ -287,7 +287,10 @@ class Model:
         object.__setattr__(self, "units", n)
         object.__setattr__(self, "weights", weights)
         object.__setattr__(self, "input_weights", input_weights)
-        object.__setattr__(self, "parameters", {name: self._check(name, v) for name, v in self.parameters.items()})
+        parameters = {str(parse_name(name)): self._check(name, value) for name, value in self.parameters.items()}
+        if len(parameters) < len(self.parameters):
+            raise JobError(f"model.parameters names a parameter twice: {', '.join(self.parameters)}. Remove one of the two.")
+        object.__setattr__(self, "parameters", parameters)
 
     def _check(self, name: str, value: float | Array) -> float | Array:
         key = parse_name(name)

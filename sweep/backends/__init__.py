@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
+import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -65,10 +68,13 @@ class Probe:
     name: str
     works: bool
     reason: str
+    device: str = ""
 
 
 def _probe_numpy() -> Probe:
-    return Probe(name="numpy", works=True, reason=f"NumPy {np.__version__}, on the CPU")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    device = f"{platform.processor() or platform.machine()}, {cores} cores"
+    return Probe(name="numpy", works=True, reason=f"NumPy {np.__version__}, on the CPU", device=device)
 
 
 def _load_numpy() -> Backend:
@@ -115,7 +121,7 @@ def choose(name: str = "auto") -> Probe:
             raise BackendError(f"backend = {name!r} cannot work here: {found.reason}. Use backend = 'auto'.")
         return found
     found = next(look for look in probe() if look.works)
-    return Probe(name=found.name, works=True, reason=f"the fastest that works here: {found.reason}")
+    return dataclasses.replace(found, reason=f"the fastest that works here: {found.reason}")
 
 
 def get_backend(name: str = "auto") -> Backend:

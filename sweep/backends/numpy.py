@@ -8,6 +8,7 @@ tile's size or from the other sets in it: operations are elementwise, matrix pro
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
 
@@ -15,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sweep import philox
+from sweep.backends.ahead import Ahead
 from sweep.backends.blas import one_blas_thread
 from sweep.backends.observation import STRETCH, Observation, States
 from sweep.backends.recurrence import WeightsPlan, recurrence
@@ -28,6 +30,9 @@ Progress = Callable[[int], None]
 
 #: Most elements of an array of a tile: 256 KiB in float32, several of which fit a core's share of the cache.
 TILE_ELEMENTS = 2**16
+#: Below so many elements an operation is so short that threads would only pass the interpreter's lock to and fro, which
+#: makes two of them several times slower than one: they take turns instead.
+NARROW_ELEMENTS = 2**14
 #: Below this rate constant a float32 state loses its increments to rounding, and the sum is compensated.
 COMPENSATE_BELOW = 1e-3
 
@@ -49,8 +54,11 @@ class NumpyBackend:
         with one_blas_thread(), np.errstate(all="ignore"):
             for index in _tiles(job, parameters, batch):
                 real = index >= 0
-                tile = _Tile(job, series, parameters.take(np.where(real, index, index[0])))
-                for name, value in tile.run(progress, real).items():
+                narrow = len(index) * job.model.units < NARROW_ELEMENTS
+                with _turn if narrow else contextlib.nullcontext():
+                    tile = _Tile(job, series, parameters.take(np.where(real, index, index[0])))
+                    values = tile.run(progress, real)
+                for name, value in values.items():
                     results[name][index[real]] = value[real]
         return results
 
@@ -65,7 +73,8 @@ class NumpyBackend:
 def _width(job: Job, sets: int, batch: int | None) -> int:
     """Return the width of a tile: within the cache and the batch, and equal shares of the sets."""
     plan = WeightsPlan.of(job)
-    most = min(plan.widest(job.model.units, TILE_ELEMENTS), batch or sets)
+    most = plan.widest(job.model.units, TILE_ELEMENTS)
+    most = min(most, batch) if batch else most
     most = max(1, most // plan.multiple) * plan.multiple
     shares = -(-sets // most)
     return _round_up(-(-sets // shares), plan.multiple)
@@ -151,7 +160,7 @@ class _Tile:
             count = min(STRETCH, steps - first)
             before = [self._x[0].copy(), *(lost.copy() for lost in self._lost if lost is not None)]
             self._stretch(first, count)
-            if not self._finite(count).all():
+            if not (self._finite(count) | (self._diverged >= 0)).all():
                 self._find_divergence(first, count, before)
             np.copyto(self._x[0], self._x[self._row(count)])
             last = self._r[count].copy()
@@ -204,13 +213,13 @@ class _Tile:
         for k in range(count):
             old, new = (k, k + 1) if len(x) > 1 else (0, 0)
             if self._recur is None:
-                y.fill(0)
+                np.subtract(drive(k), x[old], out=y)
             else:
                 self._recur(k)
                 if self._gain is not None:
                     np.multiply(y, self._gain, out=y)
-            drive(k, y)
-            np.subtract(y, x[old], out=y)
+                np.add(y, drive(k), out=y)
+                np.subtract(y, x[old], out=y)
             np.multiply(y, self._alpha_s, out=y)
             if noise is not None and self._xi is not None:
                 np.multiply(self._xi[k], noise, out=self._scratch)
@@ -247,45 +256,44 @@ def _add(state: States, increment: States, out: States, lost: States | None) -> 
 
 
 class _Drive:
-    """input_gain * U u(t) + bias, added to W r step by step."""
+    """input_gain * U u(t) + bias, the part of the synaptic current's drive that comes from outside."""
 
     def __init__(self, job: Job, parameters: Parameters, cast: Callable[[Array], States], scratch: States) -> None:
         self._job, self._scratch = job, scratch
         self._gain, self._bias = cast(parameters.values["input_gain"]), cast(parameters.values["bias"])
-        self._matrix = job.model.input_matrix(job.inputs[0].channels) if job.inputs else None
         self._stimulus = parameters.selectors["stimulus"]
         self._common = self._gain.size == 1 and self._bias.shape[1] == 1 and len(self._stimulus) == 1
-        self._silent = self._matrix is None and not self._bias.any()
+        self._matrix = job.model.input_matrix(job.inputs[0].channels) if job.inputs else None
+        if self._matrix is not None:
+            self._values = Ahead(self._compute, job.integration.steps, len(job.inputs) * job.model.units)
 
-    def stretch(self, first: int, count: int) -> Callable[[int, States], None]:
-        """Sample the inputs of some steps; return the function that adds those of the k-th to an array."""
-        if self._silent:
-            return lambda k, y: None
-        if self._matrix is None:
-            return lambda k, y: _plus(y, self._bias)
+    def _compute(self, first: int, stop: int) -> States:
+        """Return U u(t) of steps, ``(step, unit, stimulus)``; where all sets share it, the whole drive."""
+        assert self._matrix is not None
+        signals = np.stack([signal.sample(first, stop, self._job.integration.dt) for signal in self._job.inputs])
+        driven = np.zeros((stop - first, len(self._matrix), len(signals)))
         # Channel by channel, not as a matrix product, whose rounding would depend on the number of steps.
-        dt = self._job.integration.dt
-        signals = np.stack([signal.sample(first, first + count, dt) for signal in self._job.inputs])
-        drives = np.zeros((count, self._matrix.shape[0], len(signals)))
         for channel, column in enumerate(self._matrix.T):
-            drives += signals[:, channel].T[:, None, :] * column[None, :, None]
-        chosen = drives.astype(self._bias.dtype)
-        if self._common:
-            added = chosen[:, :, self._stimulus] * self._gain + self._bias
-            return lambda k, y: _plus(y, added[k])
+            driven += signals[:, channel].T[:, None, :] * column[None, :, None]
+        cast = driven.astype(self._bias.dtype)
+        return cast[:, :, self._stimulus] * self._gain + self._bias if self._common else cast
 
-        def per_set(k: int, y: States) -> None:
-            np.multiply(chosen[k][:, self._stimulus], self._gain, out=self._scratch)
-            np.add(self._scratch, self._bias, out=self._scratch)
-            np.add(y, self._scratch, out=y)
+    def stretch(self, first: int, count: int) -> Callable[[int], States]:
+        """Return the function that gives the drive in the k-th of some steps, ``(unit, set or 1)``."""
+        if self._matrix is None:
+            return lambda k: self._bias
+        values = self._values(first, first + count)
+        if self._common:
+            return lambda k: values[k]
+
+        def per_set(k: int) -> States:
+            np.multiply(values[k][:, self._stimulus], self._gain, out=self._scratch)
+            return np.add(self._scratch, self._bias, out=self._scratch)
 
         return per_set
 
 
-def _plus(y: States, term: States) -> None:
-    np.add(y, term, out=y)
-
-
+_turn = threading.Lock()
 _lock = threading.Lock()
 _sampled: list[tuple[Job, TargetSeries | None]] = []
 

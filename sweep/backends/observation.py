@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from sweep.backends.ahead import Ahead
 from sweep.backends.blas import grouped, uniform_columns
 from sweep.backends.targets import TargetSeries
 from sweep.job import Job
@@ -25,27 +26,48 @@ LANES = 64
 
 
 class Moments:
-    """Mean and variance over time, by shifted sums."""
+    """Mean and variance over time, by shifted sums.
 
-    def __init__(self, units: int, width: int) -> None:
+    The shift must be close to the signal, or rounding is as large as a small variance. So it is taken anew from the
+    signal whenever the number of stretches has doubled: a start that is far from the rest is soon forgotten.
+
+    Attributes
+    ----------
+    shift : ndarray
+        What is subtracted from the states, ``(unit, set)``.
+    moved : ndarray or None
+        By how much the last stretch has moved the shift.
+    """
+
+    def __init__(self, units: int, width: int, dtype: np.dtype) -> None:
         self._sum = np.zeros((units, width))
         self._squares = np.zeros((units, width))
-        self.shift: States | None = None
+        self._stretches = self._steps = 0
+        self.shift: States = np.zeros((units, width), dtype=dtype)
+        self.moved: Array | None = None
 
     def add(self, states: States, squares: bool) -> None:
         """Add a stretch ``(step, unit, set)``, which is left with the shift subtracted."""
-        if self.shift is None:
-            # Any value close to the signal will do; the first one is at hand.
-            self.shift = states[0].copy()
+        self._stretches += 1
+        self.moved = None
+        if self._stretches.bit_count() == 1:
+            self._move(states[0])
+        self._steps += len(states)
         np.subtract(states, self.shift, out=states)
         self._sum += np.add.reduce(states, axis=0)
         if squares:
             flat = states.reshape(len(states), -1)
             self._squares += np.einsum("sn,sn->n", flat, flat).reshape(self._squares.shape)
 
+    def _move(self, shift: States) -> None:
+        moved = np.subtract(shift, self.shift, dtype=np.float64)
+        self.moved = moved
+        self._squares += moved * (self._steps * moved - 2 * self._sum)
+        self._sum -= self._steps * moved
+        self.shift = shift.copy()
+
     def mean(self, count: int) -> Array:
         """Return the mean over so many steps, ``(unit, set)``."""
-        assert self.shift is not None
         return self.shift + self._sum / count
 
     def variance(self, count: int) -> Array:
@@ -61,16 +83,26 @@ class Comparison:
         self._shape = (*series.mean.shape[:2], units, width)
         self._squares = np.zeros(self._shape) if _MSE in names else None
         self._products: Array | None = None
+        end, numbers = series.end, series.mean.size
+        self._targets = Ahead(lambda a, b: np.moveaxis(series.at(a, b), -1, 0).astype(dtype), end, numbers)
+        self._deviating = Ahead(self._deviations_of, end, numbers)
         if _CORRELATION in names:
             rows = self._shape[0] * self._shape[1]
             self._columns = uniform_columns(rows, STRETCH, dtype, LANES)
             self._products = np.zeros((units, width // self._columns, rows, self._columns))
+            # Of the target's deviations so far: what a move of the shift costs.
+            self._deviations = np.zeros((series.mean.shape[2], 1, rows, 1))
+
+    def _deviations_of(self, first: int, stop: int) -> States:
+        """Return the targets' deviations from their means, ``(step, unit or 1, target x lag)``."""
+        deviations = self._series.at(first, stop) - self._series.mean[..., None]
+        return deviations.reshape(-1, *deviations.shape[2:]).transpose(2, 1, 0).astype(self._dtype)
 
     def add_squares(self, first: int, rates: States) -> None:
         """Add the squared differences of a stretch of rates ``(step, unit, set)``."""
         if self._squares is None:
             return
-        series = self._series.at(first, first + len(rates)).astype(self._dtype)
+        series = np.moveaxis(self._targets(first, first + len(rates)), 0, -1)
         difference = np.empty_like(rates)
         flat = difference.reshape(len(rates), -1)
         for target, lags in enumerate(series):
@@ -78,8 +110,8 @@ class Comparison:
                 np.subtract(rates, values.T[:, :, None], out=difference)
                 self._squares[target, lag] += np.einsum("sn,sn->n", flat, flat).reshape(self._shape[2:])
 
-    def add_products(self, first: int, stop: int, ring: States, at: int) -> None:
-        """Add the products of the target with rates from which any constant may have been subtracted.
+    def add_products(self, first: int, stop: int, ring: States, at: int, moved: Array | None) -> None:
+        """Add the products of the target with rates from which a shift has been subtracted.
 
         Parameters
         ----------
@@ -89,21 +121,26 @@ class Comparison:
             :data:`STRETCH` states ``(step, unit, set)``, all finite where the set is.
         at : int
             Where in the ring the state after step ``first`` stands.
+        moved : ndarray or None
+            By how much the shift differs from that of the last call, ``(unit, set)``.
         """
         if self._products is None:
             return
+        if moved is not None:
+            self._products -= self._deviations * grouped(moved[:, None], self._columns)
         # The target's deviation from its mean, and 0 where a state does not count: products of one shape, always.
-        series = np.zeros((*self._series.mean.shape, STRETCH), dtype=self._dtype)
-        series[..., at : at + stop - first] = self._series.at(first, stop) - self._series.mean[..., None]
         # (unit or 1, 1, target x lag, step) @ (unit, group of sets, step, set)
-        left = series.reshape(-1, *series.shape[2:]).transpose(1, 0, 2)[:, None]
-        self._products += np.matmul(np.ascontiguousarray(left), grouped(ring.transpose(1, 0, 2), self._columns))
+        left = np.zeros((*self._deviations.shape[:3], STRETCH), dtype=self._dtype)
+        left[:, 0, :, at : at + stop - first] = np.moveaxis(self._deviating(first, stop), 0, -1)
+        self._products += np.matmul(left, grouped(ring.transpose(1, 0, 2), self._columns))
+        self._deviations += left.sum(axis=-1, dtype=np.float64)[..., None]
 
     def correlation(self, count: int, variance: Array) -> Array:
         """Return Pearson's correlation ``(target, lag, unit, set)``; NaN where one side is constant."""
         assert self._products is not None
         covariance = self._products.transpose(2, 0, 1, 3).reshape(self._shape) / count
-        return np.clip(covariance / np.sqrt(self._series.variance[..., None] * variance), -1.0, 1.0)
+        scale = np.sqrt(self._series.variance[..., None] * variance)
+        return np.where(scale > 0, np.clip(covariance / scale, -1.0, 1.0), np.nan)
 
     def mse(self, count: int) -> Array:
         """Return the mean squared difference ``(target, lag, unit, set)``."""
@@ -134,10 +171,11 @@ class Observation:
         self._count = timing.steps - timing.transient_steps
         self._squares = {of: bool(names & {f"{of}_var", f"{of}_std"}) for of in "xr"}
         self._squares["r"] |= _CORRELATION in names
-        self._moments = {of: Moments(units, width) for of in "xr" if self._squares[of] or f"{of}_mean" in names}
-        self._low: dict[str, States] = {}
-        self._high: dict[str, States] = {}
-        self._final: dict[str, States] = {}
+        self._moments = {
+            of: Moments(units, width, timing.dtype) for of in "xr" if self._squares[of] or f"{of}_mean" in names
+        }
+        self._low = {of: np.full((units, width), np.inf, timing.dtype) for of in "xr" if f"{of}_min" in names}
+        self._high = {of: np.full((units, width), -np.inf, timing.dtype) for of in "xr" if f"{of}_max" in names}
         wanted = series is not None and names & {_CORRELATION, _MSE}
         self._comparison = Comparison(series, units, width, timing.dtype, names) if series and wanted else None
         self._records: dict[str, tuple[Record, States]] = {}
@@ -167,22 +205,20 @@ class Observation:
             self._see(of, first + skip, ring[skip:count])
         if self._comparison:
             # Here, where the moments have subtracted their shift, for that loses no digits of the deviation.
-            self._comparison.add_products(first + skip, first + count, rings["r"], skip)
+            moved = self._moments["r"].moved if "r" in self._moments else None
+            self._comparison.add_products(first + skip, first + count, rings["r"], skip, moved)
 
     def _see(self, of: str, first: int, stretch: States) -> None:
-        names = self._job.observed
         if of in self._records:
             record, kept = self._records[of]
             origin = self._job.integration.transient_steps
             for row in range((first - origin) // record.every, (first - origin + len(stretch)) // record.every):
                 state = stretch[origin + (row + 1) * record.every - 1 - first]
                 kept[row] = state if record.units is None else state[list(record.units)]
-        if f"{of}_min" in names:
-            low = np.minimum.reduce(stretch, axis=0)
-            self._low[of] = np.minimum(low, self._low.get(of, low))
-        if f"{of}_max" in names:
-            high = np.maximum.reduce(stretch, axis=0)
-            self._high[of] = np.maximum(high, self._high.get(of, high))
+        if of in self._low:
+            np.minimum(np.minimum.reduce(stretch, axis=0), self._low[of], out=self._low[of])
+        if of in self._high:
+            np.maximum(np.maximum.reduce(stretch, axis=0), self._high[of], out=self._high[of])
         if self._comparison and of == "r":
             self._comparison.add_squares(first, stretch)
         if of in self._moments:
@@ -200,7 +236,8 @@ class Observation:
             ``(set,)``: the step whose state was not finite, or -1. Such a set has no statistics, and no record from
             that step on: NaN stands there.
         """
-        count, out = self._count, {}
+        count = self._count
+        out: dict[str, np.ndarray] = {}
         for of in "xr":
             if of in self._moments:
                 out[f"{of}_mean"] = self._moments[of].mean(count)

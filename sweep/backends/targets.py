@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from sweep.errors import JobError
 from sweep.job import Job
 from sweep.model import Array
 from sweep.signals import ModelOutput
@@ -35,6 +36,11 @@ class TargetSeries:
     mean: Array
     variance: Array
 
+    @property
+    def end(self) -> int:
+        """The step after the last observed one."""
+        return self.first + self.values.shape[-1] - max(self.lags)
+
     def at(self, start: int, stop: int) -> Array:
         """Return ``(target, lag, unit or 1, stop - start)``: the series for the steps, read a lag later."""
         low = start - self.first
@@ -55,6 +61,11 @@ def sample_targets(job: Job, simulate: Callable[[Job], npt.NDArray[np.floating]]
     -------
     TargetSeries or None
         None without a target.
+
+    Raises
+    ------
+    JobError
+        If a model that makes a target diverges.
     """
     if not job.targets:
         return None
@@ -65,7 +76,10 @@ def sample_targets(job: Job, simulate: Callable[[Job], npt.NDArray[np.floating]]
     series = []
     for target in job.targets:
         if isinstance(target.signal, ModelOutput):
-            series.append(np.asarray(simulate(job.teacher(target.signal)), dtype=np.float64).T[:, first:last])
+            rates = np.asarray(simulate(job.teacher(target.signal)), dtype=np.float64).T[:, first:last]
+            if not np.isfinite(rates).all():
+                raise JobError("target (model): the model diverges, so it is no target. Lower its gain.")
+            series.append(rates)
         else:
             series.append(target.signal.sample(first, last, timing.dt))
     width = max(len(values) for values in series)
@@ -77,5 +91,10 @@ def sample_targets(job: Job, simulate: Callable[[Job], npt.NDArray[np.floating]]
         first=first,
         lags=lags,
         mean=np.stack([window.mean(axis=-1) for window in windows], axis=1),
-        variance=np.stack([window.var(axis=-1) for window in windows], axis=1),
+        variance=np.stack([_variance(window) for window in windows], axis=1),
     )
+
+
+def _variance(window: Array) -> Array:
+    # Rounding of the mean would give a constant a variance, and so a correlation.
+    return np.where(np.ptp(window, axis=-1) > 0, window.var(axis=-1), 0.0)

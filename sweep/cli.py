@@ -1,0 +1,227 @@
+"""The command ``sweep``. Exit codes: 0 done, 1 some sets failed or are missing, 2 bad usage or bad job."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+import shutil
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated
+
+import psutil
+import typer
+from rich.console import Console
+from rich.table import Table
+from threadpoolctl import threadpool_info
+
+
+from sweep import backends, jobfile, plot, runner
+from sweep.errors import JobError, RunError, SweepError
+from sweep.job import Report
+from sweep.plan import cores, plan, size
+from sweep.store import Store, open_dataset
+
+app = typer.Typer(
+    name="sweep",
+    help="Sweep the parameters of firing-rate recurrent networks.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+_out, _err = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False, soft_wrap=True)
+
+JobFile = Annotated[Path, typer.Argument(metavar="JOB.toml", help="Job file.")]
+StorePath = Annotated[Path, typer.Argument(metavar="STORE", help="Store written by 'sweep run'.")]
+BackendName = Annotated[str, typer.Option("--backend", help=f"Back end: {', '.join(backends.NAMES)}.")]
+Batch = Annotated[int | None, typer.Option("--batch", help="Most sets that the back end takes at once.")]
+Workers = Annotated[int | None, typer.Option("--workers", help="Processes of this machine instead of threads.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        _out.print(f"tausweep {importlib.metadata.version('tausweep')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and stop.")
+    ] = False,
+) -> None:
+    """Sweep the parameters of firing-rate recurrent networks."""
+
+
+@app.command("plan")
+def plan_command(job: JobFile, backend: BackendName = "auto", workers: Workers = None, batch: Batch = None) -> None:
+    """Say what a job will take: sets, blocks, disk, memory, time. Runs nothing."""
+    _table(plan(jobfile.load(job), backend, batch=batch, workers=workers).rows())
+
+
+@app.command()
+def run(
+    job: JobFile,
+    store: Annotated[Path | None, typer.Option("--store", help="Store to write; JOB.zarr here by default.")] = None,
+    backend: BackendName = "auto",
+    workers: Workers = None,
+    scheduler: Annotated[
+        str | None, typer.Option("--scheduler", help="Address of a Dask scheduler, tcp://host:port.")
+    ] = None,
+    batch: Batch = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete a store that is there first.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+) -> None:
+    """Run a job into a store, and show its best set. Running again resumes."""
+    loaded = jobfile.load(job)
+    path = store or Path(f"{job.stem}.zarr")
+    try:
+        runner.run(
+            loaded,
+            path,
+            backend=backend,
+            batch=batch,
+            workers=workers,
+            scheduler=scheduler,
+            overwrite=overwrite,
+            progress=not quiet,
+        )
+    except KeyboardInterrupt:
+        _err.print(f"interrupted: run again to go on with {path}.", markup=False)
+        raise typer.Exit(1) from None
+    opened = Store(path)
+    _summary(path, opened)
+    if opened.job.design.dims:
+        _show(path, path.with_suffix(".png"), loaded.report)
+    raise typer.Exit(_exit_code(opened))
+
+
+@app.command()
+def status(store: StorePath) -> None:
+    """Say how far a store is, and what failed."""
+    opened = Store(store)
+    _summary(store, opened)
+    raise typer.Exit(_exit_code(opened))
+
+
+@app.command("plot")
+def plot_command(
+    store: StorePath,
+    variable: Annotated[str | None, typer.Option("--variable", help="Observable or record.")] = None,
+    x: Annotated[str | None, typer.Option("--x", help="Coordinate of the horizontal axis.")] = None,
+    y: Annotated[str | None, typer.Option("--y", help="Coordinate of the vertical axis.")] = None,
+    panel: Annotated[str | None, typer.Option("--panel", help="Coordinate with a panel for each value.")] = None,
+    best: Annotated[str | None, typer.Option("--best", help="Which value is best: max or min.")] = None,
+    select: Annotated[list[str] | None, typer.Option("--select", help="Label to look at, NAME=VALUE; repeat.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", help="PNG, PDF or SVG; STORE.png by default.")] = None,
+) -> None:
+    """Draw a result: heat map, line, scatter or trajectories, whatever fits."""
+    dataset = open_dataset(store)
+    own = Store(store).job.report
+    base = own if own and variable in (None, own.variable) else plot.default_report(dataset)
+    report = Report(
+        variable=variable or base.variable,
+        best=best or base.best,
+        x=x or base.x,
+        y=y or base.y,
+        panel=panel or base.panel,
+        select=dict(base.select) | dict(map(_label, select or ())),
+    )
+    _show(store, output or store.with_suffix(".png"), report)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of job files, for editors."""
+    print(json.dumps(jobfile.schema(), indent=2))
+
+
+@app.command()
+def doctor() -> None:
+    """Say what is installed, which back ends work here and why not, cores, memory, GPU."""
+    memory = psutil.virtual_memory()
+    rows = [
+        ("tausweep", importlib.metadata.version("tausweep")),
+        ("Python", f"{platform.python_version()} on {platform.platform()}"),
+        *((name, importlib.metadata.version(name)) for name in ("numpy", "xarray", "zarr", "dask", "distributed")),
+    ]
+    for library in threadpool_info():
+        rows.append(("BLAS", f"{library['internal_api']} {library.get('version')}, {library.get('architecture', '')} kernels"))
+    rows += [
+        ("cores", f"{cores()} for this process, {psutil.cpu_count()} in the machine"),
+        ("memory", f"{size(memory.available)} free of {size(memory.total)}"),
+        ("GPU", _gpu()),
+    ]
+    for found in backends.probe():
+        rows.append((f"back end {found.name}", f"{'works' if found.works else 'does not work'}: {found.reason}"))
+    chosen = backends.choose("auto")
+    rows.append(("auto", f"{chosen.name}, {chosen.reason}"))
+    _table(rows)
+
+
+def _gpu() -> str:
+    command = shutil.which("nvidia-smi")
+    if command is None:
+        return "none found: there is no nvidia-smi, which comes with NVIDIA's driver"
+    query = [command, "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"nvidia-smi does not answer: {error}"
+    return (done.stdout or done.stderr).strip().replace("\n", "; ") or "nvidia-smi finds none"
+
+
+def _table(rows: list[tuple[str, str]]) -> None:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(name, value)
+    _out.print(table)
+
+
+def _summary(path: Path, store: Store) -> None:
+    counts = {name: number for name, number in store.counts().items() if number}
+    told = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in counts.items())
+    _out.print(f"{path}: {store.job.design.size:,} sets, {told}", markup=False)
+    for failure in store.failures():
+        _out.print(f"  block {failure['block']} failed: {failure['error']}", markup=False)
+
+
+def _exit_code(store: Store) -> int:
+    counts = store.counts()
+    return 1 if counts["failed"] or counts["not_run"] else 0
+
+
+def _show(store: Path, picture: Path, report: Report | None) -> None:
+    """Say which set is best, and draw the picture."""
+    dataset = open_dataset(store)
+    report = report or plot.default_report(dataset)
+    if "time" not in dataset[report.variable].dims:
+        _out.print(plot.best_set(dataset, report).words(), markup=False)
+    _out.print(f"picture: {plot.save(dataset, picture, report)}", markup=False)
+
+
+def _label(text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    try:
+        return name.strip(), float(value)
+    except ValueError:
+        raise JobError(f"--select {text!r}: it must be NAME=VALUE with a number. Write for example --select network=0.") from None
+
+
+def main() -> None:
+    """Run the command line; errors on purpose become a message and an exit code."""
+    warnings.showwarning = lambda message, *_, **__: _err.print(f"warning: {message}", markup=False)
+    try:
+        app()
+    except SweepError as error:
+        _err.print(f"error: {error}", markup=False)
+        sys.exit(1 if isinstance(error, RunError) else 2)
+
+
+

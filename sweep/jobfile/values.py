@@ -1,0 +1,213 @@
+"""What can stand to the right of an equals sign in a job file: numbers, texts, values of a sweep, parameters by name.
+
+Everything is strict: "1" is no number, true no 1 and 1.5 no whole number.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    Tag,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic_core import CoreSchema, core_schema
+
+from sweep.errors import JobError, suggest
+from sweep.model import PARAMETERS, SELECTORS, parse_name
+
+#: More values than this along one axis are a slip of the pen, and would only fill the memory.
+MOST_VALUES = 10_000_000
+
+JsonSchema = dict[str, Any]
+Ways = tuple[tuple[str, ...], ...]
+
+
+class Table(BaseModel):
+    """A table of a job file, whose keys are known."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        model_title_generator=lambda table: re.sub(r"(?<=[a-z])[A-Z]", lambda m: f" {m[0].lower()}", table.__name__),
+    )
+
+    #: Ways to write a table of which exactly one must be used, each the keys that it takes.
+    ways: ClassVar[Ways] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _remember(cls, data: Any, info: ValidationInfo) -> Any:
+        # An error knows only its place in the file; this says which keys would have been right there.
+        if info.context is not None:
+            info.context[id(data)] = cls
+        return data
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Table:
+        keys = {key for way in self.ways for key in way}
+        if self.ways and not any(set(way) == keys & self.model_fields_set for way in self.ways):
+            options = " or ".join(" + ".join(way) for way in self.ways)
+            raise JobError(f"exactly one of {options} must be given. Add what is missing, or remove what is too much.")
+        return self
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchema:
+        """Say in the schema too that exactly one of the ways must be used."""
+        schema = handler(core)
+        if cls.ways:
+            handler.resolve_ref_schema(schema)["oneOf"] = [{"required": list(way)} for way in cls.ways]
+        return schema
+
+    def given(self) -> dict[str, Any]:
+        """Return the keys that the file has, without the kind: the arguments of the maker."""
+        return {name: value for name, value in self if name in self.model_fields_set and name != "kind"}
+
+
+Text = Annotated[str, Field(strict=True)]
+Flag = Annotated[bool, Field(strict=True)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Positive = Annotated[float, Field(strict=True, allow_inf_nan=False, gt=0)]
+NotNegative = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0)]
+Whole = Annotated[int, Field(strict=True, ge=0)]
+Count = Annotated[int, Field(strict=True, ge=1, le=MOST_VALUES)]
+
+
+@dataclass(frozen=True, eq=False)
+class OneOf:
+    """A text out of a few; a hint helps with one that is not, where a did-you-mean would not."""
+
+    names: Collection[str]
+    hints: Mapping[str, str] = field(default_factory=dict)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Check after pydantic has checked that it is a text."""
+        return core_schema.no_info_after_validator_function(self._check, core_schema.str_schema(strict=True))
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchema:
+        """Name the texts."""
+        return handler(core) | {"enum": list(self.names)}
+
+    def _check(self, name: str) -> str:
+        if name not in self.names:
+            raise JobError(f"= {name!r} does not exist. {self.hints.get(name) or suggest(name, self.names)}")
+        return name
+
+
+def choice(message: str, **forms: type) -> Discriminator:
+    """Choose a member of a union by what is written: the tags are invisible to users, and so is the union."""
+
+    def form(value: Any) -> str | None:
+        return next((f"<{tag}>" for tag, kind in forms.items() if isinstance(value, kind)), None)
+
+    return Discriminator(form, custom_error_type="form", custom_error_message=message)
+
+
+Numbers = Annotated[
+    Annotated[Number, Tag("<one>")] | Annotated[list[Number], Tag("<several>")],
+    choice("must be a number or a list of numbers", several=list, one=object),
+]
+
+
+class Spaced(Table):
+    """Values at regular distances."""
+
+    ways: ClassVar[Ways] = (("linspace",), ("geomspace",), ("start", "stop", "step"))
+
+    linspace: Annotated[tuple[Number, Number, Count], Field(strict=False)] | None = None
+    """[start, stop, num]: num values at equal distances, both ends among them."""
+    geomspace: Annotated[tuple[Positive, Positive, Count], Field(strict=False)] | None = None
+    """[start, stop, num]: num values at equal ratios, both ends among them; all above 0."""
+    start: Number | None = None
+    """The first value."""
+    stop: Number | None = None
+    """No value lies beyond this; it is itself a value if a whole number of steps leads to it."""
+    step: Number | None = None
+    """Distance from one value to the next."""
+
+
+_LIST_OR_TABLE = (
+    "must be a list of values, { linspace = [start, stop, num] }, { geomspace = [start, stop, num] } or "
+    "{ start = ..., stop = ..., step = ... }"
+)
+
+Values = Annotated[
+    Annotated[list[Number], Tag("<list>")] | Annotated[Spaced, Tag("<table>")],
+    choice(_LIST_OR_TABLE, list=list, table=dict),
+]
+
+
+class Swept(Spaced):
+    """Values of a swept parameter: at regular distances, or time constants by their rate constants."""
+
+    ways: ClassVar[Ways] = (*Spaced.ways, ("rate_constants",))
+
+    rate_constants: Values | None = None
+    """For tau_s and tau_r: rate constants alpha = dt/tau instead of time constants, above 0; 1 is instantaneous."""
+
+
+SweptValues = Annotated[
+    Annotated[list[Number], Tag("<list>")] | Annotated[Swept, Tag("<table>")],
+    choice(_LIST_OR_TABLE, list=list, table=dict),
+]
+ZippedValues = Annotated[
+    Annotated[list[Numbers], Tag("<list>")] | Annotated[Swept, Tag("<table>")],
+    choice(_LIST_OR_TABLE, list=list, table=dict),
+]
+
+
+def _range(value: list[Any]) -> list[Any]:
+    ends = value[:2]
+    if len(ends) < 2 or value[2:] not in ([], ["log"]) or any(type(end) not in (int, float) for end in ends):
+        raise JobError(f'= {value!r}: a range is [low, high], or [low, high, "log"] for equal ratios. Write it so.')
+    return value
+
+
+class _RangeSchema:
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchema:
+        ends: list[JsonSchema] = [{"type": "number"}, {"type": "number"}, {"const": "log"}]
+        return {"type": "array", "prefixItems": ends, "minItems": 2, "maxItems": 3}
+
+
+Range = Annotated[list[Any], AfterValidator(_range), _RangeSchema()]
+
+
+def _parameter(name: str) -> str:
+    parse_name(name)
+    return name
+
+
+class ByParameter:
+    """Name the parameters in the schema, so that an editor completes and explains them."""
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchema:
+        """List the parameters that have a name, and the patterns of those that have an index."""
+        value = handler(core)["additionalProperties"]
+        unit = "|".join(name for name, row in PARAMETERS.items() if row.per_unit)
+        return {
+            "type": "object",
+            "properties": {
+                row.name: value | {"title": row.symbol, "description": f"{row.long_name} [{row.units}]"}
+                for row in (*PARAMETERS.values(), *SELECTORS.values())
+            },
+            "patternProperties": {
+                rf"^({unit})\[\s*\d+\s*\]$": value | {"description": "the parameter of one unit, counted from 0"},
+                r"^W\[\s*\d+\s*,\s*\d+\s*\]$": value | {"description": "one weight, W[to, from], counted from 0"},
+            },
+            "additionalProperties": False,
+        }
+
+
+ParameterKey = Annotated[str, AfterValidator(_parameter)]

@@ -1,0 +1,708 @@
+"""Dataset to figure, and the best set in words: which set is best, and how the result looks around it."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import math
+import os
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+from matplotlib import colormaps
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import PolyCollection
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import FormatStrFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from sweep.errors import JobError, suggest
+from sweep.job import Report
+from sweep.model import PARAMETERS, SELECTORS, parse_name
+from sweep.observables import ALWAYS, STATUS
+from sweep.spec import decode
+
+_Array = npt.NDArray[Any]
+_Position = dict[str, int]
+
+_MOST_PANELS = 12
+_MOST_LINES = 8
+_FORMATS = (".png", ".pdf", ".svg")
+#: Values that span more than this factor are coloured by their logarithm.
+_WIDE = 1e3
+#: Values that span less than this factor are drawn over a linear axis, however they are spaced.
+_NARROW = 4
+#: Sets without a value, by status: name in the legend, grey and hatch of a cell, marker of a point.
+_NO_VALUE = {
+    STATUS["not_run"]: ("not run", "0.92", "", "."),
+    STATUS["ok"]: ("not defined", "1.0", "...", "+"),
+    STATUS["diverged"]: ("diverged", "0.82", "////", "x"),
+    STATUS["failed"]: ("failed", "0.65", "xxxx", "X"),
+}
+_MARKS: Mapping[str, Mapping[str, Any]] = {
+    "best set": {"marker": "*", "ms": 15, "mfc": "white", "mec": "black", "mew": 1.0},
+    "true parameters": {"marker": "o", "ms": 11, "mfc": "none", "mec": "red", "mew": 2.0},
+}
+
+
+# -------------------------------------------------------------------------------------------------------------- report
+
+
+def default_report(ds: xr.Dataset) -> Report:
+    """Return what to report of a result whose job does not say.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        The result of a job.
+
+    Returns
+    -------
+    Report
+        The highest correlation with the target, else the smallest difference from it, else the highest value of the
+        first statistic observed; over the first two coordinates swept, with a panel per target.
+    """
+    names = _observed(ds)
+    statistics = [name for name in names if "time" not in ds[name].dims] or names
+    variable = next((name for name in ("target_correlation", "target_mse") if name in names), statistics[0])
+    report = Report(variable=variable, best="min" if variable == "target_mse" else "max")
+    x, y = _axes(ds, report)
+    several = ds[variable].sizes.get("target", 1) > 1 and "target" not in (x, y)
+    return dataclasses.replace(report, x=x, y=y, panel="target" if several else None)
+
+
+def report_of(ds: xr.Dataset) -> Report:
+    """Return the report that the job of a result asks for, or the default one."""
+    own = _job(ds).get("report")
+    if own is None:
+        return default_report(ds)
+    report: Report = decode(own, {}, {"Report": Report})
+    return report
+
+
+def _job(ds: xr.Dataset) -> dict[str, Any]:
+    job: dict[str, Any] = json.loads(ds.attrs.get("job", "{}"))
+    return job
+
+
+def _observed(ds: xr.Dataset) -> list[str]:
+    """Return the variables in the order in which the job names them, which a store does not keep."""
+    present = [str(name) for name in ds.data_vars if name not in {variable.name for variable in ALWAYS}]
+    order = [item if isinstance(item, str) else item["variable"] for item in _job(ds).get("observe", ())]
+    return [name for name in order if name in present] or present
+
+
+def _is_parameter(name: str) -> bool:
+    try:
+        return bool(parse_name(name).base)
+    except JobError:
+        return False
+
+
+def _along(ds: xr.Dataset, dim: str) -> list[str]:
+    """Return the coordinates that label a dimension: its own, the parameters in the order of their table, rates."""
+    order = {name: i for i, name in enumerate((*PARAMETERS, "W", *SELECTORS))}
+    names = [str(n) for n, c in ds.coords.items() if c.dims == (dim,) and (n == dim or str(n).startswith("alpha_"))]
+    names += [str(n) for n, c in ds.coords.items() if c.dims[:1] == (dim,) and n != dim and _is_parameter(str(n))]
+    return sorted(names, key=lambda n: (n != dim, order.get(n.partition("[")[0], len(order)), n))
+
+
+def _axes(ds: xr.Dataset, report: Report) -> tuple[str | None, str | None]:
+    """Return what to draw over: what the report names, else the first parameters swept that it leaves."""
+    variable = ds[report.variable]
+    taken = {dim for name in (*report.select, report.panel) if name is not None for dim in ds[name].dims}
+    free = [str(dim) for dim in variable.dims if dim not in taken and variable.sizes[dim] > 1]
+    names: list[str] = []
+    if "time" in free:
+        # A few units are lines, many a map.
+        names = ["time", *(dim for dim in free if dim.endswith("unit") and variable.sizes[dim] > _MOST_LINES)]
+    else:
+        for dim in (dim for dim in free if dim in ds["status"].dims):
+            names += [name for name in _along(ds, dim) if _is_parameter(name) and ds[name].ndim == 1] or [dim]
+        names = sorted(names, key=lambda name: name in SELECTORS) or free
+    given = [name for name in (report.x, report.y) if name is not None]
+    # A parameter says nothing new over its own rate constant.
+    same = {f"tau_{name[-1]}" for name in given if name.startswith("alpha_")}
+    left = iter([name for name in names if name not in {*given, *same}])
+    x = report.x if report.x is not None else next(left, None)
+    y = report.y if report.y is not None else next(left, None)
+    return (y, None) if x is None else (x, y)
+
+
+def _check(ds: xr.Dataset, report: Report) -> None:
+    """Refuse names that the result does not have, and coordinates that cannot be drawn together."""
+    if report.variable not in ds.data_vars:
+        raise JobError(
+            f"report.variable = {report.variable!r} is not in the result. {suggest(report.variable, _observed(ds))}"
+        )
+    usable = [str(n) for n, c in ds.coords.items() if c.ndim == 1 and c.dims[0] in ds[report.variable].dims]
+    named = {f"report.{key}": getattr(report, key) for key in ("x", "y", "panel")}
+    named |= {f"report.select.{name}": name for name in report.select}
+    owner: dict[str, str] = {}
+    for key, name in named.items():
+        if name is None:
+            continue
+        if name not in ds.coords:
+            raise JobError(f"{key} = {name!r} is not a coordinate of the result. {suggest(name, usable)}")
+        if name not in usable:
+            raise JobError(f"{key} = {name!r}: {report.variable} does not vary along it. Known: {', '.join(usable)}.")
+        dim = str(ds[name].dims[0])
+        # Two parameters of the same samples can be drawn over each other; nothing else can share a dimension.
+        if dim in owner and ({key, owner[dim]} != {"report.x", "report.y"} or named["report.x"] == named["report.y"]):
+            raise JobError(f"{key} = {name!r} lies along the same dimension as {owner[dim]}: remove one of the two.")
+        owner[dim] = key
+
+
+# ------------------------------------------------------------------------------------------------------------ best set
+
+
+@dataclass(frozen=True, kw_only=True)
+class BestSet:
+    """The set with the best value of a variable, and what there is to say of it.
+
+    Parameters
+    ----------
+    variable : str
+        What was compared.
+    value : float
+        Its best value; NaN if no set has one.
+    status : str
+        ``ok``; where no set has a value, the most common status.
+    labels : mapping
+        Every label along the dimensions of the design, and ``target``, ``lag`` and ``unit`` where the variable has
+        them; a tuple where a parameter has a value per unit. Where no set has a value, that of the panel alone.
+    units : mapping
+        Units of the labels.
+    said : tuple of str
+        The labels that :meth:`words` names: those that differ between sets and do not follow from others.
+    counts : mapping
+        How many of the sets compared have which status.
+    edges : tuple of str
+        Ends of swept ranges at which the set lies: ``"upper end of tau_s"``.
+    panel : str, optional
+        The label that says which panel this is the best set of.
+    panels : tuple of BestSet
+        The best of each panel, where the report has panels.
+    """
+
+    variable: str
+    value: float
+    status: str
+    labels: Mapping[str, Any]
+    units: Mapping[str, str]
+    said: tuple[str, ...]
+    counts: Mapping[str, int]
+    edges: tuple[str, ...] = ()
+    panel: str | None = None
+    panels: tuple[BestSet, ...] = ()
+
+    def words(self) -> str:
+        """Say which set is best in a sentence, or a line for each panel."""
+        if self.panels:
+            return "\n".join(panel.words() for panel in self.panels)
+        said = {name: _said(name, self.labels[name], self.units[name]) for name in self.said}
+        subject = "Best set" if self.panel is None else f"Best set for {said.pop(self.panel)}"
+        where = f" at {', '.join(said.values())}" if said else ""
+        total = sum(self.counts.values())
+        others = [f", {n} {name.replace('_', ' ')}" for name, n in self.counts.items() if n and name != "ok"]
+        among = f"(of {total} set{'s' * (total != 1)}{''.join(others)})"
+        if math.isnan(self.value):
+            return f"{subject}: none has a value of {self.variable}{where} {among}."
+        text = f"{subject}: {self.variable} = {self.value:.4g}{where} {among}."
+        return text + (f" It lies at the {', the '.join(self.edges)}: widen the range." if self.edges else "")
+
+
+def _said(name: str, value: Any, units: str) -> str:
+    """Write ``tau_s = 0.43 ms``."""
+    number = f"{min(value):.4g} to {max(value):.4g}" if isinstance(value, tuple) else f"{value:.4g}"
+    return f"{name} = {number}{'' if units == '1' else f' {units}'}"
+
+
+def best_set(ds: xr.Dataset, report: Report | None = None) -> BestSet:
+    """Find the best set.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        The result of a job, in memory or lazy, of a finished run or not.
+    report : Report, optional
+        What is best; by default what the job says.
+
+    Returns
+    -------
+    BestSet
+        Sets that are not ok and values that are not finite are never best. Of several equals the first.
+
+    Raises
+    ------
+    JobError
+        If the report names what the result does not have, or a trajectory, which has no best value.
+    """
+    report = report_of(ds) if report is None else report
+    _check(ds, report)
+    if _is_trajectory(ds, report):
+        raise JobError(
+            f"report.variable = {report.variable!r} is a trajectory: sets are compared by one value each. Name a "
+            "statistic, or select a time."
+        )
+    panels = tuple(_describe(ds, report, position) for position in _positions(ds, report))
+    if report.panel is None:
+        return panels[0]
+    sign = -1 if report.best == "min" else 1
+    best = max(panels, key=lambda panel: -math.inf if math.isnan(panel.value) else sign * panel.value)
+    return dataclasses.replace(best, counts=_counts(ds, _selected(ds, report)), panel=None, panels=panels)
+
+
+def _is_trajectory(ds: xr.Dataset, report: Report) -> bool:
+    return "time" in ds[report.variable].dims and "time" not in report.select
+
+
+def _selected(ds: xr.Dataset, report: Report) -> _Position:
+    """Return the positions nearest to what the report selects."""
+    return {str(ds[n].dims[0]): int(np.abs(ds[n].to_numpy() - v).argmin()) for n, v in report.select.items()}
+
+
+def _positions(ds: xr.Dataset, report: Report) -> list[_Position]:
+    """Return the position of the best set of every panel, which has only panel and selection if no set has a value."""
+    held = _selected(ds, report)
+    judge = default_report(ds) if _is_trajectory(ds, report) else report
+    ok = ds["status"] == STATUS["ok"]
+    if _is_trajectory(ds, judge):
+        score = xr.zeros_like(ok, dtype=np.float32).where(ok, -np.inf)
+    else:
+        variable = ds[judge.variable]
+        score = (-variable if judge.best == "min" else variable).where(ok & np.isfinite(variable), -np.inf)
+    score = score.isel(held, missing_dims="ignore")
+    if report.panel is None:
+        return [held | position for position in _search(score, None)]
+    panel = str(ds[report.panel].dims[0])
+    if panel in score.dims:
+        return [held | position for position in _search(score, panel)]
+    return [{**held, **_search(score, None)[0], panel: number} for number in range(ds.sizes[panel])]
+
+
+def _search(score: xr.DataArray, panel: str | None) -> list[_Position]:
+    """Return where the score is largest, for every position along the panel's dimension.
+
+    Nothing but maxima along dimensions is asked for, which Dask reduces block by block in bounded memory: all sets
+    once, and then ever thinner slabs.
+    """
+    dims = [str(dim) for dim in score.dims if dim != panel]
+    keep = [*dims[:1]] if panel is None else [panel, *dims[:1]]
+    highest = score.max([dim for dim in dims[1:]]).transpose(*keep).to_numpy()
+    rows = highest.reshape(1 if panel is None else score.sizes[panel], -1)
+    found = []
+    for number, row in enumerate(rows):
+        position = {} if panel is None else {panel: number}
+        if row.max() > -np.inf:
+            for i, dim in enumerate(dims):
+                along = row if i == 0 else score.isel(position).max(dims[i + 1 :]).to_numpy()
+                position[dim] = int(along.argmax())
+        found.append(position)
+    return found
+
+
+def _describe(ds: xr.Dataset, report: Report, position: _Position) -> BestSet:
+    variable = ds[report.variable]
+    found = set(variable.dims) <= set(position)
+    given = set(_selected(ds, report)) | (set() if report.panel is None else set(ds[report.panel].dims))
+    among = {dim: i for dim, i in position.items() if dim in given}
+    counts = _counts(ds, among)
+    labels = _labels(ds, position)
+    return BestSet(
+        variable=report.variable,
+        value=float(variable.isel(position)) if found else math.nan,
+        status="ok" if found else max(counts, key=lambda name: counts[name]),
+        labels=labels,
+        units={name: str(ds[name].attrs.get("units", "1")) for name in labels},
+        said=_telling(ds, labels, report),
+        counts=counts,
+        edges=tuple(_ends(ds, {dim: i for dim, i in position.items() if dim not in given})) if found else (),
+        panel=report.panel,
+    )
+
+
+def _counts(ds: xr.Dataset, position: _Position) -> dict[str, int]:
+    """Return how many sets have which status."""
+    status = ds["status"].isel(position, missing_dims="ignore")
+    # One pass over a lazy status for all of them.
+    found = xr.Dataset({name: (status == value).sum() for name, value in STATUS.items()}).compute()
+    return {name: int(found[name]) for name in STATUS}
+
+
+def _labels(ds: xr.Dataset, position: _Position) -> dict[str, Any]:
+    """Return the labels at a position: numbers, and tuples for parameters with a value per unit."""
+    labels = {}
+    for dim, index in position.items():
+        for name in _along(ds, dim):
+            value = ds[name].isel({dim: index}).to_numpy()
+            labels[name] = value.item() if value.ndim == 0 else tuple(value.tolist())
+    return labels
+
+
+def _telling(ds: xr.Dataset, labels: Mapping[str, Any], report: Report) -> tuple[str, ...]:
+    """Return the labels worth saying: rate constants only where the report is about them, then for their tau."""
+    rates = {name for name in labels if name.startswith("alpha_")}
+    asked = rates & {report.x, report.y, report.panel}
+    silent = (rates - asked) | {f"tau_{name[-1]}" for name in asked}
+    return tuple(name for name in labels if name not in silent and ds.sizes[ds[name].dims[0]] > 1)
+
+
+def _ends(ds: xr.Dataset, position: _Position) -> list[str]:
+    """Return at which ends of the ranges swept a position lies."""
+    found = []
+    for dim, index in position.items():
+        # Samples have no ends, selectors no order, and beyond a bound of the parameter there is nothing.
+        if ds.sizes[dim] < 3 or dim in SELECTORS or not (_is_parameter(dim) or dim == "lag"):
+            continue
+        values = ds[dim].to_numpy()
+        bound = 0.0 if dim == "lag" else parse_name(dim).parameter.lower
+        if values[index] == values.max():
+            found.append(f"upper end of {dim}")
+        elif values[index] == values.min() > bound:
+            found.append(f"lower end of {dim}")
+    return found
+
+
+# -------------------------------------------------------------------------------------------------------------- figure
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Panel:
+    """What one panel shows: values over x and y, what they lack, and marks.
+
+    `values` and `lacks` are ``(y, x)``, or ``(x,)`` and ``(line, x)`` without y, or ``(sample,)`` where x and y lie
+    along the same dimension. `lacks` is the status of a set that has no value, and -1 elsewhere.
+    """
+
+    title: str
+    values: _Array
+    lacks: _Array
+    marks: Mapping[str, tuple[float, ...]]
+
+
+def heat_map(ds: xr.Dataset, report: Report | None = None) -> Figure:
+    """Draw a variable over two coordinates around the best set, or over one if no more are swept.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        The result of a job, in memory or lazy, of a finished run or not. No more is computed than the search for the
+        best set and the values shown take.
+    report : Report, optional
+        What to show; by default what the job says. What it leaves open is held at the best set, or at the best of
+        each panel. Grids are drawn as cells, samples as points, a single coordinate as a line, trajectories over time.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Not bound to any display: save it, or let a notebook show it.
+
+    Raises
+    ------
+    JobError
+        If the report names what the result does not have, or there is nothing to draw over.
+    """
+    report = report_of(ds) if report is None else report
+    _check(ds, report)
+    x, y = _axes(ds, report)
+    if x is None:
+        raise JobError(f"report.variable = {report.variable!r} is a single number: sweep something to draw it over.")
+    report = dataclasses.replace(report, x=x, y=y)
+    _check(ds, report)
+    if _is_trajectory(ds, report) and "time" not in (x, y):
+        raise JobError(f"report.x = {x!r}: {report.variable} is a trajectory. Draw it over 'time', or select a time.")
+    panels = _panels(ds, report)
+    columns = len(panels) if len(panels) <= 3 else math.ceil(math.sqrt(len(panels)))
+    rows = math.ceil(len(panels) / columns)
+    size = (6.0, 4.6) if len(panels) == 1 else (2.4 * columns + 1.4, 2.2 * rows + 1.5)
+    figure = Figure(figsize=size, layout="constrained")
+    grid: list[Axes] = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel().tolist()
+    shown, empty = grid[: len(panels)], grid[len(panels) :]
+    for axes in empty:
+        axes.remove()
+    for axes in shown[-columns:]:
+        axes.tick_params(labelbottom=True)
+    # One label for all: they may be longer than a panel, and unlike those of the figure they leave room for a legend.
+    below, beside = shown[(rows - 1) * columns], shown[(rows - 1) // 2 * columns]
+    below.set_xlabel(_axis_label(ds[x]), x=0.5 + 0.54 * (columns - 1))
+    beside.set_ylabel(_axis_label(ds[report.variable if y is None else y]), y=0.5 if rows % 2 else -0.1)
+    figure.suptitle(_wrapped(str(ds.attrs.get("title", "")), size[0] * 10), fontsize=11)
+    legend: dict[str, Artist] = {}
+    draw = _draw_lines if y is None else _draw_map
+    draw(figure, shown, panels, ds, report, legend)
+    for axes, panel in zip(shown, panels, strict=True):
+        axes.set_title(_wrapped(panel.title, size[0] * 11 / columns), fontsize=9)
+        for name, mark in panel.marks.items():
+            if len(mark) == 2:
+                (legend[name],) = axes.plot(*mark, label=name, ls="none", clip_on=False, zorder=5, **_MARKS[name])
+            else:
+                legend[name] = axes.axvline(mark[0], label=name, color="red", ls=":")
+    if legend:
+        figure.legend(legend.values(), legend.keys(), loc="outside lower center", ncols=4, frameon=False, fontsize=9)
+    return figure
+
+
+def _wrapped(text: str, width: float) -> str:
+    return "\n".join(line for part in text.splitlines() for line in textwrap.wrap(part, int(width)))
+
+
+def _panels(ds: xr.Dataset, report: Report) -> list[_Panel]:
+    """Compute what is shown, each panel at its own best set."""
+    variable = ds[report.variable]
+    drawn = [str(ds[name].dims[0]) for name in (report.y, report.x) if name is not None]
+    if report.y is None and _is_trajectory(ds, report):
+        drawn = [d for d in map(str, variable.dims) if d.endswith("unit") and d not in report.select] + drawn
+    drawn = list(dict.fromkeys(drawn))
+    positions = _positions(ds, report)
+    if len(positions) > _MOST_PANELS:
+        positions = [positions[i] for i in np.linspace(0, len(positions) - 1, _MOST_PANELS).round().astype(int)]
+    return [_panel(ds, report, drawn, position, len(positions) > 1) for position in positions]
+
+
+def _panel(ds: xr.Dataset, report: Report, drawn: Sequence[str], position: _Position, several: bool) -> _Panel:
+    variable = ds[report.variable]
+    # The first position stands in where no set is best.
+    held = {str(dim): position.get(str(dim), 0) for dim in variable.dims if dim not in drawn}
+    cut = ds.isel(held)
+    cut = xr.Dataset({"value": cut[report.variable], "status": cut["status"]}).compute()
+    value = cut["value"].transpose(*drawn)
+    status = cut["status"].broadcast_like(value).transpose(*drawn).to_numpy()
+    values = value.to_numpy().astype(np.float64)
+    lacking = ~np.isfinite(values)
+    if "time" not in drawn:
+        # What a trajectory was before it diverged is worth seeing, what a statistic would be is not.
+        lacking |= status != STATUS["ok"]
+    labels = _labels(ds, held)
+    title = ", ".join(
+        _said(name, labels[name], str(ds[name].attrs.get("units", "1"))) for name in _telling(ds, labels, report)
+    )
+    marks: dict[str, tuple[float, ...]] = {}
+    names = [name for name in (report.x, report.y) if name is not None]
+    if "time" not in drawn and set(variable.dims) <= set(position):
+        best = _labels(ds, position)
+        last = () if report.y is not None else (float(variable.isel(position)),)
+        marks["best set"] = (*(float(best[name]) for name in names), *last)
+    truth = [ds.coords.get(f"target_{name}") for name in names]
+    if "target" in held and all(coordinate is not None for coordinate in truth):
+        marks["true parameters"] = tuple(float(c.isel(target=held["target"])) for c in truth if c is not None)
+    return _Panel(
+        title=title, values=np.where(lacking, np.nan, values), lacks=np.where(lacking, status, -1), marks=marks
+    )
+
+
+def _draw_lines(
+    figure: Figure,
+    grid: Sequence[Axes],
+    panels: Sequence[_Panel],
+    ds: xr.Dataset,
+    report: Report,
+    legend: dict[str, Artist],
+) -> None:
+    """Draw lines over x."""
+    assert report.x is not None
+    coordinate = ds[report.x]
+    order = coordinate.to_numpy().argsort(kind="stable")
+    x = coordinate.to_numpy()[order]
+    style = "-" if report.x == "time" else "o-" if _is_axis(coordinate) else "o"
+    units = [ds[d].to_numpy() for d in ds[report.variable].dims if str(d).endswith("unit")]
+    for axes, panel in zip(grid, panels, strict=True):
+        lines = np.atleast_2d(panel.values)[:, order]
+        for i, line in enumerate(lines):
+            name = f"unit {units[0][i]}" if len(lines) > 1 else ""
+            (drawn,) = axes.plot(x, line, style, color=f"C{i}" if name else "0.2", lw=1.2, ms=3)
+            if name:
+                legend[name] = drawn
+        _scale(axes, "x", coordinate, len(panels))
+        if report.x != "time":
+            edges = _edges(x)
+            axes.set_xlim(edges[0], edges[-1])
+            bottom, top = axes.get_ylim()
+            corners = [((a, bottom), (b, bottom), (b, top), (a, top)) for a, b in itertools.pairwise(edges)]
+            _shade(axes, corners, np.atleast_2d(panel.lacks)[0, order], legend)
+            axes.set_ylim(bottom, top)
+        axes.tick_params(labelsize=9)
+        axes.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_map(
+    figure: Figure,
+    grid: Sequence[Axes],
+    panels: Sequence[_Panel],
+    ds: xr.Dataset,
+    report: Report,
+    legend: dict[str, Artist],
+) -> None:
+    """Draw cells, or points where x and y are not the axes of a grid, with one colour bar for all panels."""
+    assert report.x is not None
+    assert report.y is not None
+    along_x, along_y = ds[report.x], ds[report.y]
+    x, y = along_x.to_numpy(), along_y.to_numpy()
+    cells = along_x.dims != along_y.dims and len(np.unique(x)) == len(x) and len(np.unique(y)) == len(y)
+    colours = colormaps["viridis_r" if report.best == "min" else "viridis"]
+    norm, extend = _norm([panel.values for panel in panels])
+    for axes, panel in zip(grid, panels, strict=True):
+        _scale(axes, "x", along_x, len(panels))
+        _scale(axes, "y", along_y, len(panels))
+        values = panel.values if norm.vmin is None else np.maximum(panel.values, norm.vmin)
+        if cells:
+            row, column = y.argsort(), x.argsort()
+            across, up = _edges(x[column]), _edges(y[row])
+            axes.pcolormesh(across, up, values[np.ix_(row, column)], cmap=colours, norm=norm, rasterized=True)
+            _shade(axes, *_runs(across, up, panel.lacks[np.ix_(row, column)]), legend)
+        else:
+            xs, ys = (x, y) if along_x.dims == along_y.dims else (a.ravel() for a in np.meshgrid(x, y))
+            _scatter(axes, xs, ys, values.ravel(), panel.lacks.ravel(), {"cmap": colours, "norm": norm}, legend)
+    bar = figure.colorbar(ScalarMappable(norm, colours), ax=list(grid), extend=extend, pad=0.02, aspect=30)
+    bar.ax.tick_params(labelsize=9)
+    bar.set_label(_wrapped(_axis_label(ds[report.variable]), figure.get_figheight() * 11))
+
+
+def _scatter(
+    axes: Axes, x: _Array, y: _Array, values: _Array, lacks: _Array, style: Mapping[str, Any], legend: dict[str, Artist]
+) -> None:
+    size = float(np.clip(12_000 / len(x), 4, 45))
+    for status, (name, _, _, marker) in _NO_VALUE.items():
+        these = lacks == status
+        if these.any():
+            legend[name] = axes.scatter(x[these], y[these], s=size, marker=marker, lw=1, color="0.6")
+    fine = lacks < 0
+    style = {**style, "edgecolors": "0.3", "lw": 0.3, "rasterized": len(x) > 10_000}
+    axes.scatter(x[fine], y[fine], s=size, c=values[fine], **style)
+
+
+def _norm(values: Sequence[_Array]) -> tuple[Normalize, str]:
+    """Return the scale of the colours and at which end it is cut: logarithmic for values over many decades."""
+    finite = np.concatenate([v[np.isfinite(v)] for v in values])
+    if not finite.size:
+        return Normalize(0, 1), "neither"
+    low, high = float(finite.min()), float(finite.max())
+    positive = finite[finite > 0]
+    if low >= 0 and positive.size and high / positive.min() > _WIDE:
+        # An exact zero, as of a student that is the teacher, has the colour of the smallest value.
+        return LogNorm(float(positive.min()), high), "min" if low == 0 else "neither"
+    return Normalize(low, high), "neither"
+
+
+def _is_axis(coordinate: xr.DataArray) -> bool:
+    """Tell whether values follow each other, up or down, as those of samples do not."""
+    return len(set(np.sign(np.diff(coordinate.to_numpy())).tolist()) - {0}) <= 1
+
+
+def _is_geometric(values: _Array) -> bool:
+    """Tell whether values are spread evenly over the logarithm rather than the number itself."""
+    ordered = np.sort(values.astype(np.float64))
+    if ordered.size < 3 or ordered[0] <= 0 or ordered[-1] < _NARROW * ordered[0]:
+        return False
+    rank = np.arange(ordered.size)
+    return bool(np.corrcoef(rank, np.log(ordered))[0, 1] > np.corrcoef(rank, ordered)[0, 1])
+
+
+def _edges(values: _Array) -> _Array:
+    """Return the edges of cells around ascending values, ``(n + 1,)``, halfway on the scale that suits them."""
+    if _is_geometric(values):
+        return np.asarray(np.exp(_halfway(np.log(values))))
+    return _halfway(values.astype(np.float64))
+
+
+def _halfway(values: _Array) -> _Array:
+    if len(values) == 1:
+        return np.array([values[0] - 0.5, values[0] + 0.5])
+    middle = (values[:-1] + values[1:]) / 2
+    return np.concatenate(([2 * values[0] - middle[0]], middle, [2 * values[-1] - middle[-1]]))
+
+
+def _runs(across: _Array, up: _Array, lacks: _Array) -> tuple[list[Any], _Array]:
+    """Return the corners of runs of neighbouring cells with the same lack, and that lack: few even in large maps."""
+    corners, codes = [], []
+    for j, row in enumerate(lacks):
+        starts = np.flatnonzero(np.diff(row, prepend=-2))
+        for a, b in zip(starts, (*starts[1:], len(row)), strict=True):
+            if row[a] >= 0:
+                left, right, low, high = across[a], across[b], up[j], up[j + 1]
+                corners.append(((left, low), (right, low), (right, high), (left, high)))
+                codes.append(row[a])
+    return corners, np.array(codes)
+
+
+def _shade(axes: Axes, corners: Sequence[Any], lacks: _Array, legend: dict[str, Artist]) -> None:
+    """Shade the cells that have no value, by what became of their sets."""
+    for status, (name, grey, hatch, _) in _NO_VALUE.items():
+        chosen = [c for c, lack in zip(corners, lacks, strict=True) if lack == status]
+        if chosen:
+            style: dict[str, Any] = {"facecolor": grey, "edgecolor": "0.45", "hatch": hatch, "linewidth": 0}
+            axes.add_collection(PolyCollection(chosen, **style), autolim=False)
+            legend[name] = Patch(**{**style, "linewidth": 0.5})
+
+
+def _scale(axes: Axes, which: str, coordinate: xr.DataArray, panels: int) -> None:
+    """Give an axis the scale and ticks that suit the values; there is room for fewer in small panels."""
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    values = coordinate.to_numpy()
+    axis.set_tick_params(labelsize=9)
+    room = 8 if panels == 1 else 4
+    if _is_geometric(values):
+        (axes.set_xscale if which == "x" else axes.set_yscale)("log")
+        decades = math.log10(values.max() / values.min())
+        subs = next((s for s in ((1, 2, 5), (1, 3)) if len(s) * decades <= room), (1,))
+        axis.set_major_locator(LogLocator(subs=subs, numticks=room))
+        axis.set_minor_formatter(NullFormatter())
+        if 1e-4 <= values.min() and values.max() < 1e5:
+            axis.set_major_formatter(FormatStrFormatter("%g"))
+    else:
+        axis.set_major_locator(MaxNLocator(room, steps=[1, 2, 5, 10], integer=values.dtype.kind == "i"))
+
+
+def _axis_label(array: xr.DataArray) -> str:
+    """Write ``time constant of the synaptic current τ_s (ms)``."""
+    name, units = str(array.name), str(array.attrs.get("units", "1"))
+    text = name
+    if name.startswith("alpha_"):
+        text = f"rate constant $α_{name[-1]} = Δt / τ_{name[-1]}$"
+    elif _is_parameter(name):
+        row = parse_name(name).parameter
+        text = f"{row.long_name} ${row.symbol}$" if name in PARAMETERS else row.long_name
+    elif name not in array.dims:
+        text = str(array.attrs.get("long_name", name))
+    return text if units == "1" else f"{text} ({units})"
+
+
+def save(ds: xr.Dataset, path: str | os.PathLike[str], report: Report | None = None) -> Path:
+    """Draw :func:`heat_map` into a file.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        The result of a job.
+    path : path
+        Ends in ``.png``, ``.pdf`` or ``.svg``. Its folder is made if need be.
+    report : Report, optional
+        What to show; by default what the job says.
+
+    Returns
+    -------
+    Path
+        The file written.
+
+    Raises
+    ------
+    JobError
+        If the file cannot be of that kind, or for what :func:`heat_map` refuses.
+    """
+    file = Path(path)
+    if file.suffix.lower() not in _FORMATS:
+        raise JobError(f"{file}: a figure cannot be written as {file.suffix!r}. {suggest(file.suffix, _FORMATS)}")
+    figure = heat_map(ds, report)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(file, dpi=200)
+    return file

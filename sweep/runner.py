@@ -1,0 +1,432 @@
+"""Run a job: in memory, lazily, or into a store, over the threads, processes and machines of Dask."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import os
+import sys
+import threading
+import time
+import uuid
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dask
+import numpy as np
+import psutil
+import xarray as xr
+from dask.array.core import Array as DaskArray
+from dask.highlevelgraph import HighLevelGraph
+from tqdm.auto import tqdm
+
+from sweep import dataset
+from sweep.backends import Results, choose, get_backend
+from sweep.errors import BackendError, JobError, RunError, StoreError
+from sweep.job import Job
+from sweep.plan import cores, size
+from sweep.store import Store, lock, open_dataset, prepare
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+Path_ = str | os.PathLike[str]
+
+#: Blocks on their way per worker thread: one in work, and one waiting so that it never idles.
+_AHEAD = 2
+#: A worker that died with a block is given it once more; a block that kills every worker fails.
+_DEATHS = 1
+#: So many failures in a row mean that the machine is at fault, not the sets.
+_FAILURES_IN_A_ROW = 8
+#: A remote scheduler without workers, or without the resources asked for, is an error after so long.
+_NO_WORKERS = "60s"
+
+
+# ---------------------------------------------------------------------------------------------------------- in memory
+
+
+def lazy(job: Job, backend: str = "auto", batch: int | None = None) -> xr.Dataset:
+    """Lay out the result of a job without running it.
+
+    Parameters
+    ----------
+    job : Job
+        What to run.
+    backend : str
+        ``"auto"``, or the name of a back end.
+    batch : int, optional
+        Most sets that the back end takes at once.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dask-backed, a chunk per block. Computing any part of it simulates the blocks that it needs, on whatever
+        scheduler Dask is set to.
+
+    Raises
+    ------
+    BackendError
+        If the back end cannot work here.
+    """
+    return _lazy(job, backend, _positive("batch", batch), None)
+
+
+def _lazy(job: Job, backend: str, batch: int | None, progress: Callable[[int], None] | None) -> xr.Dataset:
+    chosen = choose(backend)
+    blocks = job.blocks
+    token = uuid.uuid4().hex
+    work, given = f"simulate-{token}", f"job-{token}"
+    corners = list(itertools.product(*map(range, blocks.counts)))
+    # The layer that simulates is shared by all variables, whose layers only pick from its results.
+    simulate_layer: dict[Any, Any] = {given: job}
+    for number, corner in enumerate(corners):
+        simulate_layer[(work, *corner)] = (_simulate_block, given, number, chosen.name, batch, progress)
+    arrays = {}
+    sets = tuple(
+        tuple(min(size, n - start) for start in range(0, n, size))
+        for n, size in zip(job.design.shape, blocks.shape, strict=True)
+    )
+    for variable in job.variables:
+        name = f"{variable.name}-{token}"
+        zeros = (0,) * len(variable.shape)
+        layer = {(name, *corner, *zeros): (_pick, (work, *corner), variable.name) for corner in corners}
+        layers: dict[str, Any] = {work: simulate_layer, name: layer}
+        graph = HighLevelGraph(layers, {work: set(), name: {work}})
+        chunks = (*sets, *((size,) for size in variable.shape))
+        arrays[variable.name] = DaskArray(graph, name, chunks, dtype=variable.dtype)
+    return dataset.assemble(job, arrays, dataset.attributes(job, chosen))
+
+
+def _simulate_block(
+    job: Job, number: int, backend: str, batch: int | None, progress: Callable[[int], None] | None
+) -> Results:
+    """Simulate a block; its results have the block's shape in front."""
+    block = job.blocks[number]
+    results = get_backend(backend).simulate(job, job.parameters(block), batch=batch, progress=progress)
+    return {name: value.reshape((*block.shape, *value.shape[1:])) for name, value in results.items()}
+
+
+def _pick(results: Results, name: str) -> np.ndarray:
+    return results[name]
+
+
+def simulate(job: Job, backend: str = "auto", batch: int | None = None, progress: bool = False) -> xr.Dataset:
+    """Run a job in memory, on the threads of this process.
+
+    Parameters
+    ----------
+    job : Job
+        What to run.
+    backend : str
+        ``"auto"``, the fastest that works here, or the name of a back end.
+    batch : int, optional
+        Most sets that the back end takes at once. It never changes a result.
+    progress : bool
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    xarray.Dataset
+        Labelled results; ``status`` says what became of each set.
+
+    Raises
+    ------
+    BackendError
+        If the back end cannot work here.
+    JobError
+        If the result would not fit in memory.
+    """
+    needed, available = job.design.size * job.bytes_per_set, psutil.virtual_memory().available
+    if needed > 0.8 * available:
+        raise JobError(
+            f"the result has {size(needed)} and {size(available)} of memory are free: use run(job, store=...) and "
+            "open the store, or observe less."
+        )
+    with _Bar(job, done=0, show=progress) as bar:
+        lazily = _lazy(job, backend, _positive("batch", batch), bar.steps if progress else None)
+        with dask.config.set(scheduler="threads", num_workers=cores()):
+            return lazily.compute()
+
+
+# -------------------------------------------------------------------------------------------------------- into a store
+
+
+def run(
+    job: Job,
+    store: Path_,
+    *,
+    backend: str = "auto",
+    batch: int | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    overwrite: bool = False,
+    progress: bool = False,
+) -> xr.Dataset:
+    """Run a job into a store; running it again goes on where it stopped.
+
+    Parameters
+    ----------
+    job : Job
+        What to run.
+    store : path
+        A folder that does not exist yet, or a store with the same job.
+    backend : str
+        ``"auto"``, the fastest that works here, or the name of a back end.
+    batch : int, optional
+        Most sets that the back end takes at once. It never changes a result.
+    workers : int, optional
+        Run in so many processes of this machine instead of the threads of this one. A script that asks for them
+        needs ``if __name__ == "__main__":``, for the processes import it.
+    scheduler : str, optional
+        Address of a Dask scheduler, ``tcp://host:port``, whose workers see the store at the same path.
+    overwrite : bool
+        Delete a store that is there first. Nothing but a store is ever deleted.
+    progress : bool
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    xarray.Dataset
+        The store, opened lazily. Blocks that failed have the status ``failed``; running again tries them again.
+
+    Raises
+    ------
+    BackendError
+        If the back end cannot work here.
+    StoreError
+        If the store holds another job, is being written by another run, is no store, or cannot be created.
+    RunError
+        If the run stopped before its end: blocks cannot be written, or fail one after the other.
+    """
+    # Whatever links lead to a store, it has one lock, and is itself what is overwritten.
+    path = Path(store).resolve()
+    _positive("batch", batch)
+    _positive("workers", workers)
+    if workers is not None and scheduler is not None:
+        raise JobError(f"workers = {workers} and scheduler = {scheduler!r}: give one of the two, the scheduler has its workers.")
+    chosen = choose(backend)
+    with lock(path):
+        opened = prepare(path, job, chosen, overwrite=overwrite)
+        pending = opened.pending()
+        if pending:
+            opened.note("started", backend=chosen.name, device=chosen.device, pending=len(pending))
+            blocks = opened.job.blocks
+            done = opened.job.design.size - sum(blocks[number].size for number in pending)
+            with _Bar(opened.job, done, progress) as bar, _client(workers, scheduler) as client:
+                _Run(opened, client, chosen.name, batch, bar).work_off(pending)
+            opened.note("finished", **opened.counts())
+    return open_dataset(path)
+
+
+class _Run:
+    """One run: a sliding window of blocks on their way."""
+
+    def __init__(self, store: Store, client: Client, backend: str, batch: int | None, bar: _Bar) -> None:
+        self._store, self._client, self._bar = store, client, bar
+        self._task = (str(store.path), backend, batch)
+        self._token = uuid.uuid4().hex
+        self._failed = self._in_a_row = 0
+
+    def work_off(self, pending: list[int]) -> None:
+        """Compute the blocks; come back when all are done or have failed."""
+        from distributed import as_completed
+
+        waiting = iter(pending)
+        _LISTENERS[self._token] = self._bar.steps
+        flying: dict[Future[_Outcome], int] = {}
+        try:
+            for number in itertools.islice(waiting, _AHEAD * max(1, sum(self._client.nthreads().values()))):
+                flying[self._submit(number)] = number
+            landed = as_completed(list(flying), loop=self._client.loop, raise_errors=False)
+            for future in landed:
+                self._land(future, flying.pop(future))
+                for number in itertools.islice(waiting, 1):
+                    after = self._submit(number)
+                    flying[after] = number
+                    landed.add(after)
+        finally:
+            # A thread cannot be stopped from outside: its next report of progress will find nobody, and end it.
+            del _LISTENERS[self._token]
+            self._client.cancel(list(flying))
+        if self._failed:
+            warnings.warn(
+                f"{self._failed} of {len(pending)} blocks failed: {self._store.path / 'journal.jsonl'} says why, and "
+                "running again tries them again.",
+                UserWarning,
+                stacklevel=3,
+            )
+
+    def _submit(self, number: int) -> Future[_Outcome]:
+        return self._client.submit(
+            _run_block, *self._task, number, self._token, key=f"block-{number}-{self._token}", pure=False
+        )
+
+    def _land(self, future: Future[_Outcome], number: int) -> None:
+        error = future.exception()
+        if error is None:
+            self._in_a_row = 0
+            self._bar.block(future.result())
+            return
+        if isinstance(error, OSError | StoreError):
+            raise RunError(
+                f"block {number} could not be written to {self._store.path}: {error}. Make room or make it writable, and "
+                "run again to go on."
+            ) from error
+        self._failed += 1
+        self._in_a_row += 1
+        block = self._store.job.blocks[number]
+        self._store.note("failed", block=number, first_set=list(block.start), error=f"{type(error).__name__}: {error}")
+        self._store.write_failed(block)
+        if self._in_a_row >= _FAILURES_IN_A_ROW:
+            raise RunError(
+                f"{self._in_a_row} blocks in a row failed, the last with {type(error).__name__}: {error}. Correct the cause "
+                "and run again to go on."
+            ) from error
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What a worker says of a block: a few numbers."""
+
+    sets: int
+    reported: int
+
+
+#: Who is told of progress, by run. Workers in other processes find nobody here, and the bar advances block by block.
+_LISTENERS: dict[str, Callable[[int], None]] = {}
+
+
+class _Cancelled(BaseException):
+    """The run that a thread works for is over. Not an Exception, so that nothing on the way takes it for a failure."""
+
+
+@lru_cache(maxsize=2)
+def _opened(path: str, token: str) -> Store:
+    # Opened anew by every run: the store of an earlier one at this path may have been overwritten.
+    return Store(path)
+
+
+def _run_block(path: str, backend: str, batch: int | None, number: int, token: str) -> _Outcome:
+    """Simulate a block and write it: runs in a worker, which is given only a path and a number."""
+    store = _opened(path, token)
+    block = store.job.blocks[number]
+    heard = _LISTENERS.get(token)
+    reported = 0
+
+    def report(set_steps: int) -> None:
+        nonlocal reported
+        if token not in _LISTENERS:
+            raise _Cancelled
+        reported += set_steps
+        _LISTENERS[token](set_steps)
+
+    parameters = store.job.parameters(block)
+    while True:
+        try:
+            results = get_backend(backend).simulate(
+                store.job, parameters, batch=batch, progress=report if heard else None
+            )
+            break
+        except MemoryError:
+            if (batch or block.size) <= 1:
+                raise
+        # Outside the except clause, whose traceback would keep the arrays alive.
+        batch = max(1, (batch or block.size) // 2)
+    store.write(block, results)
+    return _Outcome(block.size, reported)
+
+
+@contextlib.contextmanager
+def _client(workers: int | None, scheduler: str | None) -> Iterator[Client]:
+    """Connect to who does the work: threads here, processes here, or a cluster that is there."""
+    from distributed import Client, LocalCluster
+
+    settings = {
+        "distributed.scheduler.allowed-failures": _DEATHS,
+        "distributed.scheduler.no-workers-timeout": _NO_WORKERS,
+        "distributed.worker.daemon": True,
+    }
+    with dask.config.set(settings), contextlib.ExitStack() as stack:
+        if scheduler is not None:
+            try:
+                client = stack.enter_context(Client(scheduler, timeout="10s", set_as_default=False))
+            except (OSError, ValueError) as error:
+                raise BackendError(
+                    f"scheduler = {scheduler!r} cannot be reached: {error}. Start one with 'dask scheduler', or correct it."
+                ) from None
+            yield client
+            return
+        cluster = stack.enter_context(
+            LocalCluster(
+                n_workers=workers or 1,
+                threads_per_worker=1 if workers else cores(),
+                processes=workers is not None,
+                # Everything that we open listens on loopback alone.
+                host="127.0.0.1",
+                protocol="tcp://",
+                dashboard_address="127.0.0.1:0",
+                worker_dashboard_address="127.0.0.1:0",
+                # The engine bounds its memory by the block; Dask must not pause or kill for it.
+                memory_limit=0,
+                silence_logs=logging.ERROR,
+            )
+        )
+        yield stack.enter_context(Client(cluster, set_as_default=False))
+
+
+def _positive(name: str, value: int | None) -> int | None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1):
+        raise JobError(f"{name} = {value!r}: it must be a whole number of at least 1.")
+    return value
+
+
+# ------------------------------------------------------------------------------------------------------------ progress
+
+
+class _Bar:
+    """A progress bar in sets, which moves within a block too: a set half simulated counts half."""
+
+    def __init__(self, job: Job, done: int, show: bool) -> None:
+        self._steps_per_set = job.integration.steps
+        self._mutex = threading.Lock()
+        self._set_steps = 0
+        self._next = 0.0
+        self._bar = tqdm(
+            total=job.design.size,
+            initial=done,
+            unit=" sets",
+            unit_scale=True,
+            disable=not show,
+            smoothing=0.1,
+            # A log file gets a line now and then, a terminal a bar that moves.
+            mininterval=0.1 if sys.stderr.isatty() else 5.0,
+        )
+
+    def __enter__(self) -> _Bar:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._flush()
+        self._bar.close()
+
+    def steps(self, set_steps: int) -> None:
+        """Count set-steps; called from the threads that simulate."""
+        with self._mutex:
+            self._set_steps += set_steps
+            # Rarely enough to cost nothing.
+            if time.monotonic() >= self._next:
+                self._flush()
+
+    def block(self, outcome: _Outcome) -> None:
+        """Count what a finished block has not reported itself."""
+        self.steps(outcome.sets * self._steps_per_set - outcome.reported)
+
+    def _flush(self) -> None:
+        self._bar.update(self._set_steps / self._steps_per_set)
+        self._set_steps, self._next = 0, time.monotonic() + 0.1
+

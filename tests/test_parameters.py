@@ -1,0 +1,118 @@
+"""The parameters of some sets as arrays, and the noise streams that they name."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sweep.model import PARAMETERS, SELECTORS, Model
+from sweep.parameters import Parameters, gather
+
+MODEL = Model(units=3, weights=np.eye(3), parameters={"tau_s": [1.0, 2.0, 3.0], "gain": 0.5, "noise": 0.1})
+
+
+def test_what_is_not_swept_stays_common() -> None:
+    """Common parameters have a length of 1 along the sets, and along the units where they have one value."""
+    parameters = gather(MODEL, {"bias": np.arange(4.0)}, 4, common_noise=False)
+    assert {name: value.shape for name, value in parameters.values.items()} == {
+        name: {"tau_s": (1, 3), "bias": (4, 1)}.get(name, (1, 1)) for name in PARAMETERS
+    }
+    assert parameters.values["tau_r"].item() == PARAMETERS["tau_r"].default
+    assert parameters.values["gain"].item() == 0.5
+    assert {name: value.tolist() for name, value in parameters.selectors.items()} == {name: [0] for name in SELECTORS}
+
+
+def test_a_single_unit_replaces_one_value() -> None:
+    """The other units keep the model's value, or that of the set where the whole parameter is swept too."""
+    swept = {"tau_s[1]": np.array([7.0, 8.0]), "bias": np.array([1.0, 2.0]), "bias[0]": np.array([5.0, 6.0])}
+    parameters = gather(MODEL, swept, 2, common_noise=False)
+    assert parameters.values["tau_s"].tolist() == [[1, 7, 3], [1, 8, 3]]
+    assert parameters.values["bias"].tolist() == [[5, 1, 1], [6, 2, 2]]
+    assert MODEL.parameter("tau_s").tolist() == [1, 2, 3]
+
+
+def test_single_weights_are_kept_by_their_index() -> None:
+    """An entry W[i,j] is the weight to i from j."""
+    entry = np.array([0.5, -0.5])
+    parameters = gather(MODEL, {"W[0,2]": entry}, 2, common_noise=False)
+    assert list(parameters.entries) == [(0, 2)]
+    assert parameters.entries[0, 2].tolist() == entry.tolist()
+
+
+@pytest.mark.parametrize(("dt", "tau", "alpha"), [(0.5, 0.0, 1.0), (0.5, 2.0, 0.25), (0.1, 1e4, 1e-5)])
+def test_rate_constants(dt: float, tau: float, alpha: float) -> None:
+    """The rate constant is dt/tau, and 1 for a time constant of 0."""
+    parameters = gather(MODEL, {"tau_r": np.array([tau, 10.0])}, 2, common_noise=False)
+    alpha_s, alpha_r = parameters.rate_constants(dt)
+    np.testing.assert_allclose(alpha_r, [[alpha], [dt / 10]], rtol=1e-15)
+    np.testing.assert_allclose(alpha_s, [[dt, dt / 2, dt / 3]], rtol=1e-15)
+
+
+def test_noisy_if_any_set_is() -> None:
+    """Noise is drawn only where a set has some."""
+    assert gather(MODEL, {"noise": np.array([0.0, 0.1])}, 2, common_noise=False).noisy
+    assert not gather(MODEL, {"noise": np.zeros(2)}, 2, common_noise=False).noisy
+
+
+def some(chosen: np.ndarray, common_noise: bool = False) -> Parameters:
+    """Return some of 50 sets in which everything varies."""
+    rng = np.random.default_rng(0)
+    swept = {
+        "tau_r": rng.uniform(1, 5, (50, 3)),
+        "gain": rng.normal(size=50),
+        "bias[2]": rng.normal(size=50),
+        "W[1,1]": rng.normal(size=50),
+        "replicate": rng.integers(0, 4, 50).astype(float),
+    }
+    return gather(MODEL, {name: value[chosen] for name, value in swept.items()}, len(chosen), common_noise)
+
+
+indices = st.lists(st.integers(0, 49), min_size=1, max_size=20).map(np.array)
+
+
+@given(chosen=indices, known=st.booleans())
+def test_taking_sets_is_gathering_them(chosen: np.ndarray, known: bool) -> None:
+    """Some sets of a block are those that a block of only these would have, with the same streams."""
+    block = some(np.arange(50))
+    if known:
+        assert block.stream.shape == (50,)
+    taken, expected = block.take(chosen), some(chosen)
+    assert taken.size == expected.size
+    np.testing.assert_array_equal(taken.stream, expected.stream)
+    for name in PARAMETERS:
+        pair = np.broadcast_arrays(taken.values[name], expected.values[name])
+        np.testing.assert_array_equal(*pair)
+    np.testing.assert_array_equal(taken.selectors["replicate"], expected.selectors["replicate"])
+    np.testing.assert_array_equal(taken.entries[1, 1], expected.entries[1, 1])
+
+
+@given(chosen=indices)
+def test_a_stream_is_named_by_the_sets_own_values(chosen: np.ndarray) -> None:
+    """Neither order nor neighbours change a stream, and sets that differ have different ones."""
+    whole = some(np.arange(50)).stream
+    assert len(set(whole.tolist())) == 50
+    np.testing.assert_array_equal(some(chosen).stream, whole[chosen])
+
+
+def test_every_value_counts_in_the_stream() -> None:
+    """Changing any parameter, selector, unit or weight gives the set another stream."""
+    names = [*PARAMETERS, *SELECTORS, "tau_s[1]", "W[0,1]"]
+    base = gather(MODEL, {}, 1, common_noise=False).stream.item()
+    streams = [gather(MODEL, {name: np.array([3.0])}, 1, common_noise=False).stream.item() for name in names]
+    assert len({base, *streams}) == len(names) + 1
+
+
+def test_swept_and_common_values_name_the_same_stream() -> None:
+    """A stream does not depend on where the value comes from."""
+    swept = gather(MODEL, {"gain": np.array([0.5, 2.0]), "tau_s": np.array([[1.0, 2, 3], [2, 2, 3]])}, 2, False)
+    assert swept.stream[0] == gather(MODEL, {}, 1, common_noise=False).stream[0]
+    assert swept.stream[1] != swept.stream[0]
+
+
+def test_common_noise_is_named_by_the_replicate_alone() -> None:
+    """Sets with the same replicate have one stream, whatever else they differ in."""
+    parameters = some(np.arange(50), common_noise=True)
+    pairs = set(zip(parameters.selectors["replicate"].tolist(), parameters.stream.tolist(), strict=True))
+    assert len(pairs) == 4
+    assert len({stream for _, stream in pairs}) == 4
