@@ -11,7 +11,6 @@ from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import qmc
 
 from sweep.errors import JobError, suggest
 from sweep.model import PARAMETERS, SELECTORS, Array, check_value, parse_name
@@ -224,7 +223,12 @@ class Range:
         return np.clip(np.exp(values) if self.log else values, self.low, self.high)
 
 
+# scipy.stats takes a second to import, and most designs are grids: only where it is needed.
+
+
 def _sobol(n: int, d: int, seed: int, start: int, stop: int) -> Array:
+    from scipy.stats import qmc
+
     engine = qmc.Sobol(d, rng=seed)
     # The first draw is of one point: scipy warns where a first draw is not a power of two, of a slice as of a whole.
     head = np.asarray(engine.random(1), dtype=np.float64)[start:stop]
@@ -234,7 +238,9 @@ def _sobol(n: int, d: int, seed: int, start: int, stop: int) -> Array:
 
 
 @lru_cache(maxsize=2)
-def _latin_hypercubewhole(n: int, d: int, seed: int) -> Array:
+def _latin_hypercube_whole(n: int, d: int, seed: int) -> Array:
+    from scipy.stats import qmc
+
     points = np.asarray(qmc.LatinHypercube(d, rng=seed).random(n), dtype=np.float64)
     points.setflags(write=False)
     return points
@@ -242,7 +248,7 @@ def _latin_hypercubewhole(n: int, d: int, seed: int) -> Array:
 
 def _latin_hypercube(n: int, d: int, seed: int, start: int, stop: int) -> Array:
     # Every stratum is used once, so no point is known before all are: O(n) memory, shared by all axes alike.
-    return _latin_hypercubewhole(n, d, seed)[start:stop]
+    return _latin_hypercube_whole(n, d, seed)[start:stop]
 
 
 def _random(n: int, d: int, seed: int, start: int, stop: int) -> Array:

@@ -19,7 +19,7 @@ from rich.table import Table
 from threadpoolctl import threadpool_info
 
 
-from sweep import backends, jobfile, plot, runner
+from sweep import backends, jobfile, runner
 from sweep.errors import JobError, RunError, SweepError
 from sweep.job import Report
 from sweep.plan import cores, plan, size
@@ -120,6 +120,8 @@ def plot_command(
     output: Annotated[Path | None, typer.Option("--output", help="PNG, PDF or SVG; STORE.png by default.")] = None,
 ) -> None:
     """Draw a result: heat map, line, scatter or trajectories, whatever fits."""
+    from sweep import plot
+
     dataset = open_dataset(store)
     own = Store(store).job.report
     base = own if own and variable in (None, own.variable) else plot.default_report(dataset)
@@ -199,6 +201,9 @@ def _exit_code(store: Store) -> int:
 
 def _show(store: Path, picture: Path, report: Report | None) -> None:
     """Say which set is best, and draw the picture."""
+    # Matplotlib takes a second to import: only where there is something to draw.
+    from sweep import plot
+
     dataset = open_dataset(store)
     report = report or plot.default_report(dataset)
     if "time" not in dataset[report.variable].dims:

@@ -362,14 +362,16 @@ def _ends(ds: xr.Dataset, position: _Position) -> list[str]:
     """Return at which ends of the ranges swept a position lies."""
     found = []
     for dim, index in position.items():
-        # Samples have no ends, selectors no order, and beyond a bound of the parameter there is nothing.
+        # Samples have no ends, and selectors no order.
         if ds.sizes[dim] < 3 or dim in SELECTORS or not (_is_parameter(dim) or dim == "lag"):
             continue
         values = ds[dim].to_numpy()
+        # Beyond its bound a parameter has no values; shorter than a step, a time constant is instantaneous.
         bound = 0.0 if dim == "lag" else parse_name(dim).parameter.lower
+        rate = ds.coords.get(f"alpha_{dim[-1]}") if dim in ("tau_s", "tau_r") else None
         if values[index] == values.max():
             found.append(f"upper end of {dim}")
-        elif values[index] == values.min() > bound:
+        elif values[index] == values.min() > bound and (rate is None or rate[index] < 1):
             found.append(f"lower end of {dim}")
     return found
 
@@ -430,14 +432,15 @@ def heat_map(ds: xr.Dataset, report: Report | None = None) -> Figure:
     grid: list[Axes] = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel().tolist()
     shown, empty = grid[: len(panels)], grid[len(panels) :]
     for axes in empty:
-        axes.remove()
+        axes.set_frame_on(False)
+        axes.tick_params(which="both", length=0, labelbottom=False)
     for axes in shown[-columns:]:
         axes.tick_params(labelbottom=True)
-    # One label for all: they may be longer than a panel, and unlike those of the figure they leave room for a legend.
-    below, beside = shown[(rows - 1) * columns], shown[(rows - 1) // 2 * columns]
-    below.set_xlabel(_axis_label(ds[x]), x=0.5 + 0.54 * (columns - 1))
-    beside.set_ylabel(_axis_label(ds[report.variable if y is None else y]), y=0.5 if rows % 2 else -0.1)
-    figure.suptitle(_wrapped(str(ds.attrs.get("title", "")), size[0] * 10), fontsize=11)
+    # One label for all panels, of which it may be wider than one. The labels of a figure would cover its legend.
+    below, beside = grid[(rows - 1) * columns + (columns - 1) // 2], grid[(rows - 1) // 2 * columns]
+    below.set_xlabel(_axis_label(ds[x]), x=0.5 if columns % 2 else 1.0)
+    beside.set_ylabel(_axis_label(ds[report.variable if y is None else y]), y=0.5 if rows % 2 else 0.0)
+    figure.suptitle(_wrapped(str(ds.attrs.get("title", "")), size[0] * 11), fontsize=11)
     legend: dict[str, Artist] = {}
     draw = _draw_lines if y is None else _draw_map
     draw(figure, shown, panels, ds, report, legend)
@@ -484,9 +487,10 @@ def _panel(ds: xr.Dataset, report: Report, drawn: Sequence[str], position: _Posi
         # What a trajectory was before it diverged is worth seeing, what a statistic would be is not.
         lacking |= status != STATUS["ok"]
     labels = _labels(ds, held)
-    title = ", ".join(
-        _said(name, labels[name], str(ds[name].attrs.get("units", "1"))) for name in _telling(ds, labels, report)
-    )
+    names = sorted(_telling(ds, labels, report), key=lambda name: name != report.panel)
+    said = [_said(name, labels[name], str(ds[name].attrs.get("units", "1"))) for name in names]
+    # A line breaks between labels, not within.
+    title = ", ".join(text.replace(" ", "\N{NO-BREAK SPACE}") for text in said)
     marks: dict[str, tuple[float, ...]] = {}
     names = [name for name in (report.x, report.y) if name is not None]
     if "time" not in drawn and set(variable.dims) <= set(position):
@@ -516,6 +520,8 @@ def _draw_lines(
     x = coordinate.to_numpy()[order]
     style = "-" if report.x == "time" else "o-" if _is_axis(coordinate) else "o"
     units = [ds[d].to_numpy() for d in ds[report.variable].dims if str(d).endswith("unit")]
+    norm, cut = _norm(panels)
+    edges = x[[0, -1]] if report.x == "time" else _edges(x)
     for axes, panel in zip(grid, panels, strict=True):
         lines = np.atleast_2d(panel.values)[:, order]
         for i, line in enumerate(lines):
@@ -524,15 +530,18 @@ def _draw_lines(
             if name:
                 legend[name] = drawn
         _scale(axes, "x", coordinate, len(panels))
-        if report.x != "time":
-            edges = _edges(x)
-            axes.set_xlim(edges[0], edges[-1])
-            bottom, top = axes.get_ylim()
-            corners = [((a, bottom), (b, bottom), (b, top), (a, top)) for a, b in itertools.pairwise(edges)]
-            _shade(axes, corners, np.atleast_2d(panel.lacks)[0, order], legend)
-            axes.set_ylim(bottom, top)
+        axes.set_xlim(edges[0], edges[-1])
+        if isinstance(norm, LogNorm) and cut == "neither":
+            axes.set_yscale("log")
         axes.tick_params(labelsize=9)
         axes.spines[["top", "right"]].set_visible(False)
+    if report.x == "time":
+        return
+    bottom, top = grid[0].get_ylim()
+    corners = [((a, bottom), (b, bottom), (b, top), (a, top)) for a, b in itertools.pairwise(edges)]
+    for axes, panel in zip(grid, panels, strict=True):
+        _shade(axes, corners, panel.lacks[order], legend)
+    grid[0].set_ylim(bottom, top)
 
 
 def _draw_map(
@@ -548,13 +557,13 @@ def _draw_map(
     assert report.y is not None
     along_x, along_y = ds[report.x], ds[report.y]
     x, y = along_x.to_numpy(), along_y.to_numpy()
-    cells = along_x.dims != along_y.dims and len(np.unique(x)) == len(x) and len(np.unique(y)) == len(y)
+    cells = along_x.dims != along_y.dims and _is_axis(along_x) and _is_axis(along_y)
     colours = colormaps["viridis_r" if report.best == "min" else "viridis"]
-    norm, extend = _norm([panel.values for panel in panels])
+    norm, cut = _norm(panels)
     for axes, panel in zip(grid, panels, strict=True):
         _scale(axes, "x", along_x, len(panels))
         _scale(axes, "y", along_y, len(panels))
-        values = panel.values if norm.vmin is None else np.maximum(panel.values, norm.vmin)
+        values = np.clip(panel.values, norm.vmin, norm.vmax)
         if cells:
             row, column = y.argsort(), x.argsort()
             across, up = _edges(x[column]), _edges(y[row])
@@ -563,7 +572,7 @@ def _draw_map(
         else:
             xs, ys = (x, y) if along_x.dims == along_y.dims else (a.ravel() for a in np.meshgrid(x, y))
             _scatter(axes, xs, ys, values.ravel(), panel.lacks.ravel(), {"cmap": colours, "norm": norm}, legend)
-    bar = figure.colorbar(ScalarMappable(norm, colours), ax=list(grid), extend=extend, pad=0.02, aspect=30)
+    bar = figure.colorbar(ScalarMappable(norm, colours), ax=list(grid), extend=cut, pad=0.02, aspect=30)
     bar.ax.tick_params(labelsize=9)
     bar.set_label(_wrapped(_axis_label(ds[report.variable]), figure.get_figheight() * 11))
 
@@ -581,9 +590,9 @@ def _scatter(
     axes.scatter(x[fine], y[fine], s=size, c=values[fine], **style)
 
 
-def _norm(values: Sequence[_Array]) -> tuple[Normalize, str]:
-    """Return the scale of the colours and at which end it is cut: logarithmic for values over many decades."""
-    finite = np.concatenate([v[np.isfinite(v)] for v in values])
+def _norm(panels: Sequence[_Panel]) -> tuple[Normalize, str]:
+    """Return the scale of all values and at which end it is cut: logarithmic where they span many decades."""
+    finite = np.concatenate([panel.values[np.isfinite(panel.values)] for panel in panels])
     if not finite.size:
         return Normalize(0, 1), "neither"
     low, high = float(finite.min()), float(finite.max())
@@ -596,7 +605,8 @@ def _norm(values: Sequence[_Array]) -> tuple[Normalize, str]:
 
 def _is_axis(coordinate: xr.DataArray) -> bool:
     """Tell whether values follow each other, up or down, as those of samples do not."""
-    return len(set(np.sign(np.diff(coordinate.to_numpy())).tolist()) - {0}) <= 1
+    steps = np.diff(coordinate.to_numpy())
+    return bool((steps > 0).all() or (steps < 0).all())
 
 
 def _is_geometric(values: _Array) -> bool:
@@ -660,7 +670,7 @@ def _scale(axes: Axes, which: str, coordinate: xr.DataArray, panels: int) -> Non
         if 1e-4 <= values.min() and values.max() < 1e5:
             axis.set_major_formatter(FormatStrFormatter("%g"))
     else:
-        axis.set_major_locator(MaxNLocator(room, steps=[1, 2, 5, 10], integer=values.dtype.kind == "i"))
+        axis.set_major_locator(MaxNLocator(room, steps=[1, 2, 2.5, 5, 10], integer=values.dtype.kind == "i"))
 
 
 def _axis_label(array: xr.DataArray) -> str:

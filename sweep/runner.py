@@ -21,7 +21,6 @@ import dask
 import numpy as np
 import psutil
 import xarray as xr
-from dask.array.core import Array as DaskArray
 from dask.highlevelgraph import HighLevelGraph
 from tqdm.auto import tqdm
 
@@ -77,6 +76,9 @@ def lazy(job: Job, backend: str = "auto", batch: int | None = None) -> xr.Datase
 
 
 def _lazy(job: Job, backend: str, batch: int | None, progress: Callable[[int], None] | None) -> xr.Dataset:
+    # Imported where it is used, for it imports half of scipy, which a plan or a run does not need.
+    from dask.array.core import Array as DaskArray
+
     chosen = choose(backend)
     blocks = job.blocks
     token = uuid.uuid4().hex
@@ -267,6 +269,8 @@ class _Run:
         )
 
     def _land(self, future: Future[_Outcome], number: int) -> None:
+        if future.cancelled():
+            raise RunError("the connection to the scheduler was lost. Start it again and run again to go on.")
         error = future.exception()
         if error is None:
             self._in_a_row = 0

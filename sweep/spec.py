@@ -68,7 +68,8 @@ def decode(data: Any, arrays: Mapping[str, np.ndarray], classes: Mapping[str, ty
 
 def differences(old: Any, new: Any, path: str = "") -> list[str]:
     """List where two encoded values differ, a line a key: ``integration.dt: 0.5 -> 0.25``."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping) and old.get("class") == new.get("class"):
+    mappings = isinstance(old, Mapping) and isinstance(new, Mapping) and "array" not in old
+    if mappings and old.get("class") == new.get("class"):
         lines = []
         for key in dict.fromkeys([*old, *new]):
             lines += differences(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))

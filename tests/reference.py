@@ -98,7 +98,7 @@ def first_not_finite(x: Array, r: Array) -> int:
 
 
 def target_series(job: Job, target: Target, first: int, last: int) -> Array:
-    """Return a target ``(step, unit or 1)`` from step ``first`` to ``last - 1``; only a model's rates may be asked for."""
+    """Return a target from step ``first`` to ``last - 1``, ``(step, unit or 1)``."""
     if not isinstance(target.signal, ModelOutput):
         return target.signal.sample(first, last, job.integration.dt).T
     signal = target.signal

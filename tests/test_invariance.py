@@ -9,12 +9,17 @@ import pytest
 from conftest import Simulate
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from sweep import Design, Integration, Job, Model, Target, gaussian, grid, record, replicates, samples, sine, zipped
 from sweep.model import PARAMETERS
 from sweep.signals import white_noise
 
 UNITS = (1, 3, 5, 16, 17, 32, 64, 128)
 PRECISIONS = ("float32", "float64")
+
+Results = dict[str, np.ndarray]
+Whole = dict[tuple[int, str], Results]
+
 POINTS = 80
 
 
@@ -54,19 +59,17 @@ def job(units: int, precision: str, design: Design, sets_per_block: int | None =
     )  # fmt: skip
 
 
-def assert_same_bits(results: dict[str, np.ndarray], expected: dict[str, np.ndarray], sets: object = slice(None)) -> None:
+def assert_same_bits(results: Results, expected: Results, sets: object = slice(None)) -> None:
     """Compare every variable bit for bit with some sets of the expected."""
     for name, value in expected.items():
         assert results[name].tobytes() == value[sets].tobytes(), name
 
 
 @pytest.fixture(scope="module")
-def whole(simulate: Simulate) -> dict[tuple[int, str], dict[str, np.ndarray]]:
+def whole(simulate: Simulate) -> Whole:
     """Simulate all points in one block, for every size and precision."""
     return {(n, p): simulate(job(n, p, zipped("point", **points(n)))) for n in UNITS for p in PRECISIONS}
 
-
-Whole = dict[tuple[int, str], dict[str, np.ndarray]]
 
 sizes = st.sampled_from([(units, precision) for units in UNITS for precision in PRECISIONS])
 
@@ -124,9 +127,7 @@ def test_swept_or_common_is_the_same(simulate: Simulate, name: str, units: int, 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("units", [3, 17])
-def test_running_one_point_again_gives_its_bits(
-    simulate: Simulate, whole: Whole, units: int, precision: str
-) -> None:
+def test_running_one_point_again_gives_its_bits(simulate: Simulate, whole: Whole, units: int, precision: str) -> None:
     """A single set, all its values common parameters of the model, repeats what it was in the sweep."""
     for point in (0, 4, 41):
         own = {name: values[point] for name, values in points(units).items()}

@@ -9,6 +9,7 @@ import pytest
 from conftest import Simulate
 from hypothesis import given
 from hypothesis import strategies as st
+
 from sweep import Integration, Job, Model, Target, grid, record, samples
 from sweep.errors import JobError
 from sweep.observables import ALWAYS, OBSERVABLES, STATUS, Record, parse, record_steps, variables

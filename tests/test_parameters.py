@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from sweep.model import PARAMETERS, SELECTORS, Model
 from sweep.parameters import Parameters, gather
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import sweep
 from conftest import Simulate
 from reference import ACTIVATIONS, first_not_finite, own_values, trajectory
 from scipy.integrate import solve_ivp
 from scipy.linalg import solve_discrete_lyapunov
+
+import sweep
 from sweep import Design, Integration, Job, Model, gaussian, grid, record, replicates, sine, zipped
 from sweep.signals import white_noise
 
@@ -48,9 +49,7 @@ def test_uncoupled_linear_units_relax_geometrically(simulate: Simulate, scheme: 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_a_driven_unit_settles_where_both_equations_vanish(
-    simulate: Simulate, activation: str, precision: str
-) -> None:
+def test_a_driven_unit_settles_where_both_equations_vanish(simulate: Simulate, activation: str, precision: str) -> None:
     """The steady state is x = input_gain u + bias and r = f(slope (x - threshold)), whatever the time constants."""
     job = Job(
         model=Model(units=2, activation=activation, parameters={"bias": [0.3, -0.4], "slope": 2.0, "threshold": 0.1}),
@@ -60,7 +59,7 @@ def test_a_driven_unit_settles_where_both_equations_vanish(
         observe=["x_final", "r_final"],
     )
     results = simulate(job)
-    x = np.tile(np.array([[-0.5], [1.5]]) + [0.3, -0.4], (4, 1))
+    x = np.tile(np.add.outer([-0.5, 1.5], [0.3, -0.4]), (4, 1))
     np.testing.assert_allclose(results["x_final"], x, rtol=0, atol=ROUNDING[precision])
     r = ACTIVATIONS[activation](2.0 * (x - 0.1))
     np.testing.assert_allclose(results["r_final"], r, rtol=0, atol=2 * ROUNDING[precision])
@@ -203,6 +202,11 @@ def limit_job(units: int, activation: str, **taus: float) -> Job:
     )
 
 
+def parts(job: Job, start: str) -> tuple[Any, ...]:
+    """Return W, U, b and the state at the start."""
+    return job.model.weights, job.model.input_weights, job.model.parameters["bias"], job.model.parameters[start]
+
+
 @pytest.mark.parametrize("units", [1, 4, 20])
 @pytest.mark.parametrize("activation", ["tanh", "sigmoid"])
 class TestLimits:
@@ -213,7 +217,7 @@ class TestLimits:
     ) -> None:
         """Where tau_s = tau_r = 0: r_t = f(W r_(t-1) + U u_t + b)."""
         job = limit_job(units, activation, tau_s=0.0, tau_r=0.0)
-        w, u, b, r = job.model.weights, job.model.input_weights, job.model.parameters["bias"], job.model.parameters["r0"]
+        w, u, b, r = parts(job, "r0")
         rates = []
         for drive in job.inputs[0].sample(0, 20, 0.5).T:
             r = ACTIVATIONS[activation](w @ r + u @ drive + b)
@@ -225,7 +229,7 @@ class TestLimits:
     ) -> None:
         """Where tau_r = 0: tau dx/dt = -x + W f(x) + U u + b."""
         job = limit_job(units, activation, tau_s=4.0, tau_r=0.0)
-        w, u, b, x = job.model.weights, job.model.input_weights, job.model.parameters["bias"], job.model.parameters["x0"]
+        w, u, b, x = parts(job, "x0")
         rates = []
         for drive in job.inputs[0].sample(0, 20, 0.5).T:
             x = x + 0.5 / 4.0 * (-x + w @ ACTIVATIONS[activation](x) + u @ drive + b)
@@ -237,7 +241,7 @@ class TestLimits:
     ) -> None:
         """Where tau_s = 0: tau dr/dt = -r + f(W r + U u + b)."""
         job = limit_job(units, activation, tau_s=0.0, tau_r=4.0)
-        w, u, b, r = job.model.weights, job.model.input_weights, job.model.parameters["bias"], job.model.parameters["r0"]
+        w, u, b, r = parts(job, "r0")
         rates = []
         for drive in job.inputs[0].sample(0, 20, 0.5).T:
             r = r + 0.5 / 4.0 * (-r + ACTIVATIONS[activation](w @ r + u @ drive + b))
@@ -330,7 +334,9 @@ def test_a_set_that_diverges_is_flagged_with_its_time(simulate: Simulate, units:
         before = slice(None) if step < 0 else kept < step
         for name, states in (("x", x), ("r", r)):
             recorded = results[name][index]
-            np.testing.assert_allclose(recorded[before], states[kept][before], rtol=2e-4 if precision == "float32" else 1e-10)
+            np.testing.assert_allclose(
+                recorded[before], states[kept][before], rtol=2e-4 if precision == "float32" else 1e-10
+            )
             assert np.isfinite(recorded[before]).all()
             assert step < 0 or np.isnan(recorded[kept >= step]).all()
 
