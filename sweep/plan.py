@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sweep.axes import whole
 from sweep.backends import Backend, choose, get_backend
 from sweep.job import Job
 from sweep.observables import Record
@@ -106,7 +107,10 @@ def plan(job: Job, backend: str = "auto", *, batch: int | None = None, workers: 
     ------
     BackendError
         If the back end cannot work here.
+    JobError
+        If `batch` or `workers` is not a whole number of at least 1.
     """
+    batch, workers = positive("batch", batch), positive("workers", workers)
     chosen = choose(backend)
     engine = get_backend(chosen.name)
     blocks = job.blocks
@@ -131,6 +135,11 @@ def plan(job: Job, backend: str = "auto", *, batch: int | None = None, workers: 
         threads=threads,
         seconds=job.design.size * job.integration.steps / rate,
     )
+
+
+def positive(name: str, value: int | None) -> int | None:
+    """Return what must be a whole number of at least 1, if it is given."""
+    return None if value is None else whole(name, value, 1)
 
 
 def _calibrate(job: Job, backend: Backend, threads: int, batch: int | None) -> float:

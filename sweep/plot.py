@@ -381,10 +381,11 @@ def _ends(ds: xr.Dataset, position: _Position) -> list[str]:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Panel:
-    """What one panel shows: values over x and y, what they lack, and marks.
+    """What one panel shows.
 
-    `values` and `lacks` are ``(y, x)``, or ``(x,)`` and ``(line, x)`` without y, or ``(sample,)`` where x and y lie
-    along the same dimension. `lacks` is the status of a set that has no value, and -1 elsewhere.
+    `values` and `lacks` are ``(y, x)``; without y ``(x,)``, of a trajectory ``(unit, time)``; where x and y belong to
+    the same samples ``(sample,)``. `lacks` is the status of a set that has no value, and -1 elsewhere. The marks are
+    points by their name in the legend, or of one number a line across.
     """
 
     title: str
@@ -440,7 +441,10 @@ def heat_map(ds: xr.Dataset, report: Report | None = None) -> Figure:
     below, beside = grid[(rows - 1) * columns + (columns - 1) // 2], grid[(rows - 1) // 2 * columns]
     below.set_xlabel(_axis_label(ds[x]), x=0.5 if columns % 2 else 1.0)
     beside.set_ylabel(_axis_label(ds[report.variable if y is None else y]), y=0.5 if rows % 2 else 0.0)
-    figure.suptitle(_wrapped(str(ds.attrs.get("title", "")), size[0] * 11), fontsize=11)
+    title = str(ds.attrs.get("title", ""))
+    if report.panel is not None and len(panels) < ds[report.panel].size:
+        title += f" ({len(panels)} of {ds[report.panel].size} values of {report.panel})"
+    figure.suptitle(_wrapped(title, size[0] * 11), fontsize=11)
     legend: dict[str, Artist] = {}
     draw = _draw_lines if y is None else _draw_map
     draw(figure, shown, panels, ds, report, legend)
@@ -465,15 +469,15 @@ def _panels(ds: xr.Dataset, report: Report) -> list[_Panel]:
     variable = ds[report.variable]
     drawn = [str(ds[name].dims[0]) for name in (report.y, report.x) if name is not None]
     if report.y is None and _is_trajectory(ds, report):
-        drawn = [d for d in map(str, variable.dims) if d.endswith("unit") and d not in report.select] + drawn
+        held = (*report.select, report.panel)
+        drawn = [dim for dim in map(str, variable.dims) if dim.endswith("unit") and dim not in held] + drawn
     drawn = list(dict.fromkeys(drawn))
     positions = _positions(ds, report)
-    if len(positions) > _MOST_PANELS:
-        positions = [positions[i] for i in np.linspace(0, len(positions) - 1, _MOST_PANELS).round().astype(int)]
-    return [_panel(ds, report, drawn, position, len(positions) > 1) for position in positions]
+    shown = np.linspace(0, len(positions) - 1, min(len(positions), _MOST_PANELS)).round().astype(int)
+    return [_panel(ds, report, drawn, positions[number]) for number in shown]
 
 
-def _panel(ds: xr.Dataset, report: Report, drawn: Sequence[str], position: _Position, several: bool) -> _Panel:
+def _panel(ds: xr.Dataset, report: Report, drawn: Sequence[str], position: _Position) -> _Panel:
     variable = ds[report.variable]
     # The first position stands in where no set is best.
     held = {str(dim): position.get(str(dim), 0) for dim in variable.dims if dim not in drawn}
@@ -572,6 +576,8 @@ def _draw_map(
         else:
             xs, ys = (x, y) if along_x.dims == along_y.dims else (a.ravel() for a in np.meshgrid(x, y))
             _scatter(axes, xs, ys, values.ravel(), panel.lacks.ravel(), {"cmap": colours, "norm": norm}, legend)
+    if not any(np.isfinite(panel.values).any() for panel in panels):
+        return
     bar = figure.colorbar(ScalarMappable(norm, colours), ax=list(grid), extend=cut, pad=0.02, aspect=30)
     bar.ax.tick_params(labelsize=9)
     bar.set_label(_wrapped(_axis_label(ds[report.variable]), figure.get_figheight() * 11))

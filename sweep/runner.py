@@ -28,7 +28,7 @@ from sweep import dataset
 from sweep.backends import Results, choose, get_backend
 from sweep.errors import BackendError, JobError, RunError, StoreError
 from sweep.job import Job
-from sweep.plan import cores, size
+from sweep.plan import cores, positive, size
 from sweep.store import Store, lock, open_dataset, prepare
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def lazy(job: Job, backend: str = "auto", batch: int | None = None) -> xr.Datase
     BackendError
         If the back end cannot work here.
     """
-    return _lazy(job, backend, _positive("batch", batch), None)
+    return _lazy(job, backend, positive("batch", batch), None)
 
 
 def _lazy(job: Job, backend: str, batch: int | None, progress: Callable[[int], None] | None) -> xr.Dataset:
@@ -150,7 +150,7 @@ def simulate(job: Job, backend: str = "auto", batch: int | None = None, progress
             "open the store, or observe less."
         )
     with _Bar(job, done=0, show=progress) as bar:
-        lazily = _lazy(job, backend, _positive("batch", batch), bar.steps if progress else None)
+        lazily = _lazy(job, backend, positive("batch", batch), bar.steps if progress else None)
         with dask.config.set(scheduler="threads", num_workers=cores()):
             return lazily.compute()
 
@@ -207,8 +207,8 @@ def run(
     """
     # Whatever links lead to a store, it has one lock, and is itself what is overwritten.
     path = Path(store).resolve()
-    _positive("batch", batch)
-    _positive("workers", workers)
+    positive("batch", batch)
+    positive("workers", workers)
     if workers is not None and scheduler is not None:
         raise JobError(f"workers = {workers} and scheduler = {scheduler!r}: give one of the two, the scheduler has its workers.")
     chosen = choose(backend)
@@ -232,29 +232,22 @@ class _Run:
         self._store, self._client, self._bar = store, client, bar
         self._task = (str(store.path), backend, batch)
         self._token = uuid.uuid4().hex
+        self._flying: dict[Future[_Outcome], int] = {}
+        self._suspects: list[int] = []
         self._failed = self._in_a_row = 0
 
     def work_off(self, pending: list[int]) -> None:
         """Compute the blocks; come back when all are done or have failed."""
-        from distributed import as_completed
-
-        waiting = iter(pending)
         _LISTENERS[self._token] = self._bar.steps
-        flying: dict[Future[_Outcome], int] = {}
         try:
-            for number in itertools.islice(waiting, _AHEAD * max(1, sum(self._client.nthreads().values()))):
-                flying[self._submit(number)] = number
-            landed = as_completed(list(flying), loop=self._client.loop, raise_errors=False)
-            for future in landed:
-                self._land(future, flying.pop(future))
-                for number in itertools.islice(waiting, 1):
-                    after = self._submit(number)
-                    flying[after] = number
-                    landed.add(after)
+            self._fly(pending, _AHEAD * max(1, sum(self._client.nthreads().values())), alone=False)
+            # A worker that dies takes the blame to all blocks it had. One at a time, only those that kill it fail.
+            self._in_a_row = 0
+            self._fly(self._suspects, 1, alone=True)
         finally:
             # A thread cannot be stopped from outside: its next report of progress will find nobody, and end it.
             del _LISTENERS[self._token]
-            self._client.cancel(list(flying))
+            self._client.cancel(list(self._flying))
         if self._failed:
             warnings.warn(
                 f"{self._failed} of {len(pending)} blocks failed: {self._store.path / 'journal.jsonl'} says why, and "
@@ -263,12 +256,27 @@ class _Run:
                 stacklevel=3,
             )
 
-    def _submit(self, number: int) -> Future[_Outcome]:
-        return self._client.submit(
-            _run_block, *self._task, number, self._token, key=f"block-{number}-{self._token}", pure=False
-        )
+    def _fly(self, numbers: list[int], window: int, alone: bool) -> None:
+        """Keep a window of blocks on their way until all have landed."""
+        from distributed import as_completed
 
-    def _land(self, future: Future[_Outcome], number: int) -> None:
+        waiting = iter(numbers)
+        first = [self._submit(number) for number in itertools.islice(waiting, window)]
+        landed = as_completed(first, loop=self._client.loop, raise_errors=False)
+        for future in landed:
+            self._land(future, self._flying.pop(future), alone)
+            for number in itertools.islice(waiting, 1):
+                landed.add(self._submit(number))
+
+    def _submit(self, number: int) -> Future[_Outcome]:
+        key = f"block-{number}-{uuid.uuid4().hex}"
+        future = self._client.submit(_run_block, *self._task, number, self._token, key=key, pure=False)
+        self._flying[future] = number
+        return future
+
+    def _land(self, future: Future[_Outcome], number: int, alone: bool) -> None:
+        from distributed import KilledWorker
+
         if future.cancelled():
             raise RunError("the connection to the scheduler was lost. Start it again and run again to go on.")
         error = future.exception()
@@ -281,16 +289,23 @@ class _Run:
                 f"block {number} could not be written to {self._store.path}: {error}. Make room or make it writable, and "
                 "run again to go on."
             ) from error
-        self._failed += 1
         self._in_a_row += 1
-        block = self._store.job.blocks[number]
-        self._store.note("failed", block=number, first_set=list(block.start), error=f"{type(error).__name__}: {error}")
-        self._store.write_failed(block)
+        if isinstance(error, KilledWorker) and not alone:
+            self._suspects.append(number)
+        else:
+            self._fail(number, error)
         if self._in_a_row >= _FAILURES_IN_A_ROW:
             raise RunError(
                 f"{self._in_a_row} blocks in a row failed, the last with {type(error).__name__}: {error}. Correct the cause "
                 "and run again to go on."
             ) from error
+
+
+    def _fail(self, number: int, error: BaseException) -> None:
+        self._failed += 1
+        block = self._store.job.blocks[number]
+        self._store.note("failed", block=number, first_set=list(block.start), error=f"{type(error).__name__}: {error}")
+        self._store.write_failed(block)
 
 
 @dataclass(frozen=True)
@@ -381,12 +396,6 @@ def _client(workers: int | None, scheduler: str | None) -> Iterator[Client]:
             )
         )
         yield stack.enter_context(Client(cluster, set_as_default=False))
-
-
-def _positive(name: str, value: int | None) -> int | None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1):
-        raise JobError(f"{name} = {value!r}: it must be a whole number of at least 1.")
-    return value
 
 
 # ------------------------------------------------------------------------------------------------------------ progress

@@ -1,0 +1,69 @@
+"""Jobs that run in a moment, and fresh Python processes to run them in."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from sweep import Integration, Job, Model, gaussian, grid
+
+HERE = Path(__file__).parent
+
+
+def small(**changes: Any) -> Job:
+    """Return a noisy job of 12 sets in 6 blocks."""
+    parts = {
+        "model": Model(units=3, weights=gaussian(units=3, seed=1), activation="tanh", parameters={"noise": 0.1}),
+        "design": grid(tau_s=[2.0, 10.0, 100.0], gain=[0.5, 1.0, 1.5, 2.0]),
+        "integration": Integration(dt=1.0, duration=40.0, transient=8.0),
+        "observe": ["r_mean", "x_final"],
+        "sets_per_block": 2,
+    }
+    return Job(**(parts | changes))
+
+
+def many(sets: int = 200, **changes: Any) -> Job:
+    """Return a job of many blocks of one set."""
+    return small(design=grid(gain=np.linspace(0, 2, sets)), sets_per_block=1, **changes)
+
+
+def slow(sets: int = 24) -> Job:
+    """Return a job of blocks that take about a quarter of a second each."""
+    return many(sets, integration=Integration(dt=1.0, duration=20_000.0))
+
+
+def assert_same(one: xr.Dataset, other: xr.Dataset) -> None:
+    """Two results agree in every bit of every variable and coordinate, and in their labels."""
+    assert set(one.variables) == set(other.variables)
+    for name in one.variables:
+        a, b = one[name].variable, other[name].variable
+        assert (a.dims, a.dtype, a.shape) == (b.dims, b.dtype, b.shape), name
+        assert a.to_numpy().tobytes() == b.to_numpy().tobytes(), name
+        np.testing.assert_equal(a.attrs, b.attrs, err_msg=str(name))
+
+
+def tree(folder: Path) -> dict[Path, bytes | None]:
+    """Return everything that lies in a folder."""
+    return {path: path.read_bytes() if path.is_file() else None for path in sorted(folder.rglob("*"))}
+
+
+def python(code: str, *arguments: object, **options: Any) -> subprocess.Popen[str]:
+    """Start a fresh Python that runs some code, which may import this module."""
+    command = [sys.executable, "-W", "ignore", "-c", f"import sys, jobs, sweep\n{code}", *map(str, arguments)]
+    return subprocess.Popen(
+        command, cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+    )
+
+
+def finish(process: subprocess.Popen[str], timeout: float = 60) -> tuple[int, str]:
+    """Wait for a process; return its exit code and what it wrote."""
+    try:
+        out, err = process.communicate(timeout=timeout)
+    finally:
+        process.kill()
+    return process.returncode, out + err
