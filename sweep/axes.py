@@ -327,7 +327,7 @@ class SampledAxis:
     def range(self, name: str) -> tuple[float, float]:
         """Smallest value above 0 and largest value that the parameter can have."""
         (own,) = (r for r in self.ranges if r.name == name)
-        return (own.low if own.low > 0 else math.ulp(0.0)), own.high
+        return own.low or math.ulp(0.0), own.high
 
     def values(self, start: int, stop: int) -> dict[str, Array]:
         """Return the values from number `start` up to `stop`, each ``(n,)`` float64."""

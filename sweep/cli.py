@@ -19,7 +19,7 @@ from rich.table import Table
 from threadpoolctl import threadpool_info
 
 
-from sweep import backends, jobfile, runner
+from sweep import backends, best, jobfile, runner
 from sweep.errors import JobError, RunError, SweepError
 from sweep.job import Report
 from sweep.plan import cores, plan, size
@@ -115,19 +115,17 @@ def plot_command(
     x: Annotated[str | None, typer.Option("--x", help="Coordinate of the horizontal axis.")] = None,
     y: Annotated[str | None, typer.Option("--y", help="Coordinate of the vertical axis.")] = None,
     panel: Annotated[str | None, typer.Option("--panel", help="Coordinate with a panel for each value.")] = None,
-    best: Annotated[str | None, typer.Option("--best", help="Which value is best: max or min.")] = None,
+    which: Annotated[str | None, typer.Option("--best", help="Which value is best: max or min.")] = None,
     select: Annotated[list[str] | None, typer.Option("--select", help="Label to look at, NAME=VALUE; repeat.")] = None,
     output: Annotated[Path | None, typer.Option("--output", help="PNG, PDF or SVG; STORE.png by default.")] = None,
 ) -> None:
     """Draw a result: heat map, line, scatter or trajectories, whatever fits."""
-    from sweep import plot
-
     dataset = open_dataset(store)
-    own = Store(store).job.report
-    base = own if own and variable in (None, own.variable) else plot.default_report(dataset)
+    own = best.report_of(dataset)
+    base = own if variable in (None, own.variable) else best.default_report(dataset, variable)
     report = Report(
         variable=variable or base.variable,
-        best=best or base.best,
+        best=which or base.best,
         x=x or base.x,
         y=y or base.y,
         panel=panel or base.panel,
@@ -205,9 +203,9 @@ def _show(store: Path, picture: Path, report: Report | None) -> None:
     from sweep import plot
 
     dataset = open_dataset(store)
-    report = report or plot.default_report(dataset)
+    report = report or best.default_report(dataset)
     if "time" not in dataset[report.variable].dims:
-        _out.print(plot.best_set(dataset, report).words(), markup=False)
+        _out.print(best.best_set(dataset, report).words(), markup=False)
     _out.print(f"picture: {plot.save(dataset, picture, report)}", markup=False)
 
 

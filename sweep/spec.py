@@ -24,7 +24,7 @@ def encode(value: Any, arrays: dict[str, np.ndarray]) -> Any:
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {f.name: encode(getattr(value, f.name), arrays) for f in dataclasses.fields(value) if f.init}
-        return {"class": type(value).__name__} | fields
+        return {"$class": type(value).__name__} | fields
     if isinstance(value, Mapping):
         return {str(key): encode(item, arrays) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -34,7 +34,7 @@ def encode(value: Any, arrays: dict[str, np.ndarray]) -> Any:
         head = f"{plain.dtype.str}{plain.shape}".encode()
         digest = hashlib.sha256(head + plain.tobytes()).hexdigest()
         arrays[digest] = plain
-        return {"array": digest, "shape": list(plain.shape)}
+        return {"$array": digest, "shape": list(plain.shape)}
     if isinstance(value, np.generic):
         return value.item()
     if value is None or isinstance(value, str | int | float):
@@ -51,15 +51,15 @@ def decode(data: Any, arrays: Mapping[str, np.ndarray], classes: Mapping[str, ty
         If the data names another class or an array that is missing.
     """
     if isinstance(data, Mapping):
-        if "array" in data:
-            if data["array"] not in arrays:
+        if "$array" in data:
+            if data["$array"] not in arrays:
                 raise JobError(f"the stored job lacks the array {data['array']!r}: the store is damaged.")
-            return arrays[data["array"]]
-        if "class" in data:
-            if data["class"] not in classes:
+            return arrays[data["$array"]]
+        if "$class" in data:
+            if data["$class"] not in classes:
                 raise JobError(f"the stored job has a part of the unknown kind {data['class']!r}: was it written by another version?")
-            own = {key: decode(item, arrays, classes) for key, item in data.items() if key != "class"}
-            return classes[data["class"]](**own)
+            own = {key: decode(item, arrays, classes) for key, item in data.items() if key != "$class"}
+            return classes[data["$class"]](**own)
         return {key: decode(item, arrays, classes) for key, item in data.items()}
     if isinstance(data, list):
         return tuple(decode(item, arrays, classes) for item in data)
@@ -68,8 +68,8 @@ def decode(data: Any, arrays: Mapping[str, np.ndarray], classes: Mapping[str, ty
 
 def differences(old: Any, new: Any, path: str = "") -> list[str]:
     """List where two encoded values differ, a line a key: ``integration.dt: 0.5 -> 0.25``."""
-    mappings = isinstance(old, Mapping) and isinstance(new, Mapping) and "array" not in old
-    if mappings and old.get("class") == new.get("class"):
+    mappings = isinstance(old, Mapping) and isinstance(new, Mapping) and "$array" not in old
+    if mappings and old.get("$class") == new.get("$class"):
         lines = []
         for key in dict.fromkeys([*old, *new]):
             lines += differences(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
@@ -80,7 +80,7 @@ def differences(old: Any, new: Any, path: str = "") -> list[str]:
 
 
 def _brief(value: Any) -> str:
-    if isinstance(value, Mapping) and "array" in value:
+    if isinstance(value, Mapping) and "$array" in value:
         return f"array{tuple(value['shape'])} {value['array'][:8]}"
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import threading
 import time
 import warnings
@@ -350,15 +351,11 @@ def test_a_scheduler_that_cannot_be_reached_is_an_error_in_seconds(path: Path, a
 def test_a_scheduler_that_dies_stops_the_run(path: Path) -> None:
     """The run ends with what to do, marks no set as failed, and goes on in another way."""
     code = """
-import dask, os, signal, threading
 from distributed import LocalCluster
-if __name__ == "__main__":
-    with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, host="127.0.0.1", protocol="tcp://",
-                      dashboard_address=None, worker_dashboard_address="127.0.0.1:0") as cluster:
-        print(cluster.scheduler_address, flush=True)
-        sys.stdin.read()"""
-    import subprocess
-
+with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, host="127.0.0.1", protocol="tcp://",
+                  dashboard_address=None, worker_dashboard_address="127.0.0.1:0") as cluster:
+    print(cluster.scheduler_address, flush=True)
+    sys.stdin.read()"""
     server = python(code, stdin=subprocess.PIPE)
     try:
         assert server.stdout is not None
@@ -391,15 +388,14 @@ def test_memory_is_bounded_by_the_block(tmp_path: Path) -> None:
 import tracemalloc
 import numpy as np
 def job(sets):
-    return jobs.small(design=sweep.grid(gain=np.linspace(0, 1, sets)), sets_per_block=4,
-                      observe=[sweep.record("x")], integration=sweep.Integration(dt=1.0, duration=10_000.0))
-if __name__ == "__main__":
-    sweep.run(job(8), sys.argv[1] + "0")
-    for sets in (40, 160):
-        tracemalloc.start()
-        sweep.run(job(sets), sys.argv[1] + str(sets))
-        print(tracemalloc.get_traced_memory()[1], job(sets).bytes_per_set * 4)
-        tracemalloc.stop()"""
+    return jobs.small(design=sweep.grid(gain=np.linspace(0, 1, sets)), sets_per_block=64,
+                      observe=[sweep.record("x")], integration=sweep.Integration(dt=1.0, duration=1000.0))
+sweep.run(job(128), sys.argv[1] + "0")
+for sets in (640, 2560):
+    tracemalloc.start()
+    sweep.run(job(sets), sys.argv[1] + str(sets))
+    print(tracemalloc.get_traced_memory()[1], job(sets).bytes_per_set * 64)
+    tracemalloc.stop()"""
     status, said = finish(python(code, tmp_path / "out"), timeout=120)
     assert status == 0, said
     (few, block), (many_blocks, _) = (map(int, line.split()) for line in said.splitlines())

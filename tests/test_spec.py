@@ -132,12 +132,12 @@ def test_only_data_can_be_part_of_a_job() -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ({"class": "Popen", "args": "ls"}, r"unknown kind 'Popen': was it written by another version"),
-        ({"class": "Path"}, r"unknown kind 'Path'"),
-        ({"class": "Job", "model": {"class": "object"}}, r"unknown kind 'object'"),
-        ([{"class": "np.ndarray"}], r"unknown kind 'np\.ndarray'"),
-        ({"array": "abc", "shape": [2]}, r"lacks the array 'abc': the store is damaged"),
-        ({"class": "Integration", "dt": 1.0, "duration": 2.0}, r"the stored job is a Integration, not a Job"),
+        ({"$class": "Popen", "args": "ls"}, r"unknown kind 'Popen': was it written by another version"),
+        ({"$class": "Path"}, r"unknown kind 'Path'"),
+        ({"$class": "Job", "model": {"$class": "object"}}, r"unknown kind 'object'"),
+        ([{"$class": "np.ndarray"}], r"unknown kind 'np\.ndarray'"),
+        ({"$array": "abc", "shape": [2]}, r"lacks the array 'abc': the store is damaged"),
+        ({"$class": "Integration", "dt": 1.0, "duration": 2.0}, r"the stored job is a Integration, not a Job"),
         ([], r"the stored job is a tuple, not a Job"),
     ],
 )
