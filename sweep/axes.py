@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from numbers import Real
 from typing import ClassVar
 
 import numpy as np
@@ -200,7 +199,7 @@ class Range:
         if key.parameter.integer:
             raise JobError(f"{what}: {key} counts, and a range is for continuous parameters. Use grid({key}=range(n)).")
         for end in (self.low, self.high):
-            if isinstance(end, bool) or not isinstance(end, Real):
+            if isinstance(end, bool) or not isinstance(end, int | float | np.integer | np.floating):
                 raise JobError(f"range {key}: the end {end!r} must be a number. Write {key}=(low, high).")
         check_value(str(key), [self.low, self.high])
         if not self.low < self.high:

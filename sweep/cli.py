@@ -18,7 +18,6 @@ from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_info
 
-
 from sweep import backends, best, jobfile, runner
 from sweep.errors import JobError, RunError, SweepError
 from sweep.job import Report

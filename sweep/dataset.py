@@ -17,7 +17,7 @@ from sweep.integration import rate_constant
 from sweep.job import Job
 from sweep.model import PARAMETERS, SELECTORS
 from sweep.observables import Variable, record_steps
-from sweep.signals import ModelOutput
+from sweep.targets import ModelOutput
 
 _CONSTANTS = {"tau_s": "alpha_s", "tau_r": "alpha_r"}
 _VERSIONS = ("tausweep", "numpy", "xarray", "zarr", "dask")

@@ -472,7 +472,7 @@ def table(dim: str, frame: pd.DataFrame | Mapping[str, npt.ArrayLike] | str | os
     for name in names:
         if names.count(name) > 1:
             raise JobError(f"table {dim!r}: column {name!r} is there {names.count(name)} times. Remove the others.")
-    columns: dict[str, Any] = {str(name): frame[name] for name in frame}
+    columns: dict[str, Any] = {name: frame[name] for name in names}
     return Design((HeldAxis(dim, columns),))
 
 

@@ -29,7 +29,8 @@ PRECISIONS = ("float32", "float64")
 def rate_constant(dt: float, tau: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Return alpha = dt/tau, and 1 where tau is 0, which means "instantaneous"."""
     tau = np.asarray(tau, dtype=np.float64)
-    return np.divide(dt, tau, out=np.ones_like(tau), where=tau > 0)
+    alpha: npt.NDArray[np.float64] = np.divide(dt, tau, out=np.ones_like(tau), where=tau > 0)
+    return alpha
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from sweep import axes, observables, signals, spec
+from sweep import axes, observables, recordings, signals, spec, targets
 from sweep import design as designs
 from sweep import integration as integrations
 from sweep import model as models
@@ -22,7 +22,8 @@ from sweep.integration import Integration
 from sweep.model import Model, parse_name
 from sweep.observables import ALWAYS, OBSERVABLES, Record, Variable
 from sweep.parameters import Parameters, gather
-from sweep.signals import ModelOutput, Signal, Target
+from sweep.signals import Signal
+from sweep.targets import ModelOutput, Target
 
 NOISE_PAIRINGS = ("independent", "common")
 _NOT_IDENTITY = ("sets_per_block", "report", "title", "description")
@@ -376,4 +377,4 @@ def _dataclasses(modules: Iterable[object]) -> dict[str, type]:
     }
 
 
-_CLASSES = _dataclasses((models, integrations, axes, designs, observables, signals)) | {"Job": Job, "Report": Report}
+_CLASSES = _dataclasses((models, integrations, axes, designs, observables, signals, recordings, targets)) | {"Job": Job, "Report": Report}

@@ -12,6 +12,7 @@ import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -238,12 +239,16 @@ class _Run:
 
     def work_off(self, pending: list[int]) -> None:
         """Compute the blocks; come back when all are done or have failed."""
+        from distributed.comm import CommClosedError
+
         _LISTENERS[self._token] = self._bar.steps
         try:
             self._fly(pending, _AHEAD * max(1, sum(self._client.nthreads().values())), alone=False)
             # A worker that dies takes the blame to all blocks it had. One at a time, only those that kill it fail.
             self._in_a_row = 0
             self._fly(self._suspects, 1, alone=True)
+        except (CancelledError, CommClosedError) as error:
+            raise RunError(f"the scheduler was lost: {error}. Start one and run again to go on.") from error
         finally:
             # A thread cannot be stopped from outside: its next report of progress will find nobody, and end it.
             del _LISTENERS[self._token]
@@ -276,10 +281,11 @@ class _Run:
 
     def _land(self, future: Future[_Outcome], number: int, alone: bool) -> None:
         from distributed import KilledWorker
+        from distributed.comm import CommClosedError
 
-        if future.cancelled():
-            raise RunError("the connection to the scheduler was lost. Start it again and run again to go on.")
         error = future.exception()
+        if isinstance(error, CancelledError | CommClosedError):
+            raise error
         if error is None:
             self._in_a_row = 0
             self._bar.block(future.result())

@@ -53,11 +53,11 @@ def decode(data: Any, arrays: Mapping[str, np.ndarray], classes: Mapping[str, ty
     if isinstance(data, Mapping):
         if "$array" in data:
             if data["$array"] not in arrays:
-                raise JobError(f"the stored job lacks the array {data['array']!r}: the store is damaged.")
+                raise JobError(f"the stored job lacks the array {data['$array']!r}: the store is damaged.")
             return arrays[data["$array"]]
         if "$class" in data:
             if data["$class"] not in classes:
-                raise JobError(f"the stored job has a part of the unknown kind {data['class']!r}: was it written by another version?")
+                raise JobError(f"the stored job has a part of the unknown kind {data['$class']!r}: was it written by another version?")
             own = {key: decode(item, arrays, classes) for key, item in data.items() if key != "$class"}
             return classes[data["$class"]](**own)
         return {key: decode(item, arrays, classes) for key, item in data.items()}
@@ -81,6 +81,6 @@ def differences(old: Any, new: Any, path: str = "") -> list[str]:
 
 def _brief(value: Any) -> str:
     if isinstance(value, Mapping) and "$array" in value:
-        return f"array{tuple(value['shape'])} {value['array'][:8]}"
+        return f"array{tuple(value['shape'])} {value['$array'][:8]}"
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

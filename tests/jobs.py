@@ -32,9 +32,9 @@ def many(sets: int = 200, **changes: Any) -> Job:
     return small(design=grid(gain=np.linspace(0, 2, sets)), sets_per_block=1, **changes)
 
 
-def slow(sets: int = 24) -> Job:
+def slow(sets: int = 12) -> Job:
     """Return a job of blocks that take about a quarter of a second each."""
-    return many(sets, integration=Integration(dt=1.0, duration=5_000.0))
+    return many(sets, integration=Integration(dt=1.0, duration=4_000.0))
 
 
 def assert_same(one: xr.Dataset, other: xr.Dataset) -> None:

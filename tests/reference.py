@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sweep import Job, philox
 from sweep.model import PARAMETERS, SELECTORS, Model, parse_name
 from sweep.observables import OBSERVABLES, Record
-from sweep.signals import ModelOutput, Target
+from sweep.targets import ModelOutput, Target
 
 Array = NDArray[np.floating[Any]]
 Own = dict[str, Any]

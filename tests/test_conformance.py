@@ -15,7 +15,8 @@ import sweep
 from sweep import Integration, Job, Model, Target, gaussian, grid, record, replicates, samples, sine, zipped
 from sweep.model import ACTIVATIONS, PARAMETERS
 from sweep.observables import OBSERVABLES, Record
-from sweep.signals import constant, model_output, white_noise
+from sweep.signals import constant, white_noise
+from sweep.targets import model_output
 
 UNITS = (1, 2, 3, 4, 5, 8, 16, 17, 32, 48, 100)
 PRECISIONS = ("float32", "float64")

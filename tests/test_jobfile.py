@@ -160,10 +160,10 @@ SIGNALS = {
     "pulse": ("start = 5, width = 1, amplitude = 2, period = 4", signals.pulse(5, 1, 2, 4)),
     "sine": ("frequency = [10, 20, 30], phase = 1.5", signals.sine(frequency=[10, 20, 30], phase=1.5)),
     "white_noise": ("std = 1, seed = 2, channels = 3, interval = 2", signals.white_noise(1, 2, 3, 2)),
-    "samples": ('file = "data/two.csv", interval = 1, column = 1', signals.samples(np.arange(1, 80, 2), 1)),
-    "samples ": ("values = [[0, 1], [1, 0], [2, 2]], interval = 30", signals.samples([[0, 1], [1, 0], [2, 2]], 30)),
-    "spikes": ('file = "data/spikes.txt", time_unit = "s", window = 2', signals.spikes([3, 12], window=2)),
-    "spikes ": ("times = [3, 12], duration = 40", signals.spikes([3, 12], duration=40)),
+    "samples": ('file = "data/two.csv", interval = 1, column = 1', sweep.samples(np.arange(1, 80, 2), 1)),
+    "samples ": ("values = [[0, 1], [1, 0], [2, 2]], interval = 30", sweep.samples([[0, 1], [1, 0], [2, 2]], 30)),
+    "spikes": ('file = "data/spikes.txt", time_unit = "s", window = 2', sweep.spikes([3, 12], window=2)),
+    "spikes ": ("times = [3, 12], duration = 40", sweep.spikes([3, 12], duration=40)),
 }
 
 
@@ -229,7 +229,7 @@ def test_a_teacher_may_be_given_by_its_rate_constants(read: Callable[[str], Job]
     job = read(
         COMPARING + 'target = [{ kind = "model", parameters = { bias = 1 }, rate_constants = { tau_s = 0.25 } }]'
     )
-    teacher = sweep.Target(signals.model_output({"bias": 1.0, "tau_s": 2.0}))
+    teacher = sweep.Target(sweep.model_output({"bias": 1.0, "tau_s": 2.0}))
     assert job.hash == python(observe=["target_mse"], target=[teacher]).hash
 
 
@@ -638,8 +638,8 @@ def test_the_schema_has_a_title_and_a_description_for_every_key() -> None:
         (tables.PulseSignal, signals.pulse),
         (tables.SineSignal, signals.sine),
         (tables.WhiteNoiseSignal, signals.white_noise),
-        (tables.SamplesSignal, signals.samples),
-        (tables.SpikesSignal, signals.spikes),
+        (tables.SamplesSignal, sweep.samples),
+        (tables.SpikesSignal, sweep.spikes),
         (tables.GaussianWeights, network.gaussian),
         (tables.SparseWeights, network.sparse),
         (tables.ExcitatoryInhibitoryWeights, network.excitatory_inhibitory),

@@ -16,7 +16,8 @@ from sweep import Integration, Job, Model, Target, gaussian, grid, latin_hypercu
 from sweep.backends import get_backend
 from sweep.errors import BackendError, JobError
 from sweep.plan import Plan, duration, size
-from sweep.signals import model_output, samples
+from sweep.recordings import samples
+from sweep.targets import model_output
 
 
 @pytest.fixture

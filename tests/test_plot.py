@@ -23,7 +23,7 @@ from sweep import best, plot
 from sweep.errors import JobError
 from sweep.job import Report
 from sweep.observables import STATUS
-from sweep.signals import model_output
+from sweep.targets import model_output
 
 TAU_S = np.geomspace(1, 100, 5)
 GAIN = np.linspace(0.5, 2, 4)

@@ -282,7 +282,7 @@ class Watch(threading.Thread):
 
     def run(self) -> None:
         """Note the addresses; kill a worker process once some blocks are done, if there are worker processes."""
-        while not self.over.wait(0.05):
+        while not self.over.wait(0.2):
             self.addresses |= listening()
             workers = [p for p in psutil.Process().children(recursive=True) if "spawn_main" in " ".join(p.cmdline())]
             if self.killed is None and workers and len(list(self.path.glob("status/c/*"))) >= 3:
@@ -389,9 +389,9 @@ import tracemalloc
 import numpy as np
 def job(sets):
     return jobs.small(design=sweep.grid(gain=np.linspace(0, 1, sets)), sets_per_block=64,
-                      observe=[sweep.record("x")], integration=sweep.Integration(dt=1.0, duration=1000.0))
+                      observe=[sweep.record("x")], integration=sweep.Integration(dt=1.0, duration=500.0))
 sweep.run(job(128), sys.argv[1] + "0")
-for sets in (640, 2560):
+for sets in (640, 1920):
     tracemalloc.start()
     sweep.run(job(sets), sys.argv[1] + str(sets))
     print(tracemalloc.get_traced_memory()[1], job(sets).bytes_per_set * 64)

@@ -16,10 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+import sweep
 from sweep import signals
 from sweep.errors import JobError
 from sweep.files import is_resource, read_numbers
-from sweep.signals import Signal, Target
+from sweep.signals import Signal
+from sweep.targets import Target
 
 TIMES = np.random.default_rng(1).uniform(0, 200, 300)
 EXAMPLES: dict[str, Signal] = {
@@ -30,9 +32,9 @@ EXAMPLES: dict[str, Signal] = {
     "sine": signals.sine(amplitude=[1.0, 2.0], frequency=[5.0, 41.0], phase=0.3, offset=1.0),
     "white noise": signals.white_noise(2.0, seed=5, channels=3),
     "held white noise": signals.white_noise(2.0, seed=5, channels=1, interval=3.7),
-    "samples": signals.samples(np.random.default_rng(2).normal(size=(2, 5000)), interval=0.05),
-    "impulses": signals.spikes(TIMES),
-    "rate code": signals.spikes(TIMES, window=5.0, duration=250.0),
+    "samples": sweep.samples(np.random.default_rng(2).normal(size=(2, 5000)), interval=0.05),
+    "impulses": sweep.spikes(TIMES),
+    "rate code": sweep.spikes(TIMES, window=5.0, duration=250.0),
 }
 STEPS = st.sampled_from([0.1, 0.25, 0.3, 1.0, 2.0, 1 / 3])
 
@@ -65,7 +67,7 @@ def test_signal_is_a_frozen_signal(name: str) -> None:
 def test_arrays_of_a_signal_are_copies_that_cannot_change() -> None:
     """Changing the caller's array later does not change a job."""
     mine = np.ones(4)
-    signal = signals.samples(mine, 1.0)
+    signal = sweep.samples(mine, 1.0)
     mine[:] = 2.0
     assert np.array_equal(signal.sample(0, 4, 1.0), np.ones((1, 4)))
     with pytest.raises(ValueError, match="read-only"):
@@ -146,21 +148,21 @@ def test_white_noise_is_held_for_its_interval(ratio: int, dt: float) -> None:
 def test_samples_are_held_for_their_interval(ratio: int, dt: float) -> None:
     """Zero-order hold: sample floor(t/interval) is used, however t = n dt rounds."""
     values = np.arange(100.0)
-    assert np.array_equal(signals.samples(values, ratio * dt).sample(0, 100 * ratio, dt)[0], np.repeat(values, ratio))
-    every = signals.samples(np.arange(100.0 * ratio), dt).sample(0, 100, ratio * dt)[0]
+    assert np.array_equal(sweep.samples(values, ratio * dt).sample(0, 100 * ratio, dt)[0], np.repeat(values, ratio))
+    every = sweep.samples(np.arange(100.0 * ratio), dt).sample(0, 100, ratio * dt)[0]
     assert np.array_equal(every, values * ratio)
 
 
 def test_samples_keep_channels_apart_and_know_their_duration() -> None:
     """A (channel, time) array has its channels, and lasts as long as its samples."""
-    signal = signals.samples([[1, 2, 3], [4, 5, 6]], interval=2.0)
+    signal = sweep.samples([[1, 2, 3], [4, 5, 6]], interval=2.0)
     assert (signal.channels, signal.duration) == (2, 6.0)
     assert signal.sample(1, 4, 1.0).tolist() == [[1, 2, 2], [4, 5, 5]]
 
 
 def test_standardized_samples_have_mean_0_and_deviation_1() -> None:
     """Each channel is standardised by itself."""
-    signal = signals.samples(np.random.default_rng(0).gamma(2.0, [[1.0], [9.0]], (2, 500)), 1.0, standardize=True)
+    signal = sweep.samples(np.random.default_rng(0).gamma(2.0, [[1.0], [9.0]], (2, 500)), 1.0, standardize=True)
     values = signal.sample(0, 500, 1.0)
     np.testing.assert_allclose(values.mean(axis=1), 0.0, atol=1e-12)
     np.testing.assert_allclose(values.std(axis=1), 1.0)
@@ -169,42 +171,42 @@ def test_standardized_samples_have_mean_0_and_deviation_1() -> None:
 @given(times=st.lists(st.floats(0, 99.999), max_size=50), dt=st.sampled_from([0.1, 0.25, 0.5, 1.0]))
 def test_impulses_have_area_1(times: list[float], dt: float) -> None:
     """The integral of rho(t) is the number of spikes, coincident ones included."""
-    values = signals.spikes(times).sample(0, round(100 / dt), dt)
+    values = sweep.spikes(times).sample(0, round(100 / dt), dt)
     assert values.sum() * dt == pytest.approx(len(times))
 
 
 @given(number=st.integers(0, 10**6), dt=STEPS)
 def test_spike_on_a_boundary_belongs_to_the_step_it_begins(number: int, dt: float) -> None:
     """A spike at n dt is in step n, however n dt rounds."""
-    values = signals.spikes([float(f"{number * dt:.15g}")]).sample(max(number - 1, 0), number + 2, dt)[0]
+    values = sweep.spikes([float(f"{number * dt:.15g}")]).sample(max(number - 1, 0), number + 2, dt)[0]
     assert values.tolist() == pytest.approx([0.0] * (number > 0) + [1 / dt, 0.0])
 
 
 @given(times=st.lists(st.floats(0, 99.999), max_size=50))
 def test_rate_code_counts_the_spikes_of_each_window(times: list[float]) -> None:
     """The value of every step of a window is the number of spikes in it."""
-    values = signals.spikes(times, window=10.0).sample(0, 400, 0.25)[0].reshape(10, 40)
+    values = sweep.spikes(times, window=10.0).sample(0, 400, 0.25)[0].reshape(10, 40)
     assert np.all(values == values[:, :1])
     assert np.array_equal(values[:, 0], np.histogram(times, np.arange(0, 101, 10))[0])
 
 
 def test_order_and_unit_of_spike_times_do_not_matter() -> None:
     """Times may come unsorted, and in us, ms or s."""
-    expected = signals.spikes([1.0, 2.5, 7.0]).sample(0, 20, 0.5)
+    expected = sweep.spikes([1.0, 2.5, 7.0]).sample(0, 20, 0.5)
     for times, unit in (([7.0, 1.0, 2.5], "ms"), ([1000, 2500, 7000], "us"), ([0.001, 0.0025, 0.007], "s")):
-        assert np.array_equal(signals.spikes(times, time_unit=unit).sample(0, 20, 0.5), expected)
+        assert np.array_equal(sweep.spikes(times, time_unit=unit).sample(0, 20, 0.5), expected)
 
 
 def test_recorded_stimulus_has_a_sample_every_50_us() -> None:
     """The grasshopper's stimulus: 200,000 amplitudes in column 1 of the file, 10 s long, standardised."""
     pytest.importorskip("nitime")
     source = "nitime:data/grasshopper_stimulus1.txt"
-    stimulus = signals.samples(source, interval=0.05, column=1)
+    stimulus = sweep.samples(source, interval=0.05, column=1)
     assert (stimulus.channels, stimulus.duration) == (1, pytest.approx(10_000.0))
     assert stimulus.sample(0, 2, 0.05).tolist() == [[0.242911, 0.245464]]
     assert stimulus.sample(1, 2, 0.5)[0, 0] == stimulus.sample(10, 11, 0.05)[0, 0]
     assert stimulus.sample(199_999, 200_000, 0.05).shape == (1, 1)
-    scaled = signals.samples(source, interval=0.05, column=1, standardize=True)
+    scaled = sweep.samples(source, interval=0.05, column=1, standardize=True)
     assert scaled.values.std() == pytest.approx(1.0)
 
 
@@ -212,12 +214,12 @@ def test_recorded_spikes_are_in_us() -> None:
     """The grasshopper's spikes: the first at 6.7 ms, and every spike once in the impulses and the rate code."""
     pytest.importorskip("nitime")
     source = "nitime:data/grasshopper_spike_times1.txt"
-    train = signals.spikes(source, duration=10_000.0, time_unit="us")
+    train = sweep.spikes(source, duration=10_000.0, time_unit="us")
     assert train.times[0] == pytest.approx(6.7)
     values = train.sample(0, 200_000, 0.05)
     assert values.sum() * 0.05 == pytest.approx(train.times.size)
     assert np.flatnonzero(values)[0] == 134
-    rate = signals.spikes(source, window=5.0, duration=10_000.0, time_unit="us").sample(0, 20_000, 0.5)
+    rate = sweep.spikes(source, window=5.0, duration=10_000.0, time_unit="us").sample(0, 20_000, 0.5)
     assert rate[0, ::10].sum() == train.times.size
 
 
@@ -247,19 +249,19 @@ def test_rows_of_a_file_are_samples_and_columns_are_channels(tmp_path: Path, suf
     path.write_text("# time course\n" + text)
     np.save(tmp_path / "table.npy", np.array([[1, 2], [3, 4]]))
     for file in (path, str(path), tmp_path / "table.npy"):
-        assert signals.samples(file, 1.0).sample(0, 2, 1.0).tolist() == [[1, 3], [2, 4]]
-        assert signals.samples(file, 1.0, column=1).sample(0, 2, 1.0).tolist() == [[2, 4]]
+        assert sweep.samples(file, 1.0).sample(0, 2, 1.0).tolist() == [[1, 3], [2, 4]]
+        assert sweep.samples(file, 1.0, column=1).sample(0, 2, 1.0).tolist() == [[2, 4]]
 
 
 def test_spike_file_of_one_column_needs_no_column(tmp_path: Path) -> None:
     """Where there is one column there is nothing to choose."""
     (tmp_path / "times.txt").write_text("3\n1\n")
-    assert signals.spikes(tmp_path / "times.txt").times.tolist() == [1.0, 3.0]
+    assert sweep.spikes(tmp_path / "times.txt").times.tolist() == [1.0, 3.0]
 
 
 def test_model_output_keeps_its_parameters_and_has_no_values() -> None:
     """A teacher is described by parameters and weights; it has a channel per unit and cannot be sampled."""
-    teacher = signals.model_output({"tau_s": 5.0, "bias": [0.0, 1.0]}, weights=np.eye(2))
+    teacher = sweep.model_output({"tau_s": 5.0, "bias": [0.0, 1.0]}, weights=np.eye(2))
     assert isinstance(teacher, Signal)
     assert (teacher.kind, teacher.channels, teacher.duration) == ("model", 0, math.inf)
     assert teacher.parameters["tau_s"] == 5.0
@@ -276,7 +278,7 @@ def test_target_takes_any_signal_and_its_lags() -> None:
     assert Target(signals.sine(), np.arange(3)).lags == (0.0, 1.0, 2.0)
 
 
-@pytest.mark.parametrize("signal", [signals.samples(np.ones(10), 1.0), signals.spikes([1.0], duration=10.0)])
+@pytest.mark.parametrize("signal", [sweep.samples(np.ones(10), 1.0), sweep.spikes([1.0], duration=10.0)])
 def test_signal_that_is_too_short_is_refused_with_both_durations(signal: Signal) -> None:
     """What lasts 10 ms can be sampled to 10 ms and no further."""
     assert signal.sample(0, 100, 0.1).shape == (1, 100)
@@ -311,31 +313,31 @@ def test_signal_that_is_too_short_is_refused_with_both_durations(signal: Signal)
             lambda: signals.white_noise(1, 1, interval=0.1).sample(0, 9, 0.5),
             r"white_noise.interval = 0.1 ms: must be at least a step, dt = 0.5 ms. Leave it out",
         ),
-        (lambda: signals.samples(np.ones((1, 1, 1)), 1), r"samples.array: must be \(time,\).*shape \(1, 1, 1\)"),
-        (lambda: signals.samples([], 1), r"samples.array: .*not empty.*\(0,\)"),
-        (lambda: signals.samples([1, np.nan], 1), r"samples.array\[1\] = nan: every number must be finite"),
-        (lambda: signals.samples([1, 2], -1), r"samples.interval = -1 ms: must be above 0"),
-        (lambda: signals.samples([1, 2], 1, column=0), r"samples.array: column = 0 .* only a file has columns"),
+        (lambda: sweep.samples(np.ones((1, 1, 1)), 1), r"samples.array: must be \(time,\).*shape \(1, 1, 1\)"),
+        (lambda: sweep.samples([], 1), r"samples.array: .*not empty.*\(0,\)"),
+        (lambda: sweep.samples([1, np.nan], 1), r"samples.array\[1\] = nan: every number must be finite"),
+        (lambda: sweep.samples([1, 2], -1), r"samples.interval = -1 ms: must be above 0"),
+        (lambda: sweep.samples([1, 2], 1, column=0), r"samples.array: column = 0 .* only a file has columns"),
         (
-            lambda: signals.samples([[1, 2], [3, 3]], 1, standardize=True),
+            lambda: sweep.samples([[1, 2], [3, 3]], 1, standardize=True),
             r"standardize = True: channel 1 never changes",
         ),
-        (lambda: signals.spikes([[1.0]]), r"spikes.times: must be a list of times.*\(1, 1\)"),
-        (lambda: signals.spikes([-1.0]), r"spikes.times: -1 ms is outside of 0 to inf ms"),
-        (lambda: signals.spikes([5.0], duration=4), r"spikes.times: 5 ms is outside of 0 to 4 ms"),
-        (lambda: signals.spikes([5.0], duration=0), r"spikes.duration = 0 ms: must be above 0"),
-        (lambda: signals.spikes([5.0], window=0), r"spikes.window = 0 ms: must be above 0"),
+        (lambda: sweep.spikes([[1.0]]), r"spikes.times: must be a list of times.*\(1, 1\)"),
+        (lambda: sweep.spikes([-1.0]), r"spikes.times: -1 ms is outside of 0 to inf ms"),
+        (lambda: sweep.spikes([5.0], duration=4), r"spikes.times: 5 ms is outside of 0 to 4 ms"),
+        (lambda: sweep.spikes([5.0], duration=0), r"spikes.duration = 0 ms: must be above 0"),
+        (lambda: sweep.spikes([5.0], window=0), r"spikes.window = 0 ms: must be above 0"),
         (
-            lambda: signals.spikes([5.0], window=0.1).sample(0, 9, 1.0),
+            lambda: sweep.spikes([5.0], window=0.1).sample(0, 9, 1.0),
             r"spikes.window = 0.1 ms: must be at least a step, dt = 1 ms. Leave it out",
         ),
         (
-            lambda: signals.spikes([5.0], time_unit="sec"),
+            lambda: sweep.spikes([5.0], time_unit="sec"),
             r"spikes.time_unit = 'sec': no unit of time. Known: us, ms, s",
         ),
-        (lambda: signals.model_output({"tau": 1}), r"'tau' does not exist. Did you mean"),
-        (lambda: signals.model_output({"tau_s": -1}), r"tau_s = -1: "),
-        (lambda: signals.model_output({}, np.ones((2, 3))), r"model_output.weights: must be \(unit, unit\).*\(2, 3\)"),
+        (lambda: sweep.model_output({"tau": 1}), r"'tau' does not exist. Did you mean"),
+        (lambda: sweep.model_output({"tau_s": -1}), r"tau_s = -1: "),
+        (lambda: sweep.model_output({}, np.ones((2, 3))), r"model_output.weights: must be \(unit, unit\).*\(2, 3\)"),
         (lambda: Target(np.ones(3)), r"target.signal is a ndarray: must be a signal. Wrap"),
         (lambda: Target(signals.sine(), [0, 1, 1]), r"target.lags: 1 ms is there twice"),
         (lambda: Target(signals.sine(), []), r"target.lags = \[\]: must be a number or a list"),

@@ -17,12 +17,26 @@ import zarr
 from jobs import assert_same, finish, python, small, tree
 
 import sweep
-from sweep import Design, Integration, Job, Model, Target, gaussian, grid, record, replicates, samples, sine, spikes, zipped
+from sweep import (
+    Design,
+    Integration,
+    Job,
+    Model,
+    Target,
+    gaussian,
+    grid,
+    record,
+    replicates,
+    samples,
+    sine,
+    spikes,
+    zipped,
+)
 from sweep.backends import choose, get_backend
 from sweep.errors import BackendError, JobError, RunError, StoreError
 from sweep.observables import STATUS
-from sweep.signals import model_output
 from sweep.store import Store, lock, prepare
+from sweep.targets import model_output
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from sweep.errors import JobError
 from sweep.job import Job
 from sweep.model import Array
-from sweep.signals import ModelOutput
+from sweep.targets import ModelOutput
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,7 @@ class TargetSeries:
     @property
     def end(self) -> int:
         """The step after the last observed one."""
-        return self.first + self.values.shape[-1] - max(self.lags)
+        return self.first + int(self.values.shape[-1]) - max(self.lags)
 
     def at(self, start: int, stop: int) -> Array:
         """Return ``(target, lag, unit or 1, stop - start)``: the series for the steps, read a lag later."""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from sweep import design as designs
-from sweep import network, observables, signals
+from sweep import network, observables, recordings, signals
 from sweep.design import Design
 from sweep.errors import JobError
 from sweep.files import is_resource
@@ -25,7 +25,8 @@ from sweep.jobfile.problems import located, quoted
 from sweep.jobfile.values import MOST_VALUES, Swept, Table
 from sweep.model import Array, Model, parse_name
 from sweep.observables import Record
-from sweep.signals import Signal, Target
+from sweep.signals import Signal
+from sweep.targets import Target, model_output
 
 _SAMPLERS = {"sobol": designs.sobol, "latin_hypercube": designs.latin_hypercube, "random": designs.random}
 
@@ -130,14 +131,14 @@ class Builder:
             # The first argument of the maker is the source, or the numbers themselves.
             numbers = [arguments.pop(way) for (way,) in table.ways if way in arguments]
             source = self._source(table) if table.file or table.resource else _rectangle(*numbers)
-            return (signals.samples if table.kind == "samples" else signals.spikes)(source, **arguments)
+            return (recordings.samples if table.kind == "samples" else recordings.spikes)(source, **arguments)
         if isinstance(table, tables.ModelTarget):
             rates = table.rate_constants.given() if table.rate_constants else {}
             own = {name: self._time_constants(name, rate) for name, rate in rates.items()}
             for name in own.keys() & table.parameters.keys():
                 raise JobError(f"{name} is given twice, as a time constant and as a rate constant. Remove one of them.")
             values = {name: np.asarray(value, dtype=np.float64) for name, value in (table.parameters | own).items()}
-            return signals.model_output(values)
+            return model_output(values)
         maker: Signal = getattr(signals, table.kind)(**arguments)
         return maker
 

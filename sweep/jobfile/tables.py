@@ -34,7 +34,7 @@ from sweep.jobfile.values import (
 )
 from sweep.model import ACTIVATIONS
 from sweep.observables import OBSERVABLES, VARIABLES
-from sweep.signals import TIME_UNITS
+from sweep.recordings import TIME_UNITS
 
 # --------------------------------------------------------------------------------------------------------------- model
 
