@@ -45,6 +45,8 @@ _DEATHS = 1
 _FAILURES_IN_A_ROW = 8
 #: A remote scheduler without workers, or without the resources asked for, is an error after so long.
 _NO_WORKERS = "60s"
+#: A scheduler that does not answer is an error after so long.
+_CONNECT = "10s"
 
 
 # ---------------------------------------------------------------------------------------------------------- in memory
@@ -239,7 +241,7 @@ class _Run:
 
     def work_off(self, pending: list[int]) -> None:
         """Compute the blocks; come back when all are done or have failed."""
-        from distributed.comm import CommClosedError
+        from distributed.comm.core import CommClosedError
 
         _LISTENERS[self._token] = self._bar.steps
         try:
@@ -281,7 +283,7 @@ class _Run:
 
     def _land(self, future: Future[_Outcome], number: int, alone: bool) -> None:
         from distributed import KilledWorker
-        from distributed.comm import CommClosedError
+        from distributed.comm.core import CommClosedError
 
         error = future.exception()
         if isinstance(error, CancelledError | CommClosedError):
@@ -379,7 +381,7 @@ def _client(workers: int | None, scheduler: str | None) -> Iterator[Client]:
     with dask.config.set(settings), contextlib.ExitStack() as stack:
         if scheduler is not None:
             try:
-                client = stack.enter_context(Client(scheduler, timeout="10s", set_as_default=False))
+                client = stack.enter_context(Client(scheduler, timeout=_CONNECT, set_as_default=False))
             except (OSError, ValueError) as error:
                 raise BackendError(
                     f"scheduler = {scheduler!r} cannot be reached: {error}. Start one with 'dask scheduler', or correct it."

@@ -32,7 +32,7 @@ def many(sets: int = 200, **changes: Any) -> Job:
     return small(design=grid(gain=np.linspace(0, 2, sets)), sets_per_block=1, **changes)
 
 
-def slow(sets: int = 12) -> Job:
+def slow(sets: int = 8) -> Job:
     """Return a job of blocks that take about a quarter of a second each."""
     return many(sets, integration=Integration(dt=1.0, duration=4_000.0))
 
@@ -55,9 +55,7 @@ def tree(folder: Path) -> dict[Path, bytes | None]:
 def python(code: str, *arguments: object, **options: Any) -> subprocess.Popen[str]:
     """Start a fresh Python that runs some code, which may import this module."""
     command = [sys.executable, "-W", "ignore", "-c", f"import sys, jobs, sweep\n{code}", *map(str, arguments)]
-    return subprocess.Popen(
-        command, cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
-    )
+    return subprocess.Popen(command, cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
 
 
 def finish(process: subprocess.Popen[str], timeout: float = 60) -> tuple[int, str]:

@@ -74,7 +74,9 @@ def test_what_is_common_to_all_sets_is_a_coordinate_too(opened: xr.Dataset) -> N
     assert float(opened.noise) == 0.1
     assert float(opened.tau_r) == 10.0
     assert "network" not in opened.coords
-    model = Model(units=3, weights=gaussian(units=3, seed=1, networks=2), parameters={"bias": [1.0, 2.0, 3.0], "network": 1})
+    model = Model(
+        units=3, weights=gaussian(units=3, seed=1, networks=2), parameters={"bias": [1.0, 2.0, 3.0], "network": 1}
+    )
     local = sweep.lazy(small(model=model))
     np.testing.assert_array_equal(local.bias, [1, 2, 3])
     assert local.bias.dims == ("unit",)

@@ -136,5 +136,12 @@ def test_a_plan_names_what_is_wrong() -> None:
 
 def test_numbers_are_written_for_people() -> None:
     """Bytes and seconds get the unit that suits them."""
-    assert [size(n) for n in (0, 1, 1023, 1024, 1.5 * 2**30, 2.0**70)] == ["0 B", "1 B", "1.02e+03 B", "1 KiB", "1.5 GiB", "1.05e+06 PiB"]
+    assert [size(n) for n in (0, 1, 1023, 1024, 1.5 * 2**30, 2.0**70)] == [
+        "0 B",
+        "1 B",
+        "1.02e+03 B",
+        "1 KiB",
+        "1.5 GiB",
+        "1.05e+06 PiB",
+    ]
     assert [duration(s) for s in (0.01, 90, 600, 9000, 10**6)] == ["0.01 s", "90 s", "10 min", "2.5 h", "11.6 days"]

@@ -15,9 +15,10 @@ import xarray as xr
 from jobs import assert_same, finish, many, python, slow
 
 import sweep
+from sweep import Integration
 from sweep.store import Store
 
-RUN = "sweep.run(jobs.many(150), sys.argv[1])"
+RUN = "sweep.run(jobs.many(100), sys.argv[1])"
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def undisturbed() -> xr.Dataset:
     """Return the result of the run that nobody disturbs."""
-    return sweep.simulate(many(150))
+    return sweep.simulate(many(100))
 
 
 def finished(path: Path) -> dict[int, int]:
@@ -49,11 +50,11 @@ def wait_for(path: Path, process: subprocess.Popen[str], blocks: int) -> None:
 
 
 def test_a_run_that_is_killed_goes_on_where_it_stopped(path: Path, undisturbed: xr.Dataset) -> None:
-    """Kill -9 at eight random moments: what was finished is right, is not computed again, and the end is the same."""
+    """Kill -9 at seven random moments: what was finished is right, is not computed again, and the end is the same."""
     moments = random.Random(20101136)
     known: dict[int, int] = {}
     kills = 0
-    for _ in range(8):
+    for _ in range(7):
         process = python(RUN, path)
         wait_for(path, process, blocks=len(known) + moments.choice([0, 1, 5]))
         time.sleep(moments.uniform(0, 0.03))
@@ -70,7 +71,7 @@ def test_a_run_that_is_killed_goes_on_where_it_stopped(path: Path, undisturbed: 
                 assert part[name].to_numpy()[done].tobytes() == undisturbed[name].to_numpy()[done].tobytes()
     assert kills >= 6
     assert 0 < len(known)
-    assert_same(sweep.run(many(150), path), undisturbed)
+    assert_same(sweep.run(many(100), path), undisturbed)
     assert known.items() <= finished(path).items()
 
 
@@ -82,11 +83,10 @@ def test_a_driver_that_is_killed_takes_its_workers_along(path: Path) -> None:
     process.send_signal(signal.SIGKILL)
     finish(process)
     known = finished(path)
-    assert 2 <= len(known) < 12
+    assert 2 <= len(known) < 8
     assert_same(sweep.run(slow(), path), sweep.simulate(slow()))
     assert known.keys() <= finished(path).keys()
-    _, alive = psutil.wait_procs(children, timeout=10)
-    assert not [child for child in alive if "spawn_main" in " ".join(child.cmdline())]
+    assert psutil.wait_procs(children, timeout=10)[1] == []
 
 
 @pytest.mark.parametrize("workers", [None, 1])
@@ -95,7 +95,7 @@ def test_an_interrupt_stops_a_run_soon(path: Path, workers: int | None) -> None:
     code = """
 if __name__ == "__main__":
     workers = int(sys.argv[2]) or None
-    job = jobs.many(8, integration=sweep.Integration(dt=1.0, duration=20_000.0))
+    job = jobs.many(6, integration=sweep.Integration(dt=1.0, duration=8_000.0))
     try:
         sweep.run(job, sys.argv[1], workers=workers)
     except KeyboardInterrupt:
@@ -108,20 +108,19 @@ if __name__ == "__main__":
     assert (status, "interrupted" in said) == (0, True), said
     assert time.monotonic() - start < 8
     store = Store(path)
-    assert 0 < len(store.pending()) < 8
+    assert 0 < len(store.pending()) < 6
     assert store.counts()["failed"] == 0
     known = finished(path)
-    process = python(code, path, 0)
-    assert finish(process)[0] == 0
+    sweep.run(many(6, integration=Integration(dt=1.0, duration=8_000.0)), path)
     assert store.pending() == []
     assert known.items() <= finished(path).items()
 
 
 def test_a_finished_run_does_nothing_again(path: Path, undisturbed: xr.Dataset) -> None:
     """Run again, a finished store is opened and not touched."""
-    sweep.run(many(150), path)
+    sweep.run(many(100), path)
     before = {p: p.stat().st_mtime_ns for p in path.rglob("*")}
     start = time.monotonic()
-    assert_same(sweep.run(many(150), path), undisturbed)
+    assert_same(sweep.run(many(100), path), undisturbed)
     assert time.monotonic() - start < 5
     assert {p: p.stat().st_mtime_ns for p in path.rglob("*")} == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -88,7 +89,7 @@ def test_blocks_and_batches_change_nothing(path: Path, name: str) -> None:
     """Blocks of one set or of all, batches of one or of many: the same bits."""
     result = sweep.simulate(small(**JOBS[name]))
     for sets_per_block, batch in [(1, None), (3, 1), (5, 2), (1000, None), (None, 7)]:
-        job = small(**JOBS[name], sets_per_block=sets_per_block) if name else small()
+        job = small(**JOBS[name], sets_per_block=sets_per_block)
         assert_same(sweep.simulate(job, batch=batch), result)
     assert_same(sweep.run(small(**JOBS[name], sets_per_block=7), path, batch=2), result)
 
@@ -263,11 +264,18 @@ def listening() -> set[str]:
     me = psutil.Process()
     found = set()
     for process in (me, *me.children(recursive=True)):
-        try:
+        with contextlib.suppress(psutil.Error):
             connections = process.net_connections(kind="inet")
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            continue
-        found |= {c.laddr.ip for c in connections if c.status == psutil.CONN_LISTEN}
+            found |= {c.laddr.ip for c in connections if c.status == psutil.CONN_LISTEN}
+    return found
+
+
+def workers() -> list[int]:
+    """Return the worker processes of this one."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            found += [process.pid] if "spawn_main" in " ".join(process.cmdline()) else []
     return found
 
 
@@ -284,9 +292,8 @@ class Watch(threading.Thread):
         """Note the addresses; kill a worker process once some blocks are done, if there are worker processes."""
         while not self.over.wait(0.2):
             self.addresses |= listening()
-            workers = [p for p in psutil.Process().children(recursive=True) if "spawn_main" in " ".join(p.cmdline())]
-            if self.killed is None and workers and len(list(self.path.glob("status/c/*"))) >= 3:
-                self.killed = workers[0].pid
+            if self.killed is None and len(list(self.path.glob("status/c/*"))) >= 3 and (alive := workers()):
+                self.killed = alive[0]
                 os.kill(self.killed, signal.SIGKILL)
 
     def __enter__(self) -> Watch:
@@ -322,12 +329,18 @@ def test_threads_listen_on_loopback_alone(path: Path) -> None:
 def cluster() -> Iterator[LocalCluster]:
     """Run a cluster of two processes that is not the runner's own."""
     with LocalCluster(
-        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, worker_dashboard_address="127.0.0.1:0"
+        n_workers=2,
+        threads_per_worker=1,
+        host="127.0.0.1",
+        dashboard_address=None,
+        worker_dashboard_address="127.0.0.1:0",
     ) as cluster:
         yield cluster
 
 
-def test_a_cluster_of_the_user_does_the_work(path: Path, cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_of_the_user_does_the_work(
+    path: Path, cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Given a scheduler's address, its workers simulate and write, wherever the run was started; it lives on."""
     expected = sweep.simulate(small(**JOBS["records"]))
     monkeypatch.chdir(path.parent)
@@ -336,16 +349,18 @@ def test_a_cluster_of_the_user_does_the_work(path: Path, cluster: LocalCluster, 
     job = small(seed=1)
     result = sweep.run(job, path, scheduler=cluster.scheduler_address, overwrite=True)
     assert_same(result, sweep.simulate(job))
-    assert not sweep.plan(job).backend == "dask"
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nonsense"])
-def test_a_scheduler_that_cannot_be_reached_is_an_error_in_seconds(path: Path, address: str) -> None:
+def test_a_scheduler_that_cannot_be_reached_is_an_error_in_seconds(
+    path: Path, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The error names the address and the remedy; nothing hangs."""
+    monkeypatch.setattr("sweep.runner._CONNECT", "1s")
     start = time.monotonic()
     with pytest.raises(BackendError, match=rf"scheduler = '{address}' cannot be reached: .* Start one with"):
         sweep.run(small(), path, scheduler=address)
-    assert time.monotonic() - start < 15
+    assert time.monotonic() - start < 5
 
 
 def test_a_scheduler_that_dies_stops_the_run(path: Path) -> None:
@@ -368,22 +383,25 @@ with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, host="127.
 
         killer = threading.Thread(target=kill)
         killer.start()
-        with dask.config.set({"distributed.comm.timeouts.connect": "1s"}), pytest.raises(RunError, match="scheduler was lost"):
-            sweep.run(slow(8), path, scheduler=address)
+        with (
+            dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
+            pytest.raises(RunError, match="scheduler was lost"),
+        ):
+            sweep.run(slow(6), path, scheduler=address)
         killer.join()
     finally:
         finish(server)
     counts = Store(path).counts()
     assert counts["failed"] == 0
-    assert 2 <= counts["ok"] < 8
-    assert_same(sweep.run(slow(8), path), sweep.simulate(slow(8)))
+    assert 2 <= counts["ok"] < 6
+    assert_same(sweep.run(slow(6), path), sweep.simulate(slow(6)))
 
 
 # ------------------------------------------------------------------------------------------------------------- memory
 
 
 def test_memory_is_bounded_by_the_block(tmp_path: Path) -> None:
-    """Four times the blocks need no more memory."""
+    """Four times the blocks need no more memory than some, and far less than the results have."""
     code = """
 import tracemalloc
 import numpy as np
@@ -391,7 +409,7 @@ def job(sets):
     return jobs.small(design=sweep.grid(gain=np.linspace(0, 1, sets)), sets_per_block=64,
                       observe=[sweep.record("x")], integration=sweep.Integration(dt=1.0, duration=500.0))
 sweep.run(job(128), sys.argv[1] + "0")
-for sets in (640, 1920):
+for sets in (320, 1280):
     tracemalloc.start()
     sweep.run(job(sets), sys.argv[1] + str(sets))
     print(tracemalloc.get_traced_memory()[1], job(sets).bytes_per_set * 64)
@@ -400,7 +418,7 @@ for sets in (640, 1920):
     assert status == 0, said
     (few, block), (many_blocks, _) = (map(int, line.split()) for line in said.splitlines())
     assert many_blocks < few + 2 * block
-    assert few < 20 * block
+    assert many_blocks < 20 * block
 
 
 def test_warnings_of_the_cluster_do_not_reach_the_user(path: Path) -> None:
