@@ -10,12 +10,16 @@ from sweep.design import replicates as replicates
 from sweep.design import sobol as sobol
 from sweep.design import table as table
 from sweep.design import zipped as zipped
+from sweep.errors import JobError as JobError
+from sweep.errors import SweepError as SweepError
 from sweep.integration import Integration as Integration
 from sweep.job import Job as Job
+from sweep.job import Report as Report
 from sweep.jobfile import load as load
 from sweep.model import Model as Model
 from sweep.network import excitatory_inhibitory as excitatory_inhibitory
 from sweep.network import gaussian as gaussian
+from sweep.network import input_weights as input_weights
 from sweep.network import perturb as perturb
 from sweep.network import sparse as sparse
 from sweep.observables import record as record
@@ -30,6 +34,8 @@ from sweep.signals import pulse as pulse
 from sweep.signals import sine as sine
 from sweep.signals import step as step
 from sweep.signals import white_noise as white_noise
-from sweep.store import open_dataset as open
+from sweep.store import open_dataset as open_dataset
 from sweep.targets import Target as Target
 from sweep.targets import model_output as model_output
+
+open = open_dataset

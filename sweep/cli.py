@@ -149,7 +149,9 @@ def doctor() -> None:
         *((name, importlib.metadata.version(name)) for name in ("numpy", "xarray", "zarr", "dask", "distributed")),
     ]
     for library in threadpool_info():
-        rows.append(("BLAS", f"{library['internal_api']} {library.get('version')}, {library.get('architecture', '')} kernels"))
+        rows.append(
+            ("BLAS", f"{library['internal_api']} {library.get('version')}, {library.get('architecture', '')} kernels")
+        )
     rows += [
         ("cores", f"{cores()} for this process, {psutil.cpu_count()} in the machine"),
         ("memory", f"{size(memory.available)} free of {size(memory.total)}"),
@@ -213,7 +215,9 @@ def _label(text: str) -> tuple[str, float]:
     try:
         return name.strip(), float(value)
     except ValueError:
-        raise JobError(f"--select {text!r}: it must be NAME=VALUE with a number. Write for example --select network=0.") from None
+        raise JobError(
+            f"--select {text!r}: it must be NAME=VALUE with a number. Write for example --select network=0."
+        ) from None
 
 
 def main() -> None:
@@ -224,6 +228,3 @@ def main() -> None:
     except SweepError as error:
         _err.print(f"error: {error}", markup=False)
         sys.exit(1 if isinstance(error, RunError) else 2)
-
-
-

@@ -75,7 +75,9 @@ class Integration:
         if not (math.isfinite(self.dt) and self.dt > 0):
             raise JobError(f"integration.dt = {self.dt:g} ms: the step must be positive and finite.")
         if not (math.isfinite(self.duration) and self.duration >= self.dt):
-            raise JobError(f"integration.duration = {self.duration:g} ms: it must hold at least one step of {self.dt:g} ms.")
+            raise JobError(
+                f"integration.duration = {self.duration:g} ms: it must hold at least one step of {self.dt:g} ms."
+            )
         if not 0 <= self.transient < self.duration:
             raise JobError(
                 f"integration.transient = {self.transient:g} ms: it must be at least 0 and shorter than the duration of "

@@ -20,7 +20,7 @@ from sweep.design import Block, Blocks, Design
 from sweep.errors import JobError, suggest
 from sweep.integration import Integration
 from sweep.model import Model, parse_name
-from sweep.observables import ALWAYS, OBSERVABLES, Record, Variable
+from sweep.observables import ALWAYS, Record, Variable
 from sweep.parameters import Parameters, gather
 from sweep.signals import Signal
 from sweep.targets import ModelOutput, Target
@@ -156,16 +156,22 @@ class Job:
             key = parse_name(name)
             for unit in key.index:
                 if unit >= units:
-                    raise JobError(f"design: {name} names unit {unit}, but the model has {units} units, counted from 0.")
+                    raise JobError(
+                        f"design: {name} names unit {unit}, but the model has {units} units, counted from 0."
+                    )
             width = self.design.axis(name).width(name)
             if width not in (1, units):
-                raise JobError(f"design: {name} has {width} values per set, one per unit, but the model has {units} units.")
+                raise JobError(
+                    f"design: {name} has {width} values per set, one per unit, but the model has {units} units."
+                )
         available = {"network": self.model.networks, "stimulus": len(self.inputs)}
         for name, count in available.items():
             highest = self._range(name)[1]
             if highest >= max(count, 1):
                 what = "weight matrices" if name == "network" else "inputs"
-                raise JobError(f"{name} = {highest:g}: the job has {count} {what}, counted from 0. Give more, or sweep fewer.")
+                raise JobError(
+                    f"{name} = {highest:g}: the job has {count} {what}, counted from 0. Give more, or sweep fewer."
+                )
         shortest = {}
         for base in ("tau_s", "tau_r"):
             names = [n for n in self.design.parameters if parse_name(n).base == base]
@@ -186,10 +192,14 @@ class Job:
         duration, units = self.integration.duration, self.model.units
         channels = {signal.channels for signal in self.inputs}
         if len(channels) > 1:
-            raise JobError(f"input: the signals of an ensemble have {sorted(channels)} channels; all must have as many.")
+            raise JobError(
+                f"input: the signals of an ensemble have {sorted(channels)} channels; all must have as many."
+            )
         for signal in self.inputs:
             if isinstance(signal, ModelOutput):
-                raise JobError("input: the output of a model can be a target, not an input. Record it and use samples().")
+                raise JobError(
+                    "input: the output of a model can be a target, not an input. Record it and use samples()."
+                )
             if signal.duration < duration * (1 - 1e-12):
                 raise JobError(
                     f"input lasts {signal.duration:g} ms but integration.duration = {duration:g} ms: the input must last as "
@@ -232,11 +242,15 @@ class Job:
             return
         names = [item for item in self.observe if isinstance(item, str)]
         if self.report.variable not in names:
-            raise JobError(f"report.variable = {self.report.variable!r} is not observed. {suggest(self.report.variable, names)}")
+            raise JobError(
+                f"report.variable = {self.report.variable!r} is not observed. {suggest(self.report.variable, names)}"
+            )
         for key in ("x", "y", "panel"):
             name = getattr(self.report, key)
             if name is not None and name not in self.labels:
-                raise JobError(f"report.{key} = {name!r} is not a coordinate of the result. {suggest(name, self.labels)}")
+                raise JobError(
+                    f"report.{key} = {name!r} is not a coordinate of the result. {suggest(name, self.labels)}"
+                )
         for name in self.report.select:
             if name not in self.labels:
                 raise JobError(f"report.select.{name} is not a coordinate of the result. {suggest(name, self.labels)}")
@@ -377,4 +391,7 @@ def _dataclasses(modules: Iterable[object]) -> dict[str, type]:
     }
 
 
-_CLASSES = _dataclasses((models, integrations, axes, designs, observables, signals, recordings, targets)) | {"Job": Job, "Report": Report}
+_CLASSES = _dataclasses((models, integrations, axes, designs, observables, signals, recordings, targets)) | {
+    "Job": Job,
+    "Report": Report,
+}

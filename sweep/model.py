@@ -46,12 +46,19 @@ def _table(*parameters: Parameter) -> dict[str, Parameter]:
 #: The continuous parameters of a set. A time constant of exactly 0 means "instantaneous".
 PARAMETERS: Mapping[str, Parameter] = _table(
     Parameter(
-        name="tau_s", symbol="τ_s", units="ms", default=10.0, lower=0.0, long_name="time constant of the synaptic current"
+        name="tau_s",
+        symbol="τ_s",
+        units="ms",
+        default=10.0,
+        lower=0.0,
+        long_name="time constant of the synaptic current",
     ),
     Parameter(
         name="tau_r", symbol="τ_r", units="ms", default=10.0, lower=0.0, long_name="time constant of the firing rate"
     ),
-    Parameter(name="gain", symbol="g", units="1", default=1.0, per_unit=False, long_name="gain of the recurrent weights"),
+    Parameter(
+        name="gain", symbol="g", units="1", default=1.0, per_unit=False, long_name="gain of the recurrent weights"
+    ),
     Parameter(
         name="input_gain", symbol="g_u", units="1", default=1.0, per_unit=False, long_name="gain of the input weights"
     ),
@@ -68,7 +75,9 @@ PARAMETERS: Mapping[str, Parameter] = _table(
 #: Parameters that choose instead of measure: which matrix, which input, which stream of noise.
 SELECTORS: Mapping[str, Parameter] = _table(
     *(
-        Parameter(name=name, symbol=name, units="1", default=0, lower=0, per_unit=False, integer=True, long_name=meaning)
+        Parameter(
+            name=name, symbol=name, units="1", default=0, lower=0, per_unit=False, integer=True, long_name=meaning
+        )
         for name, meaning in (
             ("network", "number of the weight matrix in the ensemble"),
             ("stimulus", "number of the input in the ensemble"),
@@ -289,7 +298,9 @@ class Model:
         object.__setattr__(self, "input_weights", input_weights)
         parameters = {str(parse_name(name)): self._check(name, value) for name, value in self.parameters.items()}
         if len(parameters) < len(self.parameters):
-            raise JobError(f"model.parameters names a parameter twice: {', '.join(self.parameters)}. Remove one of the two.")
+            raise JobError(
+                f"model.parameters names a parameter twice: {', '.join(self.parameters)}. Remove one of the two."
+            )
         object.__setattr__(self, "parameters", parameters)
 
     def _check(self, name: str, value: float | Array) -> float | Array:

@@ -52,10 +52,16 @@ OBSERVABLES: Mapping[str, Observable] = {
             for name, text in STATISTICS.items()
         ),
         Observable(
-            name="target_correlation", of="r", statistic="correlation", long_name="correlation of the firing rate with the target"
+            name="target_correlation",
+            of="r",
+            statistic="correlation",
+            long_name="correlation of the firing rate with the target",
         ),
         Observable(
-            name="target_mse", of="r", statistic="mse", long_name="mean squared difference of the firing rate and the target"
+            name="target_mse",
+            of="r",
+            statistic="mse",
+            long_name="mean squared difference of the firing rate and the target",
         ),
     )
 }
@@ -76,14 +82,20 @@ class Record:
     def __post_init__(self) -> None:
         """Check the names and numbers."""
         if self.variable not in VARIABLES:
-            raise JobError(f"record({self.variable!r}): only x and r can be recorded. {suggest(str(self.variable), VARIABLES)}")
+            raise JobError(
+                f"record({self.variable!r}): only x and r can be recorded. {suggest(str(self.variable), VARIABLES)}"
+            )
         if isinstance(self.every, bool) or not isinstance(self.every, int | np.integer) or self.every < 1:
-            raise JobError(f"record({self.variable!r}, every={self.every!r}): every must be a whole number of at least 1, in steps.")
+            raise JobError(
+                f"record({self.variable!r}, every={self.every!r}): every must be a whole number of at least 1, in steps."
+            )
         if self.units is not None:
             units = tuple(self.units)
             whole = all(isinstance(u, int | np.integer) and not isinstance(u, bool) and u >= 0 for u in units)
             if not units or not whole or len(set(units)) < len(units):
-                raise JobError(f"record({self.variable!r}, units={list(units)}): give different unit numbers, counted from 0.")
+                raise JobError(
+                    f"record({self.variable!r}, units={list(units)}): give different unit numbers, counted from 0."
+                )
             object.__setattr__(self, "units", tuple(int(u) for u in units))
         object.__setattr__(self, "every", int(self.every))
 
@@ -130,7 +142,9 @@ class Variable:
         return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
 
 
-def parse(observe: Iterable[str | Record], units: int, integration: Integration, has_target: bool) -> tuple[str | Record, ...]:
+def parse(
+    observe: Iterable[str | Record], units: int, integration: Integration, has_target: bool
+) -> tuple[str | Record, ...]:
     """Check what is to be observed.
 
     Raises
@@ -164,7 +178,9 @@ def parse(observe: Iterable[str | Record], units: int, integration: Integration,
         elif name not in OBSERVABLES:
             raise JobError(f"observe = {name!r} does not exist. {suggest(str(name), OBSERVABLES)}")
         elif OBSERVABLES[name].compares and not has_target:
-            raise JobError(f"observe = {name!r}: it compares with a target, and the job has none. Give the job a target.")
+            raise JobError(
+                f"observe = {name!r}: it compares with a target, and the job has none. Give the job a target."
+            )
     records = [item for item in chosen if isinstance(item, Record)]
     if len({(r.every, r.units) for r in records}) > 1:
         raise JobError("records of x and r share their times and units: give both the same 'every' and 'units'.")

@@ -29,6 +29,8 @@ class Parameters:
         ``network``, ``stimulus`` and ``replicate``, ``(size or 1,)`` int64.
     entries : mapping of (int, int) to ndarray
         Single weights by (to, from) that replace those of the matrix, ``(size,)`` float64.
+    replaced : mapping of (int, int) to ndarray
+        The weights of the matrix that they replace, ``(size or 1,)`` float64.
     common_noise : bool
         Whether the noise depends on the replicate alone.
     """
@@ -37,17 +39,22 @@ class Parameters:
     values: Mapping[str, Array]
     selectors: Mapping[str, npt.NDArray[np.int64]]
     entries: Mapping[tuple[int, int], Array]
+    replaced: Mapping[tuple[int, int], Array]
     common_noise: bool
 
     @cached_property
     def stream(self) -> npt.NDArray[np.uint64]:
-        """Noise stream of each set, ``(size,)``: a hash of its own parameter values, or of its replicate alone."""
+        """Noise stream of each set, ``(size,)``: a hash of its own parameter values, or of its replicate alone.
+
+        What counts is the values, not which of them are swept: a weight that is the matrix's own adds nothing.
+        """
         own = {name: chosen.astype(np.float64) for name, chosen in self.selectors.items()}
         if self.common_noise:
             own = {"replicate": own["replicate"]}
         else:
             own |= self.values
-            own |= {f"W[{i},{j}]": value for (i, j), value in self.entries.items()}
+            for (i, j), value in self.entries.items():
+                own[f"W[{i},{j}]"] = np.where(value == self.replaced[i, j], np.nan, value)
         return np.broadcast_to(philox.stream_hash(own), (self.size,))
 
     @property
@@ -70,6 +77,7 @@ class Parameters:
             values={name: pick(value) for name, value in self.values.items()},
             selectors={name: pick(value) for name, value in self.selectors.items()},
             entries={key: pick(value) for key, value in self.entries.items()},
+            replaced={key: pick(value) for key, value in self.replaced.items()},
             common_noise=self.common_noise,
         )
         if "stream" in self.__dict__:
@@ -99,9 +107,7 @@ def gather(model: Model, swept: Mapping[str, Array], size: int, common_noise: bo
     for name in PARAMETERS:
         array = swept.get(name)
         values[name] = model.parameter(name)[None, :] if array is None else array.reshape(size, -1)
-    selectors = {
-        name: (swept[name] if name in swept else model.parameter(name)).astype(np.int64) for name in SELECTORS
-    }
+    selectors = {name: (swept[name] if name in swept else model.parameter(name)).astype(np.int64) for name in SELECTORS}
     entries: dict[tuple[int, int], Array] = {}
     for name, array in swept.items():
         key = parse_name(name)
@@ -111,4 +117,7 @@ def gather(model: Model, swept: Mapping[str, Array], size: int, common_noise: bo
             whole = np.array(np.broadcast_to(values[key.base], (size, model.units)))
             whole[:, key.index[0]] = array
             values[key.base] = whole
-    return Parameters(size, values, selectors, entries, common_noise)
+    weights = np.zeros((1, model.units, model.units)) if model.weights is None else model.weights
+    weights = weights.reshape(-1, model.units, model.units)
+    replaced = {(i, j): weights[selectors["network"], i, j] for i, j in entries}
+    return Parameters(size, values, selectors, entries, replaced, common_noise)

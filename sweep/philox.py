@@ -195,7 +195,8 @@ def stream_hash(values: Mapping[str, ArrayLike]) -> NDArray[np.uint64]:
     Parameters
     ----------
     values : mapping of parameter name to float64 array
-        Each broadcasts to (sets,) or, with a value per unit, is (sets, units) or (1, units).
+        Each broadcasts to (sets,) or, with a value per unit, is (sets, units) or (1, units). A set does not have a
+        parameter that is NaN.
 
     Returns
     -------
@@ -206,7 +207,11 @@ def stream_hash(values: Mapping[str, ArrayLike]) -> NDArray[np.uint64]:
         number = np.atleast_1d(np.asarray(value, dtype=np.float64)) + 0.0  # -0.0 + 0.0 is 0.0
         per_unit = number if number.ndim == 2 else number[:, None]
         place = np.arange(per_unit.shape[1], dtype=np.uint64) * GOLDEN + np.uint64(_fnv1a(name))
-        total = total + _mix(per_unit.view(np.uint64) ^ _mix(place)).sum(axis=1, dtype=np.uint64)
+        share = _mix(per_unit.view(np.uint64) ^ _mix(place))
+        # Units that all have the same value are no different from a set that has it.
+        alike = (per_unit == per_unit[:, :1]).all(axis=1)
+        share = np.where(alike, share[:, 0], share.sum(axis=1, dtype=np.uint64))
+        total = total + np.where(np.isnan(per_unit[:, 0]), np.uint64(0), share)
     return _mix(total)
 
 

@@ -115,7 +115,7 @@ def plan(job: Job, backend: str = "auto", *, batch: int | None = None, workers: 
     engine = get_backend(chosen.name)
     blocks = job.blocks
     largest = math.prod(blocks.shape)
-    at_once = min(workers or cores(), len(blocks))
+    at_once = min(workers or engine.concurrency(cores()), len(blocks))
     threads = 1 if workers else at_once
     rate = _calibrate(job, engine, threads, batch) * (at_once / threads)
     # Parameters travel as float64, a handful per set.

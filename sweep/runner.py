@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
-import logging
 import os
-import sys
 import threading
-import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,13 +20,14 @@ import numpy as np
 import psutil
 import xarray as xr
 from dask.highlevelgraph import HighLevelGraph
-from tqdm.auto import tqdm
 
 from sweep import dataset
-from sweep.backends import Results, choose, get_backend
-from sweep.errors import BackendError, JobError, RunError, StoreError
+from sweep.backends import Results, choose, get_backend, simulate_block
+from sweep.cluster import connect
+from sweep.errors import JobError, RunError, StoreError
 from sweep.job import Job
 from sweep.plan import cores, positive, size
+from sweep.progress import Bar
 from sweep.store import Store, lock, open_dataset, prepare
 
 if TYPE_CHECKING:
@@ -39,14 +37,8 @@ Path_ = str | os.PathLike[str]
 
 #: Blocks on their way per worker thread: one in work, and one waiting so that it never idles.
 _AHEAD = 2
-#: A worker that died with a block is given it once more; a block that kills every worker fails.
-_DEATHS = 1
 #: So many failures in a row mean that the machine is at fault, not the sets.
 _FAILURES_IN_A_ROW = 8
-#: A remote scheduler without workers, or without the resources asked for, is an error after so long.
-_NO_WORKERS = "60s"
-#: A scheduler that does not answer is an error after so long.
-_CONNECT = "10s"
 
 
 # ---------------------------------------------------------------------------------------------------------- in memory
@@ -90,7 +82,7 @@ def _lazy(job: Job, backend: str, batch: int | None, progress: Callable[[int], N
     # The layer that simulates is shared by all variables, whose layers only pick from its results.
     simulate_layer: dict[Any, Any] = {given: job}
     for number, corner in enumerate(corners):
-        simulate_layer[(work, *corner)] = (_simulate_block, given, number, chosen.name, batch, progress)
+        simulate_layer[(work, *corner)] = (_block_of, given, number, chosen.name, batch, progress)
     arrays = {}
     sets = tuple(
         tuple(min(size, n - start) for start in range(0, n, size))
@@ -107,12 +99,12 @@ def _lazy(job: Job, backend: str, batch: int | None, progress: Callable[[int], N
     return dataset.assemble(job, arrays, dataset.attributes(job, chosen))
 
 
-def _simulate_block(
+def _block_of(
     job: Job, number: int, backend: str, batch: int | None, progress: Callable[[int], None] | None
 ) -> Results:
     """Simulate a block; its results have the block's shape in front."""
     block = job.blocks[number]
-    results = get_backend(backend).simulate(job, job.parameters(block), batch=batch, progress=progress)
+    results = simulate_block(backend, job, block, batch, progress)
     return {name: value.reshape((*block.shape, *value.shape[1:])) for name, value in results.items()}
 
 
@@ -146,15 +138,18 @@ def simulate(job: Job, backend: str = "auto", batch: int | None = None, progress
     JobError
         If the result would not fit in memory.
     """
-    needed, available = job.design.size * job.bytes_per_set, psutil.virtual_memory().available
-    if needed > 0.8 * available:
+    # Twice, for while the blocks are joined both they and the whole are there.
+    needed, available = 2 * job.design.size * job.bytes_per_set, psutil.virtual_memory().available
+    if needed > available:
         raise JobError(
-            f"the result has {size(needed)} and {size(available)} of memory are free: use run(job, store=...) and "
+            f"the result needs {size(needed)} and {size(available)} of memory are free: use run(job, store=...) and "
             "open the store, or observe less."
         )
-    with _Bar(job, done=0, show=progress) as bar:
+    engine = get_backend(backend)
+    engine.prepare(job)
+    with Bar(job, done=0, show=progress) as bar:
         lazily = _lazy(job, backend, positive("batch", batch), bar.steps if progress else None)
-        with dask.config.set(scheduler="threads", num_workers=cores()):
+        with dask.config.set(scheduler="threads", num_workers=engine.concurrency(cores())):
             return lazily.compute()
 
 
@@ -213,17 +208,24 @@ def run(
     positive("batch", batch)
     positive("workers", workers)
     if workers is not None and scheduler is not None:
-        raise JobError(f"workers = {workers} and scheduler = {scheduler!r}: give one of the two, the scheduler has its workers.")
+        raise JobError(
+            f"workers = {workers} and scheduler = {scheduler!r}: give one of the two, the scheduler has its workers."
+        )
     chosen = choose(backend)
-    with lock(path):
+    engine = get_backend(chosen.name)
+    # Whatever can be wrong with the job or the cluster shows before anything is written.
+    engine.prepare(job)
+    with lock(path), contextlib.ExitStack() as stack:
+        work = functools.partial(connect, workers, scheduler, engine.concurrency(cores()))
+        client = stack.enter_context(work()) if scheduler is not None else None
         opened = prepare(path, job, chosen, overwrite=overwrite)
         pending = opened.pending()
         if pending:
             opened.note("started", backend=chosen.name, device=chosen.device, pending=len(pending))
             blocks = opened.job.blocks
             done = opened.job.design.size - sum(blocks[number].size for number in pending)
-            with _Bar(opened.job, done, progress) as bar, _client(workers, scheduler) as client:
-                _Run(opened, client, chosen.name, batch, bar).work_off(pending)
+            bar = stack.enter_context(Bar(opened.job, done, progress))
+            _Run(opened, client or stack.enter_context(work()), chosen.name, batch, bar).work_off(pending)
             opened.note("finished", **opened.counts())
     return open_dataset(path)
 
@@ -231,7 +233,7 @@ def run(
 class _Run:
     """One run: a sliding window of blocks on their way."""
 
-    def __init__(self, store: Store, client: Client, backend: str, batch: int | None, bar: _Bar) -> None:
+    def __init__(self, store: Store, client: Client, backend: str, batch: int | None, bar: Bar) -> None:
         self._store, self._client, self._bar = store, client, bar
         self._task = (str(store.path), backend, batch)
         self._token = uuid.uuid4().hex
@@ -245,10 +247,10 @@ class _Run:
 
         _LISTENERS[self._token] = self._bar.steps
         try:
-            self._fly(pending, _AHEAD * max(1, sum(self._client.nthreads().values())), alone=False)
+            self._fly(pending, alone=False)
             # A worker that dies takes the blame to all blocks it had. One at a time, only those that kill it fail.
             self._in_a_row = 0
-            self._fly(self._suspects, 1, alone=True)
+            self._fly(self._suspects, alone=True)
         except (CancelledError, CommClosedError) as error:
             raise RunError(f"the scheduler was lost: {error}. Start one and run again to go on.") from error
         finally:
@@ -263,65 +265,72 @@ class _Run:
                 stacklevel=3,
             )
 
-    def _fly(self, numbers: list[int], window: int, alone: bool) -> None:
+    def _fly(self, numbers: list[int], alone: bool) -> None:
         """Keep a window of blocks on their way until all have landed."""
         from distributed import as_completed
 
         waiting = iter(numbers)
-        first = [self._submit(number) for number in itertools.islice(waiting, window)]
-        landed = as_completed(first, loop=self._client.loop, raise_errors=False)
+        landed = as_completed(self._launch(waiting, alone), loop=self._client.loop, raise_errors=False)
         for future in landed:
             self._land(future, self._flying.pop(future), alone)
-            for number in itertools.islice(waiting, 1):
-                landed.add(self._submit(number))
+            for launched in self._launch(waiting, alone):
+                landed.add(launched)
 
-    def _submit(self, number: int) -> Future[_Outcome]:
-        key = f"block-{number}-{uuid.uuid4().hex}"
-        future = self._client.submit(_run_block, *self._task, number, self._token, key=key, pure=False)
-        self._flying[future] = number
-        return future
+    def _launch(self, waiting: Iterator[int], alone: bool) -> list[Future[_Outcome]]:
+        """Fill the window, which grows with a cluster."""
+        window = 1 if alone else _AHEAD * max(1, sum(self._client.nthreads().values()))
+        launched = []
+        for number in itertools.islice(waiting, max(0, window - len(self._flying))):
+            key = f"block-{number}-{uuid.uuid4().hex}"
+            future = self._client.submit(_run_block, *self._task, number, self._token, key=key, pure=False)
+            self._flying[future] = number
+            launched.append(future)
+        return launched
 
     def _land(self, future: Future[_Outcome], number: int, alone: bool) -> None:
         from distributed import KilledWorker
-        from distributed.comm.core import CommClosedError
 
-        error = future.exception()
-        if isinstance(error, CancelledError | CommClosedError):
-            raise error
-        if error is None:
-            self._in_a_row = 0
-            self._bar.block(future.result())
-            return
-        if isinstance(error, OSError | StoreError):
-            raise RunError(
-                f"block {number} could not be written to {self._store.path}: {error}. Make room or make it writable, and "
-                "run again to go on."
-            ) from error
-        self._in_a_row += 1
-        if isinstance(error, KilledWorker) and not alone:
-            self._suspects.append(number)
+        lost = future.exception()
+        if lost is not None and not isinstance(lost, KilledWorker):
+            # A worker tells of its errors in its outcome: this is one of Dask itself.
+            raise lost
+        if isinstance(lost, KilledWorker):
+            self._in_a_row += 1
+            if not alone:
+                self._suspects.append(number)
+                return
+            error = f"KilledWorker: {lost}"
         else:
-            self._fail(number, error)
-        if self._in_a_row >= _FAILURES_IN_A_ROW:
-            raise RunError(
-                f"{self._in_a_row} blocks in a row failed, the last with {type(error).__name__}: {error}. Correct the cause "
-                "and run again to go on."
-            ) from error
-
-
-    def _fail(self, number: int, error: BaseException) -> None:
+            outcome = future.result()
+            if outcome.error is None:
+                self._in_a_row = 0
+                self._bar.block(outcome.sets, outcome.reported)
+                return
+            self._in_a_row += 1
+            error = outcome.error
+            if outcome.unwritten:
+                raise RunError(
+                    f"block {number} could not be written to {self._store.path}: {error}. Make room or make it "
+                    "writable, and run again to go on."
+                )
         self._failed += 1
         block = self._store.job.blocks[number]
-        self._store.note("failed", block=number, first_set=list(block.start), error=f"{type(error).__name__}: {error}")
+        self._store.note("failed", block=number, first_set=list(block.start), error=error)
         self._store.write_failed(block)
+        if self._in_a_row >= _FAILURES_IN_A_ROW:
+            raise RunError(
+                f"{self._in_a_row} blocks in a row failed, the last with {error}. Correct the cause and run again to go on."
+            )
 
 
 @dataclass(frozen=True)
 class _Outcome:
-    """What a worker says of a block: a few numbers."""
+    """What a worker says of a block: a few numbers, or what went wrong, as text, which always travels."""
 
     sets: int
     reported: int
+    error: str | None = None
+    unwritten: bool = False
 
 
 #: Who is told of progress, by run. Workers in other processes find nobody here, and the bar advances block by block.
@@ -332,7 +341,10 @@ class _Cancelled(BaseException):
     """The run that a thread works for is over. Not an Exception, so that nothing on the way takes it for a failure."""
 
 
-@lru_cache(maxsize=2)
+_opening = threading.Lock()
+
+
+@functools.lru_cache(maxsize=2)
 def _opened(path: str, token: str) -> Store:
     # Opened anew by every run: the store of an earlier one at this path may have been overwritten.
     return Store(path)
@@ -340,9 +352,6 @@ def _opened(path: str, token: str) -> Store:
 
 def _run_block(path: str, backend: str, batch: int | None, number: int, token: str) -> _Outcome:
     """Simulate a block and write it: runs in a worker, which is given only a path and a number."""
-    store = _opened(path, token)
-    block = store.job.blocks[number]
-    heard = _LISTENERS.get(token)
     reported = 0
 
     def report(set_steps: int) -> None:
@@ -352,102 +361,15 @@ def _run_block(path: str, backend: str, batch: int | None, number: int, token: s
         reported += set_steps
         _LISTENERS[token](set_steps)
 
-    parameters = store.job.parameters(block)
-    while True:
-        try:
-            results = get_backend(backend).simulate(
-                store.job, parameters, batch=batch, progress=report if heard else None
-            )
-            break
-        except MemoryError:
-            if (batch or block.size) <= 1:
-                raise
-        # Outside the except clause, whose traceback would keep the arrays alive.
-        batch = max(1, (batch or block.size) // 2)
-    store.write(block, results)
+    try:
+        # One thread opens it for all: the cache alone would let each of them open its own.
+        with _opening:
+            store = _opened(path, token)
+        block = store.job.blocks[number]
+        results = simulate_block(backend, store.job, block, batch, report if token in _LISTENERS else None)
+        store.write(block, results)
+    except Exception as error:
+        if isinstance(error, OSError | StoreError):
+            return _Outcome(0, reported, str(error), unwritten=True)
+        return _Outcome(0, reported, f"{type(error).__name__}: {error}")
     return _Outcome(block.size, reported)
-
-
-@contextlib.contextmanager
-def _client(workers: int | None, scheduler: str | None) -> Iterator[Client]:
-    """Connect to who does the work: threads here, processes here, or a cluster that is there."""
-    from distributed import Client, LocalCluster
-
-    settings = {
-        "distributed.scheduler.allowed-failures": _DEATHS,
-        "distributed.scheduler.no-workers-timeout": _NO_WORKERS,
-        "distributed.worker.daemon": True,
-    }
-    with dask.config.set(settings), contextlib.ExitStack() as stack:
-        if scheduler is not None:
-            try:
-                client = stack.enter_context(Client(scheduler, timeout=_CONNECT, set_as_default=False))
-            except (OSError, ValueError) as error:
-                raise BackendError(
-                    f"scheduler = {scheduler!r} cannot be reached: {error}. Start one with 'dask scheduler', or correct it."
-                ) from None
-            yield client
-            return
-        cluster = stack.enter_context(
-            LocalCluster(
-                n_workers=workers or 1,
-                threads_per_worker=1 if workers else cores(),
-                processes=workers is not None,
-                # Everything that we open listens on loopback alone.
-                host="127.0.0.1",
-                protocol="tcp://",
-                dashboard_address="127.0.0.1:0",
-                worker_dashboard_address="127.0.0.1:0",
-                # The engine bounds its memory by the block; Dask must not pause or kill for it.
-                memory_limit=0,
-                silence_logs=logging.ERROR,
-            )
-        )
-        yield stack.enter_context(Client(cluster, set_as_default=False))
-
-
-# ------------------------------------------------------------------------------------------------------------ progress
-
-
-class _Bar:
-    """A progress bar in sets, which moves within a block too: a set half simulated counts half."""
-
-    def __init__(self, job: Job, done: int, show: bool) -> None:
-        self._steps_per_set = job.integration.steps
-        self._mutex = threading.Lock()
-        self._set_steps = 0
-        self._next = 0.0
-        self._bar = tqdm(
-            total=job.design.size,
-            initial=done,
-            unit=" sets",
-            unit_scale=True,
-            disable=not show,
-            smoothing=0.1,
-            # A log file gets a line now and then, a terminal a bar that moves.
-            mininterval=0.1 if sys.stderr.isatty() else 5.0,
-        )
-
-    def __enter__(self) -> _Bar:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._flush()
-        self._bar.close()
-
-    def steps(self, set_steps: int) -> None:
-        """Count set-steps; called from the threads that simulate."""
-        with self._mutex:
-            self._set_steps += set_steps
-            # Rarely enough to cost nothing.
-            if time.monotonic() >= self._next:
-                self._flush()
-
-    def block(self, outcome: _Outcome) -> None:
-        """Count what a finished block has not reported itself."""
-        self.steps(outcome.sets * self._steps_per_set - outcome.reported)
-
-    def _flush(self) -> None:
-        self._bar.update(self._set_steps / self._steps_per_set)
-        self._set_steps, self._next = 0, time.monotonic() + 0.1
-

@@ -57,7 +57,9 @@ def decode(data: Any, arrays: Mapping[str, np.ndarray], classes: Mapping[str, ty
             return arrays[data["$array"]]
         if "$class" in data:
             if data["$class"] not in classes:
-                raise JobError(f"the stored job has a part of the unknown kind {data['$class']!r}: was it written by another version?")
+                raise JobError(
+                    f"the stored job has a part of the unknown kind {data['$class']!r}: was it written by another version?"
+                )
             own = {key: decode(item, arrays, classes) for key, item in data.items() if key != "$class"}
             return classes[data["$class"]](**own)
         return {key: decode(item, arrays, classes) for key, item in data.items()}
@@ -75,7 +77,9 @@ def differences(old: Any, new: Any, path: str = "") -> list[str]:
             lines += differences(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
         return lines
     if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        return [line for i, (a, b) in enumerate(zip(old, new, strict=True)) for line in differences(a, b, f"{path}[{i}]")]
+        return [
+            line for i, (a, b) in enumerate(zip(old, new, strict=True)) for line in differences(a, b, f"{path}[{i}]")
+        ]
     return [] if old == new else [f"{path}: {_brief(old)} -> {_brief(new)}"]
 
 

@@ -74,7 +74,8 @@ class Store:
         arrays = {name: np.asarray(cast(zarr.Array[Any], group[f"{_JOB}/{name}"])[...]) for name in names}
         self.job = Job.from_spec(json.loads(attrs["job"]), arrays)
         self._arrays = {
-            variable.name: cast(zarr.Array[Any], group[variable.name]).with_config(_CONFIG) for variable in self.job.variables
+            variable.name: cast(zarr.Array[Any], group[variable.name]).with_config(_CONFIG)
+            for variable in self.job.variables
         }
 
     def _chunk(self, name: str, block: Block) -> Path:

@@ -356,7 +356,7 @@ def test_a_scheduler_that_cannot_be_reached_is_an_error_in_seconds(
     path: Path, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The error names the address and the remedy; nothing hangs."""
-    monkeypatch.setattr("sweep.runner._CONNECT", "1s")
+    monkeypatch.setattr("sweep.cluster._CONNECT", "1s")
     start = time.monotonic()
     with pytest.raises(BackendError, match=rf"scheduler = '{address}' cannot be reached: .* Start one with"):
         sweep.run(small(), path, scheduler=address)

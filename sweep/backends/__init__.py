@@ -7,10 +7,12 @@ import os
 import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
 
+from sweep.design import Block
 from sweep.errors import BackendError, suggest
 from sweep.job import Job
 from sweep.parameters import Parameters
@@ -22,6 +24,20 @@ class Backend(Protocol):
     """What the rest of the engine knows of a back end."""
 
     name: str
+
+    def concurrency(self, cores: int) -> int:
+        """Return how many calls of :meth:`simulate` should run at once in a process that may use so many cores."""
+        ...
+
+    def prepare(self, job: Job) -> None:
+        """Do what all blocks of a job share, such as sampling its targets; it is kept for the process.
+
+        Raises
+        ------
+        JobError
+            If the job cannot be run after all, for example because a target made by a model diverges.
+        """
+        ...
 
     def simulate(
         self,
@@ -40,14 +56,17 @@ class Backend(Protocol):
         parameters : Parameters
             The sets.
         batch : int, optional
-            Most sets to take at once; bounds the working memory and never changes a result.
+            Most sets to take at once, rounded up to what the back end can take; bounds the working memory and never
+            changes a result.
         progress : callable, optional
             Called from time to time with the number of set-steps done since the last call. May raise to cancel.
 
         Returns
         -------
         dict of str to ndarray
-            Every variable of ``job.variables``, ``(set, ...)``.
+            Every variable of ``job.variables``, ``(set, ...)``. A set whose state was not finite after step n has the
+            status "diverged", ``diverged_at`` = (n + 1) dt, NaN for its statistics, and NaN in its record from that
+            step on.
 
         Raises
         ------
@@ -124,6 +143,50 @@ def choose(name: str = "auto") -> Probe:
     return dataclasses.replace(found, reason=f"the fastest that works here: {found.reason}")
 
 
+@lru_cache(maxsize=8)
+def _loaded(name: str) -> Backend:
+    return _BACKENDS[name][1]()
+
+
 def get_backend(name: str = "auto") -> Backend:
-    """Return the back end of that name; see :func:`choose`."""
-    return _BACKENDS[choose(name).name][1]()
+    """Return the back end of that name, one per process; see :func:`choose`."""
+    return _loaded(choose(name).name)
+
+
+def simulate_block(
+    name: str, job: Job, block: Block, batch: int | None = None, progress: Callable[[int], None] | None = None
+) -> Results:
+    """Simulate the sets of a block; where memory does not suffice, in ever smaller batches.
+
+    Parameters
+    ----------
+    name : str
+        Of the back end.
+    job : Job
+        What all sets share.
+    block : Block
+        The sets.
+    batch : int, optional
+        Most sets to take at once.
+    progress : callable, optional
+        As :meth:`Backend.simulate` takes it.
+
+    Returns
+    -------
+    dict of str to ndarray
+        Every variable, ``(set, ...)``.
+
+    Raises
+    ------
+    MemoryError
+        If not even a single set fits.
+    """
+    backend, parameters = get_backend(name), job.parameters(block)
+    while True:
+        try:
+            return backend.simulate(job, parameters, batch=batch, progress=progress)
+        except MemoryError:
+            if (batch or block.size) <= 1:
+                raise
+        # Outside the except clause, whose traceback would keep the arrays alive.
+        batch = max(1, (batch or block.size) // 2)

@@ -42,6 +42,14 @@ class NumpyBackend:
 
     name = "numpy"
 
+    def concurrency(self, cores: int) -> int:
+        """Return one call per core; see :class:`sweep.backends.Backend`."""
+        return cores
+
+    def prepare(self, job: Job) -> None:
+        """Sample the targets; see :class:`sweep.backends.Backend`."""
+        _targets(job)
+
     def simulate(
         self, job: Job, parameters: Parameters, *, batch: int | None = None, progress: Progress | None = None
     ) -> dict[str, np.ndarray]:
@@ -206,7 +214,12 @@ class _Tile:
         noise = self._noise
         if noise is not None and self._xi is not None:
             philox.normals(
-                self._job.seed, self._parameters.stream, self._job.model.units, first, first + count, out=self._xi[:count]
+                self._job.seed,
+                self._parameters.stream,
+                self._job.model.units,
+                first,
+                first + count,
+                out=self._xi[:count],
             )
         x, r, y, z = self._x, self._r, self._y, self._z
         lost_x, lost_r = self._lost
@@ -295,7 +308,8 @@ class _Drive:
 
 _turn = threading.Lock()
 _lock = threading.Lock()
-_sampled: list[tuple[Job, TargetSeries | None]] = []
+_sampled: dict[str, TargetSeries | None] = {}
+_MOST_SAMPLED = 4
 
 
 def _targets(job: Job) -> TargetSeries | None:
@@ -303,12 +317,12 @@ def _targets(job: Job) -> TargetSeries | None:
     if not job.targets:
         return None
     with _lock:
-        for known, series in _sampled:
-            if known is job:
-                return series
-        series = sample_targets(job, _rates_of)
-        _sampled[:] = [*_sampled[-3:], (job, series)]
-        return series
+        if job.hash not in _sampled:
+            series = sample_targets(job, _rates_of)
+            if len(_sampled) == _MOST_SAMPLED:
+                del _sampled[next(iter(_sampled))]
+            _sampled[job.hash] = series
+        return _sampled[job.hash]
 
 
 def _rates_of(job: Job) -> States:

@@ -80,7 +80,9 @@ class Recurrence(Protocol):
         ...
 
 
-def recurrence(plan: WeightsPlan, model: Model, parameters: Parameters, rates: States, out: States) -> Recurrence | None:
+def recurrence(
+    plan: WeightsPlan, model: Model, parameters: Parameters, rates: States, out: States
+) -> Recurrence | None:
     """Return what computes W r for a tile.
 
     Parameters
@@ -133,9 +135,7 @@ class _Elementwise:
 class _Products:
     """Matrix products, all of N x N by N x columns; single entries of W are taken out and added for each set."""
 
-    def __init__(
-        self, weights: np.ndarray, parameters: Parameters, rates: States, out: States, columns: int
-    ) -> None:
+    def __init__(self, weights: np.ndarray, parameters: Parameters, rates: States, out: States, columns: int) -> None:
         network = parameters.selectors["network"]
         leaders = network[::columns] if len(network) > 1 else network
         chosen = weights[leaders].astype(out.dtype)
@@ -152,4 +152,3 @@ class _Products:
         for i, j, value in self._entries:
             np.multiply(value, self._rates[row, j], out=self._term)
             np.add(self._out[i], self._term, out=self._out[i])
-

@@ -1,0 +1,54 @@
+"""The progress bar."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+
+from tqdm.auto import tqdm
+
+from sweep.job import Job
+
+
+class Bar:
+    """A progress bar in sets, which moves within a block too: a set half simulated counts half."""
+
+    def __init__(self, job: Job, done: int, show: bool) -> None:
+        self._steps_per_set = job.integration.steps
+        self._mutex = threading.Lock()
+        self._set_steps = 0
+        self._next = 0.0
+        self._bar = tqdm(
+            total=job.design.size,
+            initial=done,
+            unit=" sets",
+            unit_scale=True,
+            disable=not show,
+            smoothing=0.1,
+            # A log file gets a line now and then, a terminal a bar that moves.
+            mininterval=0.1 if sys.stderr.isatty() else 5.0,
+        )
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._flush()
+        self._bar.close()
+
+    def steps(self, set_steps: int) -> None:
+        """Count set-steps; called from the threads that simulate."""
+        with self._mutex:
+            self._set_steps += set_steps
+            # Rarely enough to cost nothing.
+            if time.monotonic() >= self._next:
+                self._flush()
+
+    def block(self, sets: int, reported: int) -> None:
+        """Count a finished block, of which so many set-steps have been reported already."""
+        self.steps(sets * self._steps_per_set - reported)
+
+    def _flush(self) -> None:
+        self._bar.update(self._set_steps / self._steps_per_set)
+        self._set_steps, self._next = 0, time.monotonic() + 0.1
