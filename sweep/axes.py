@@ -17,7 +17,7 @@ from sweep.observables import ALWAYS, OBSERVABLES, VARIABLES
 
 #: Names that the result gives to its own dimensions and variables; no dimension of a design may take one.
 RESERVED = (
-    *("unit", "recorded_unit", "time", "lag", "target", "channel"),
+    *("unit", "recorded_unit", "time", "lag", "target", "alpha_s", "alpha_r"),
     *(variable.name for variable in ALWAYS),
     *VARIABLES,
     *OBSERVABLES,
@@ -25,8 +25,6 @@ RESERVED = (
 
 # scipy's Sobol sequence has 30 bits and ends there.
 _SOBOL_POINTS = 2**30
-# Selectors travel as float64, which holds every whole number up to here.
-_LARGEST_SELECTOR = 2**53
 
 
 def whole(key: str, value: object, least: int) -> int:
@@ -129,7 +127,7 @@ class HeldAxis:
             raise JobError(
                 f"dimension {self.dim!r}: a dimension is named with letters, digits and underscores. Rename it."
             )
-        if self.dim in RESERVED:
+        if self.dim in RESERVED or self.dim.startswith("target_"):
             raise JobError(
                 f"dimension {self.dim!r}: the result has a dimension or variable of that name. Call it something else, "
                 "such as 'point'."
@@ -163,10 +161,11 @@ def _column(dim: str, name: str, values: npt.ArrayLike) -> Array:
         raise JobError(f"{name} along {dim!r} has shape {given.shape}: it must be {rule}. Reshape it.")
     if not given.size:
         raise JobError(f"{name} along {dim!r} is empty: an axis needs at least one value. Give one, or drop the axis.")
+    if given.ndim == 2 and given.shape[1] == 1:
+        # One value per unit of a single unit is one value per set.
+        given = given[:, 0]
     column = np.array(given, dtype=np.float64, order="C")
     check_value(name, column)
-    if key.parameter.integer and column.max() > _LARGEST_SELECTOR:
-        raise JobError(f"{name} = {column.max():g}: it must be at most 2**53. Number from 0.")
     column.setflags(write=False)
     return column
 

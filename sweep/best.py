@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from sweep.dataset import assemble
 from sweep.errors import JobError, suggest
-from sweep.job import Report
+from sweep.job import Job, Report
 from sweep.model import PARAMETERS, SELECTORS, parse_name
 from sweep.observables import ALWAYS, STATUS
 from sweep.spec import decode
@@ -231,7 +232,7 @@ def best_set(ds: xr.Dataset, report: Report | None = None) -> BestSet:
         return panels[0]
     sign = -1 if report.best == "min" else 1
     best = max(panels, key=lambda panel: -math.inf if math.isnan(panel.value) else sign * panel.value)
-    return dataclasses.replace(best, counts=_counts(ds, _selected(ds, report)), panel=None, panels=panels)
+    return dataclasses.replace(best, counts=_counts(ds, selected(ds, report)), panel=None, panels=panels)
 
 
 def over_units(ds: xr.Dataset, report: Report) -> xr.Dataset:
@@ -249,19 +250,45 @@ def over_units(ds: xr.Dataset, report: Report) -> xr.Dataset:
     return ds.assign({report.variable: mean})
 
 
+def check_job(job: Job) -> None:
+    """Refuse a report that could not be given when the job has run.
+
+    Raises
+    ------
+    JobError
+        If the report names what the result will not have.
+    """
+    if job.report is None or not job.design.dims:
+        return
+    zero = np.zeros(())
+    arrays = {v.name: np.broadcast_to(zero, (*job.design.shape, *v.shape)) for v in job.variables}
+    layout = assemble(job, arrays, {})
+    check(layout, job.report)
+    selected(layout, job.report)
+
+
 def is_trajectory(ds: xr.Dataset, report: Report) -> bool:
     """Say whether the report shows a record over time, which has no single value to compare sets by."""
     return "time" in ds[report.variable].dims and "time" not in report.select
 
 
-def _selected(ds: xr.Dataset, report: Report) -> Position:
+def selected(ds: xr.Dataset, report: Report) -> Position:
     """Return the positions nearest to what the report selects."""
-    return {str(ds[n].dims[0]): int(np.abs(ds[n].to_numpy() - v).argmin()) for n, v in report.select.items()}
+    found = {}
+    for name, value in report.select.items():
+        values = ds[name].to_numpy()
+        if not values.min() <= value <= values.max():
+            raise JobError(
+                f"report.select.{name} = {value:g} is beyond the values of the result, {values.min():g} to "
+                f"{values.max():g}. Select one of these."
+            )
+        found[str(ds[name].dims[0])] = int(np.abs(values - value).argmin())
+    return found
 
 
 def best_positions(ds: xr.Dataset, report: Report) -> list[Position]:
     """Return the position of the best set of every panel, which has only panel and selection if no set has a value."""
-    held = _selected(ds, report)
+    held = selected(ds, report)
     judge = default_report(ds) if is_trajectory(ds, report) else report
     ok = ds["status"] == STATUS["ok"]
     if is_trajectory(ds, judge):
@@ -302,7 +329,7 @@ def _search(score: xr.DataArray, panel: str | None) -> list[Position]:
 def _describe(ds: xr.Dataset, report: Report, position: Position) -> BestSet:
     variable = ds[report.variable]
     found = set(variable.dims) <= set(position)
-    given = set(_selected(ds, report)) | (set() if report.panel is None else set(ds[report.panel].dims))
+    given = set(selected(ds, report)) | (set() if report.panel is None else set(ds[report.panel].dims))
     among = {dim: i for dim, i in position.items() if dim in given}
     counts = _counts(ds, among)
     labels = labels_at(ds, position)

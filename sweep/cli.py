@@ -77,6 +77,7 @@ def run(
 ) -> None:
     """Run a job into a store, and show its best set. Running again resumes."""
     loaded = jobfile.load(job)
+    best.check_job(loaded)
     path = store or Path(f"{job.stem}.zarr")
     try:
         runner.run(
@@ -95,7 +96,7 @@ def run(
     opened = Store(path)
     _summary(path, opened)
     if opened.job.design.dims:
-        _show(path, path.with_suffix(".png"), loaded.report)
+        _show(path, _picture(path), loaded.report)
     raise typer.Exit(_exit_code(opened))
 
 
@@ -130,7 +131,7 @@ def plot_command(
         panel=panel or base.panel,
         select=dict(base.select) | dict(map(_label, select or ())),
     )
-    _show(store, output or store.with_suffix(".png"), report)
+    _show(store, output or _picture(store), report)
 
 
 @app.command()
@@ -198,6 +199,11 @@ def _exit_code(store: Store) -> int:
     return 1 if counts["failed"] or counts["not_run"] else 0
 
 
+def _picture(store: Path) -> Path:
+    # Its name contains the store's whole name, so that it takes nobody else's place.
+    return store.with_name(f"{store.name}.png")
+
+
 def _show(store: Path, picture: Path, report: Report | None) -> None:
     """Say which set is best, and draw the picture."""
     # Matplotlib takes a second to import: only where there is something to draw.
@@ -222,7 +228,15 @@ def _label(text: str) -> tuple[str, float]:
 
 def main() -> None:
     """Run the command line; errors on purpose become a message and an exit code."""
-    warnings.showwarning = lambda message, *_, **__: _err.print(f"warning: {message}", markup=False)
+    said: set[str] = set()
+
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        # A job is rebuilt and checked several times on its way; once is enough to be told.
+        if str(message) not in said:
+            said.add(str(message))
+            _err.print(f"warning: {message}", markup=False)
+
+    warnings.showwarning = show
     try:
         app()
     except SweepError as error:

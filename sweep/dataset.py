@@ -62,7 +62,7 @@ def coordinates(job: Job) -> dict[str, xr.Variable]:
         steps = record_steps(job.records[0].every, job.integration) + 1
         found["time"] = xr.Variable("time", steps * job.integration.dt, _attrs("ms", "time after the step"))
     if "lag" in used:
-        meaning = "how much later the target is read"
+        meaning = "how much later than the step the target is read"
         found["lag"] = xr.Variable("lag", np.array(job.lags, dtype=np.float64), _attrs("ms", meaning))
     if "target" in used:
         found |= _targets(job)

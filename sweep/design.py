@@ -472,7 +472,8 @@ def table(dim: str, frame: pd.DataFrame | Mapping[str, npt.ArrayLike] | str | os
     for name in names:
         if names.count(name) > 1:
             raise JobError(f"table {dim!r}: column {name!r} is there {names.count(name)} times. Remove the others.")
-    columns: dict[str, Any] = {name: frame[name] for name in names}
+    given: Any = frame
+    columns = {str(name): given[name] for name in given}
     return Design((HeldAxis(dim, columns),))
 
 

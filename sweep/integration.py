@@ -24,6 +24,7 @@ from sweep.errors import JobError, suggest
 
 SCHEMES = ("sequential", "simultaneous")
 PRECISIONS = ("float32", "float64")
+_MOST_STEPS = 2**33
 
 
 def rate_constant(dt: float, tau: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -87,6 +88,11 @@ class Integration:
             value = getattr(self, name)
             if value not in options:
                 raise JobError(f"integration.{name} = {value!r} does not exist. {suggest(str(value), options)}")
+        if self.duration / self.dt > _MOST_STEPS:
+            raise JobError(
+                f"integration.duration = {self.duration:g} ms has {self.duration / self.dt:.3g} steps of dt = {self.dt:g} ms: "
+                f"there can be at most {_MOST_STEPS:g}, for the noise numbers them in 32 bits. Shorten it or lengthen dt."
+            )
         self.count("integration.duration", self.duration)
         self.count("integration.transient", self.transient)
 
@@ -137,6 +143,11 @@ class Integration:
         """
         for name, tau in shortest.items():
             alpha = self.dt / tau
+            if not math.isfinite(alpha) or alpha > 1e100:
+                raise JobError(
+                    f"{name}: its range begins at 0, and with any dt Euler's method is unstable for time constants next to "
+                    f"0. Begin at {self.dt:g} ms, the step, or sweep 0 itself apart, which is instantaneous."
+                )
             if alpha >= 2 and not self.allow_unstable:
                 raise JobError(
                     f"{name} = {tau:g} ms with integration.dt = {self.dt:g} ms: dt/tau = {alpha:g}, and Euler's method is "

@@ -240,6 +240,8 @@ class Job:
     def _check_report(self) -> None:
         if self.report is None:
             return
+        if not isinstance(self.report, Report):
+            raise JobError(f"report is a {type(self.report).__name__}: give a sweep.Report.")
         names = [item for item in self.observe if isinstance(item, str)]
         if self.report.variable not in names:
             raise JobError(

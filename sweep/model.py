@@ -76,7 +76,16 @@ PARAMETERS: Mapping[str, Parameter] = _table(
 SELECTORS: Mapping[str, Parameter] = _table(
     *(
         Parameter(
-            name=name, symbol=name, units="1", default=0, lower=0, per_unit=False, integer=True, long_name=meaning
+            name=name,
+            symbol=name,
+            units="1",
+            default=0,
+            lower=0,
+            # They travel as float64, which holds every whole number up to here.
+            upper=2**53,
+            per_unit=False,
+            integer=True,
+            long_name=meaning,
         )
         for name, meaning in (
             ("network", "number of the weight matrix in the ensemble"),
@@ -165,18 +174,22 @@ def check_value(name: str, values: npt.ArrayLike) -> None:
     """
     parameter = parse_name(name).parameter
     try:
-        array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise JobError(f"{name} = {values!r}: every value must be a number. Remove what is not.") from None
+        array = np.asarray(values)
+    except ValueError:
+        array = np.asarray(None)
+    if array.dtype.kind not in "iuf":
+        raise JobError(f"{name} = {values!r}: every value must be a number. Remove what is not.")
+    array = array.astype(np.float64)
     finite = np.isfinite(array)
     if not finite.all():
         raise JobError(f"{name} = {array[~finite][0]}: every value must be finite. Remove it or replace it.")
     if array.size and (array.min() < parameter.lower or array.max() > parameter.upper):
-        worst = array.min() if array.min() < parameter.lower else array.max()
-        zero = " A time constant of 0 means instantaneous." if parameter.units == "ms" else ""
-        raise JobError(
-            f"{name} = {worst:g}: the {parameter.long_name} must be at least {parameter.lower:g}.{zero} Correct the value."
+        low = array.min() < parameter.lower
+        worst, rule = (
+            (array.min(), f"at least {parameter.lower:g}") if low else (array.max(), f"at most {parameter.upper:g}")
         )
+        zero = " A time constant of 0 means instantaneous." if parameter.units == "ms" else ""
+        raise JobError(f"{name} = {worst:g}: the {parameter.long_name} must be {rule}.{zero} Correct the value.")
     if parameter.integer and not np.array_equal(array, np.floor(array)):
         bad = array[array != np.floor(array)][0]
         raise JobError(f"{name} = {bad:g}: the {parameter.long_name} must be a whole number. Correct the value.")
@@ -221,21 +234,20 @@ def _softplus(z: _Floating, out: _Floating, scratch: _Floating) -> None:
 
 @dataclass(frozen=True)
 class Activation:
-    """An activation f: its formula for people, and f itself for arrays, ``apply(z, out, scratch)``."""
+    """An activation f, for arrays: ``apply(z, out, scratch)``."""
 
     name: str
-    formula: str
     apply: Callable[[_Floating, _Floating, _Floating], None]
 
 
 ACTIVATIONS: Mapping[str, Activation] = {
     activation.name: activation
     for activation in (
-        Activation("linear", "z", _linear),
-        Activation("relu", "max(z, 0)", _relu),
-        Activation("tanh", "tanh(z)", _tanh),
-        Activation("sigmoid", "1/(1 + exp(-z))", _sigmoid),
-        Activation("softplus", "log(1 + exp(z))", _softplus),
+        Activation("linear", _linear),
+        Activation("relu", _relu),
+        Activation("tanh", _tanh),
+        Activation("sigmoid", _sigmoid),
+        Activation("softplus", _softplus),
     )
 }
 
@@ -292,6 +304,10 @@ class Model:
             raise JobError(
                 f"model.input_weights has shape {input_weights.shape}: it must be ({n}, channels), a row per unit. "
                 "Transpose it, or correct units."
+            )
+        if not isinstance(self.parameters, Mapping):
+            raise JobError(
+                f"model.parameters is a {type(self.parameters).__name__}: give a mapping of names to values."
             )
         object.__setattr__(self, "units", n)
         object.__setattr__(self, "weights", weights)

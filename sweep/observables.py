@@ -90,7 +90,7 @@ class Record:
                 f"record({self.variable!r}, every={self.every!r}): every must be a whole number of at least 1, in steps."
             )
         if self.units is not None:
-            units = tuple(self.units)
+            units = tuple(self.units) if isinstance(self.units, Iterable) else (self.units,)
             whole = all(isinstance(u, int | np.integer) and not isinstance(u, bool) and u >= 0 for u in units)
             if not units or not whole or len(set(units)) < len(units):
                 raise JobError(
@@ -123,7 +123,7 @@ def record(variable: str, every: int = 1, units: Sequence[int] | None = None) ->
     JobError
         If there is no such variable, or the numbers are not possible.
     """
-    return Record(variable, every, None if units is None else tuple(units))
+    return Record(variable, every, units)  # type: ignore[arg-type]  # which makes a tuple of it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +155,8 @@ def parse(
     """
     if isinstance(observe, str | Record):
         observe = (observe,)
+    if not isinstance(observe, Iterable):
+        raise JobError(f"observe = {observe!r}: give a list of observables. {suggest('', OBSERVABLES)}")
     chosen = tuple(observe)
     names = [item.variable if isinstance(item, Record) else item for item in chosen]
     if not chosen:

@@ -405,6 +405,9 @@ def save(ds: xr.Dataset, path: str | os.PathLike[str], report: Report | None = N
     if file.suffix.lower() not in _FORMATS:
         raise JobError(f"{file}: a figure cannot be written as {file.suffix!r}. {suggest(file.suffix, _FORMATS)}")
     figure = heat_map(ds, report)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file, dpi=200)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(file, dpi=200)
+    except OSError as error:
+        raise JobError(f"{file} cannot be written: {error.strerror or error}. Choose another path.") from None
     return file

@@ -57,8 +57,8 @@ class Target:
     signal : Signal
         What was measured; one channel for all units, or one per unit.
     lags : sequence of float
-        (lag,), ms, no two the same. At a lag L the rate r(t) is compared with the target y(t + L): for positive L the
-        response that was measured comes later than the model's.
+        (lag,), ms, no two the same. At a lag L the rate after the step from t to t + dt is compared with the target of
+        that step, read L later: y(t + L). For positive L the response that was measured comes later than the model's.
 
     Raises
     ------
