@@ -90,7 +90,7 @@ def limits() -> dict[str, float]:
     a, b = (np.random.default_rng(i).normal(size=n).astype(np.float32) for i in range(2))
     out = np.empty_like(a)
     return {
-        name: 1e9 / n * min(_timed(lambda: [operation() for _ in range(100)]) / 100 for _ in range(5))
+        name: 1e9 / n * min(_timed(lambda work=operation: [work() for _ in range(100)]) / 100 for _ in range(5))
         for name, operation in {
             "add": lambda: np.add(a, b, out=out),
             "tanh": lambda: np.tanh(a, out=out),
@@ -180,7 +180,9 @@ def main() -> None:
 
 
 def _cpu() -> str:
-    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if Path("/proc/cpuinfo").exists() else ():
+    for line in (
+        Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if Path("/proc/cpuinfo").exists() else ()
+    ):
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.processor()

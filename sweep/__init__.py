@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from sweep.design import Design as Design
-from sweep.design import grid as grid
-from sweep.design import latin_hypercube as latin_hypercube
-from sweep.design import random as random
-from sweep.design import replicates as replicates
-from sweep.design import sobol as sobol
-from sweep.design import table as table
-from sweep.design import zipped as zipped
+from sweep.designs import grid as grid
+from sweep.designs import latin_hypercube as latin_hypercube
+from sweep.designs import random as random
+from sweep.designs import replicates as replicates
+from sweep.designs import sobol as sobol
+from sweep.designs import table as table
+from sweep.designs import zipped as zipped
 from sweep.errors import JobError as JobError
 from sweep.errors import SweepError as SweepError
 from sweep.integration import Integration as Integration

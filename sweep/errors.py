@@ -45,5 +45,7 @@ def suggest(name: str, known: Iterable[str]) -> str:
         ``"Did you mean 'tau_s'?"`` where one known name is close, else ``"Known: a, b, c."``.
     """
     options = list(known)
-    close = difflib.get_close_matches(name, options, n=1, cutoff=0.6)
-    return f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(options)}."
+    # Nothing of ours differs from another name by its case alone.
+    by_case = {option.casefold(): option for option in reversed(options)}
+    close = difflib.get_close_matches(name.casefold(), by_case, n=1, cutoff=0.6)
+    return f"Did you mean {by_case[close[0]]!r}?" if close else f"Known: {', '.join(options)}."

@@ -101,7 +101,7 @@ def gather(model: Model, swept: Mapping[str, Array], size: int, common_noise: bo
 
     Returns
     -------
-    Parameters
+    sweep.parameters.Parameters
     """
     values: dict[str, Array] = {}
     for name in PARAMETERS:

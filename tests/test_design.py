@@ -18,17 +18,8 @@ from scipy.stats import qmc
 
 from sweep import observables
 from sweep.axes import RESERVED, Range, SampledAxis
-from sweep.design import (
-    Block,
-    Design,
-    grid,
-    latin_hypercube,
-    random,
-    replicates,
-    sobol,
-    table,
-    zipped,
-)
+from sweep.design import Block, Design
+from sweep.designs import grid, latin_hypercube, random, replicates, sobol, table, zipped
 from sweep.errors import JobError
 
 # Two busy cores say nothing about the law, so no deadline.
@@ -375,7 +366,7 @@ ERRORS: dict[str, tuple[Callable[[], object], str]] = {
     "negative selector": (lambda: grid(stimulus=[-1]), "stimulus = -1: .* at least 0"),
     "large selector": (
         lambda: grid(replicate=[2.0**60]),
-        "replicate = .*: it must be at most 2\\*\\*53. Number from 0",
+        r"replicate = .*: the number of the noise stream must be at most 9.0072e\+15",
     ),
     "scalar": (lambda: grid(tau_s=5), r"tau_s = 5: an axis needs several values. Write \[5\]"),
     "empty": (lambda: grid(tau_s=[]), "tau_s along 'tau_s' is empty: .* Give one"),

@@ -360,7 +360,9 @@ def test_samples_are_points() -> None:
     assert np.asarray(lost.get_offsets()) == pytest.approx(np.array([[ds["tau_s"][3], ds["gain"][3]]]))
     assert len(points.get_offsets()) == 15
     found = best.best_set(ds)
-    assert mark(axes, "best set").get_xydata() == pytest.approx(np.array([[found.labels["tau_s"], found.labels["gain"]]]))
+    assert mark(axes, "best set").get_xydata() == pytest.approx(
+        np.array([[found.labels["tau_s"], found.labels["gain"]]])
+    )
     assert legend(figure) == {"best set", "diverged"}
 
 

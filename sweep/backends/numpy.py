@@ -23,13 +23,15 @@ from sweep.backends.recurrence import WeightsPlan, recurrence
 from sweep.backends.targets import TargetSeries, sample_targets
 from sweep.job import Job
 from sweep.model import ACTIVATIONS, Array
-from sweep.observables import STATUS
+from sweep.observables import OBSERVABLES, STATUS
 from sweep.parameters import Parameters
 
 Progress = Callable[[int], None]
 
 #: Most elements of an array of a tile: 256 KiB in float32, several of which fit a core's share of the cache.
 TILE_ELEMENTS = 2**16
+#: Most sums of a tile that compare its sets with targets: 8 MiB.
+COMPARISON_ELEMENTS = 2**20
 #: Below so many elements an operation is so short that threads would only pass the interpreter's lock to and fro, which
 #: makes two of them several times slower than one: they take turns instead.
 NARROW_ELEMENTS = 2**14
@@ -72,20 +74,33 @@ class NumpyBackend:
 
     def working_bytes(self, job: Job, sets: int, batch: int | None = None) -> int:
         """Return about how many bytes a call needs, the results not counted."""
-        width = _width(job, sets, batch)
+        units, width, plan = job.model.units, _width(job, sets, batch), WeightsPlan.of(job)
         itemsize = job.integration.dtype.itemsize
-        records = sum(variable.bytes_per_set for variable in job.variables if "time" in variable.dims)
-        return width * (job.model.units * itemsize * (2 * STRETCH + 24) + records)
+        states = units * width * itemsize * (2 * STRETCH + 24)
+        records = width * sum(variable.bytes_per_set for variable in job.variables if "time" in variable.dims)
+        # Sums of products and of squares, and one of them on its way to the results.
+        comparisons = 3 * 8 * units * width * _comparisons(job)
+        lasts = job.integration.duration + max((0.0, *job.lags)) - min((0.0, *job.lags))
+        channels = units if any(target.signal.channels != 1 for target in job.targets) else 1
+        targets = 2 * 8 * len(job.targets) * channels * round(lasts / job.integration.dt)
+        own = width if plan.elementwise and plan.per_set else width // plan.share if plan.share > 1 else 1
+        return states + records + comparisons + targets + own * units**2 * (itemsize + 8)
 
 
 def _width(job: Job, sets: int, batch: int | None) -> int:
     """Return the width of a tile: within the cache and the batch, and equal shares of the sets."""
     plan = WeightsPlan.of(job)
     most = plan.widest(job.model.units, TILE_ELEMENTS)
-    most = min(most, batch) if batch else most
+    most = min(most, COMPARISON_ELEMENTS // (job.model.units * max(1, _comparisons(job))), batch or most)
     most = max(1, most // plan.multiple) * plan.multiple
     shares = -(-sets // most)
     return _round_up(-(-sets // shares), plan.multiple)
+
+
+def _comparisons(job: Job) -> int:
+    """Return how many numbers a unit is compared with at once: one for each target and lag."""
+    compared = any(OBSERVABLES[name].compares for name in job.observed)
+    return len(job.targets) * len(job.lags) if compared else 0
 
 
 def _tiles(job: Job, parameters: Parameters, batch: int | None) -> Iterator[npt.NDArray[np.intp]]:
@@ -257,8 +272,10 @@ class _Tile:
 
 
 def _add(state: States, increment: States, out: States, lost: States | None) -> None:
-    """Put state + increment into ``out``, keeping what rounding loses (`Kahan 1965
-    <https://doi.org/10.1145/363707.363723>`_) where ``lost`` is given; ``out`` is another array then."""
+    """Put state + increment into ``out``, keeping what rounding loses where ``lost`` is given.
+
+    ``out`` is another array then. The compensated sum of `Kahan (1965) <https://doi.org/10.1145/363707.363723>`_.
+    """
     if lost is None:
         np.add(state, increment, out=out)
         return

@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from sweep import design as designs
-from sweep import network, observables, recordings, signals
+from sweep import designs, network, observables, recordings, signals
 from sweep.design import Design
 from sweep.errors import JobError
 from sweep.files import is_resource
