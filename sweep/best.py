@@ -63,6 +63,23 @@ def report_of(ds: xr.Dataset) -> Report:
     return report
 
 
+def completed(ds: xr.Dataset, asked: Report, base: Report) -> Report:
+    """Fill what is asked for with what a base report says, as far as that lies along other dimensions."""
+    named = (asked.x, asked.y, asked.panel, *asked.select)
+    taken = {dim for name in named if name in ds.coords for dim in ds[name].dims}
+
+    def left(name: str | None) -> str | None:
+        return name if name in ds.coords and taken.isdisjoint(ds[name].dims) else None
+
+    return dataclasses.replace(
+        asked,
+        x=asked.x or left(base.x),
+        y=asked.y or left(base.y),
+        panel=asked.panel or left(base.panel),
+        select={name: value for name, value in base.select.items() if left(name)} | dict(asked.select),
+    )
+
+
 def _job(ds: xr.Dataset) -> dict[str, Any]:
     job: dict[str, Any] = json.loads(ds.attrs.get("job", "{}"))
     return job

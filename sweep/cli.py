@@ -15,7 +15,7 @@ from typing import Annotated
 import psutil
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
 from threadpoolctl import threadpool_info
 
 from sweep import backends, best, jobfile, runner
@@ -58,7 +58,7 @@ def _common(
 
 @app.command("plan")
 def plan_command(job: JobFile, backend: BackendName = "auto", workers: Workers = None, batch: Batch = None) -> None:
-    """Say what a job will take: sets, blocks, disk, memory, time. Runs nothing."""
+    """Say what a job will take. Runs nothing."""
     _table(plan(jobfile.load(job), backend, batch=batch, workers=workers).rows())
 
 
@@ -95,7 +95,7 @@ def run(
         raise typer.Exit(1) from None
     opened = Store(path)
     _summary(path, opened)
-    if opened.job.design.dims:
+    if opened.job.design.size > 1:
         _show(path, _picture(path), loaded.report)
     raise typer.Exit(_exit_code(opened))
 
@@ -119,19 +119,22 @@ def plot_command(
     select: Annotated[list[str] | None, typer.Option("--select", help="Label to look at, NAME=VALUE; repeat.")] = None,
     output: Annotated[Path | None, typer.Option("--output", help="PNG, PDF or SVG; STORE.png by default.")] = None,
 ) -> None:
-    """Draw a result: heat map, line, scatter or trajectories, whatever fits."""
+    """Draw a result.
+
+    As a map, lines, points or trajectories, whatever fits. What is named here goes before what the job's report says.
+    """
     dataset = open_dataset(store)
     own = best.report_of(dataset)
     base = own if variable in (None, own.variable) else best.default_report(dataset, variable)
-    report = Report(
+    asked = Report(
         variable=variable or base.variable,
         best=which or base.best,
-        x=x or base.x,
-        y=y or base.y,
-        panel=panel or base.panel,
-        select=dict(base.select) | dict(map(_label, select or ())),
+        x=x,
+        y=y,
+        panel=panel,
+        select=dict(map(_label, select or ())),
     )
-    _show(store, output or _picture(store), report)
+    _show(store, output or _picture(store), best.completed(dataset, asked, base))
 
 
 @app.command()
@@ -142,7 +145,7 @@ def schema() -> None:
 
 @app.command()
 def doctor() -> None:
-    """Say what is installed, which back ends work here and why not, cores, memory, GPU."""
+    """Say what works here, and why not."""
     memory = psutil.virtual_memory()
     rows = [
         ("tausweep", importlib.metadata.version("tausweep")),
@@ -178,12 +181,9 @@ def _gpu() -> str:
 
 
 def _table(rows: list[tuple[str, str]]) -> None:
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
+    width = max(len(name) for name, _ in rows)
     for name, value in rows:
-        table.add_row(name, value)
-    _out.print(table)
+        _out.print(f"[bold]{name:<{width}}[/bold]  {escape(value)}")
 
 
 def _summary(path: Path, store: Store) -> None:
@@ -192,11 +192,13 @@ def _summary(path: Path, store: Store) -> None:
     _out.print(f"{path}: {store.job.design.size:,} sets, {told}", markup=False)
     for failure in store.failures():
         _out.print(f"  block {failure['block']} failed: {failure['error']}", markup=False)
+    if pending := store.pending():
+        _out.print(f"  {len(pending):,} of {len(store.job.blocks):,} blocks are missing or incomplete: run the job again to go on.")
 
 
 def _exit_code(store: Store) -> int:
-    counts = store.counts()
-    return 1 if counts["failed"] or counts["not_run"] else 0
+    # Not by the status alone: a chunk of another variable may have been lost.
+    return 1 if store.pending() else 0
 
 
 def _picture(store: Path) -> Path:
@@ -211,7 +213,8 @@ def _show(store: Path, picture: Path, report: Report | None) -> None:
 
     dataset = open_dataset(store)
     report = report or best.default_report(dataset)
-    if "time" not in dataset[report.variable].dims:
+    best.check(dataset, report)
+    if not best.is_trajectory(dataset, report):
         _out.print(best.best_set(dataset, report).words(), markup=False)
     _out.print(f"picture: {plot.save(dataset, picture, report)}", markup=False)
 
