@@ -193,7 +193,8 @@ def _summary(path: Path, store: Store) -> None:
     for failure in store.failures():
         _out.print(f"  block {failure['block']} failed: {failure['error']}", markup=False)
     if pending := store.pending():
-        _out.print(f"  {len(pending):,} of {len(store.job.blocks):,} blocks are missing or incomplete: run the job again to go on.")
+        blocks = f"{len(pending):,} of {len(store.job.blocks):,} blocks"
+        _out.print(f"  {blocks} are missing or incomplete: run the job again to go on.")
 
 
 def _exit_code(store: Store) -> int:

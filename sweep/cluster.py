@@ -32,6 +32,8 @@ def connect(workers: int | None, scheduler: str | None, threads: int) -> Iterato
         If the cluster cannot be reached.
     """
     from distributed import Client, LocalCluster
+    from distributed.comm.addressing import get_address_host_port
+    from distributed.utils import silence_logging_cmgr
 
     settings = {
         "distributed.scheduler.allowed-failures": _DEATHS,
@@ -39,8 +41,12 @@ def connect(workers: int | None, scheduler: str | None, threads: int) -> Iterato
         "distributed.worker.daemon": True,
     }
     with dask.config.set(settings), contextlib.ExitStack() as stack:
+        # What Ctrl-C breaks off within Dask would be shown as an error there.
+        stack.enter_context(silence_logging_cmgr(logging.CRITICAL, root="tornado.application"))
         if scheduler is not None:
             try:
+                # A client of an address that is none would wait for itself at its end.
+                get_address_host_port(scheduler, strict=True)
                 client = stack.enter_context(Client(scheduler, timeout=_CONNECT, set_as_default=False))
             except (OSError, ValueError) as error:
                 raise BackendError(
@@ -60,7 +66,8 @@ def connect(workers: int | None, scheduler: str | None, threads: int) -> Iterato
                 worker_dashboard_address="127.0.0.1:0",
                 # The engine bounds its memory by the block; Dask must not pause or kill for it.
                 memory_limit=0,
-                silence_logs=logging.ERROR,
+                # A worker that ends while it says that it lives is no error, and those that are we tell ourselves.
+                silence_logs=logging.CRITICAL,
             )
         )
         yield stack.enter_context(Client(cluster, set_as_default=False))

@@ -1,0 +1,190 @@
+"""What is given away: the wheel, the source distribution, and what the README says of them."""
+
+from __future__ import annotations
+
+import ast
+import email.message
+import email.parser
+import inspect
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import sweep
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+#: The folders of a clone; those of environments and caches are left out.
+FOLDERS = ("sweep", "kernels", "sweeps", "tests", "benchmarks", "docs")
+
+
+def build(folder: Path, kind: str, out: Path) -> Path:
+    """Build the ``wheel`` or ``sdist`` of a source folder in a fresh process; return the file."""
+    code = f"import sys, hatchling.build; print(hatchling.build.build_{kind}(sys.argv[1]))"
+    done = subprocess.run([sys.executable, "-c", code, out], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return out / done.stdout.split()[-1]
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Copy the project as a clone has it, and a stray file that must not be given away."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for name in FOLDERS:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.zarr"))
+    for path in ROOT.iterdir():
+        if path.is_file() and not path.name.startswith("."):
+            shutil.copy(path, folder)
+    shutil.copy(ROOT / ".gitignore", folder)
+    (folder / "secret.txt").write_text("not for others")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def sdist(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the source distribution."""
+    return build(checkout, "sdist", tmp_path_factory.mktemp("sdist"))
+
+
+@pytest.fixture(scope="module")
+def wheel(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the wheel."""
+    return build(checkout, "wheel", tmp_path_factory.mktemp("wheel"))
+
+
+def contents(wheel: Path) -> dict[str, bytes]:
+    """Return the files of a wheel."""
+    with zipfile.ZipFile(wheel) as opened:
+        return {name: opened.read(name) for name in opened.namelist()}
+
+
+def metadata(wheel: Path) -> email.message.Message:
+    """Return the metadata of a wheel."""
+    (text,) = (data for name, data in contents(wheel).items() if name.endswith(".dist-info/METADATA"))
+    return email.parser.Parser().parsestr(text.decode())
+
+
+def test_the_wheel_has_the_package_its_types_and_its_kernels(wheel: Path) -> None:
+    """Every module, the mark of a typed package, and the kernels inside it; nothing else at the top."""
+    files = contents(wheel)
+    modules = {str(path.relative_to(ROOT)) for path in (ROOT / "sweep").rglob("*.py")}
+    kernels = {f"sweep/{path.relative_to(ROOT)}" for path in (ROOT / "kernels").rglob("*") if path.is_file()}
+    assert {"sweep/kernels/philox.cuh", "sweep/kernels/README.md"} <= kernels
+    ours = {name for name in files if not name.startswith(f"tausweep-{PROJECT['version']}.dist-info/")}
+    assert ours == modules | kernels | {"sweep/py.typed"}
+    for name in ours:
+        assert files[name] == (ROOT / name.replace("sweep/kernels", "kernels")).read_bytes()
+
+
+def test_the_wheel_says_what_it_is(wheel: Path) -> None:
+    """Name, version, licence with its text, Python, dependencies, extras, the command and the README."""
+    said, files = metadata(wheel), contents(wheel)
+    info = f"tausweep-{PROJECT['version']}.dist-info"
+    assert (said["Name"], said["Version"], said["License-Expression"]) == (
+        "tausweep",
+        PROJECT["version"],
+        "BSD-3-Clause",
+    )
+    assert said["Requires-Python"] == PROJECT["requires-python"]
+    assert said["Summary"] == PROJECT["description"]
+    required = [line for line in said.get_all("Requires-Dist", []) if "extra ==" not in line]
+    assert sorted(required) == sorted(PROJECT["dependencies"])
+    assert set(said.get_all("Provides-Extra", [])) == set(PROJECT["optional-dependencies"])
+    assert said.get_payload() == README
+    assert files[f"{info}/licenses/LICENSE"] == (ROOT / "LICENSE").read_bytes()
+    assert files[f"{info}/entry_points.txt"].decode().split() == ["[console_scripts]", "sweep", "=", "sweep.cli:main"]
+    assert wheel.name == f"tausweep-{PROJECT['version']}-py3-none-any.whl"
+
+
+def test_the_source_distribution_builds_the_same_wheel(sdist: Path, wheel: Path, tmp_path: Path) -> None:
+    """Whoever packages us starts from it: every file of the wheel, its record included, is the same."""
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (source,) = tmp_path.iterdir()
+    rebuilt = build(source, "wheel", tmp_path)
+    assert contents(rebuilt) == contents(wheel)
+
+
+def test_the_source_distribution_has_what_is_needed_to_work_on_it(sdist: Path) -> None:
+    """Tests, job files and words come along; a stray file does not."""
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"sweeps/grasshopper.toml", "tests/test_package.py", "README.md", "CHANGELOG.md", "LICENSE"} <= names
+    assert "secret.txt" not in names
+    assert not [name for name in names if re.search(r"\.zarr|__pycache__|\.pyc|venv", name)]
+
+
+def test_the_wheel_works_away_from_the_checkout(wheel: Path, tmp_path: Path) -> None:
+    """Unpacked in a folder of its own, its package is the one imported, and simulates."""
+    with zipfile.ZipFile(wheel) as opened:
+        opened.extractall(tmp_path / "site")
+    code = """
+import numpy as np, sweep
+job = sweep.Job(model=sweep.Model(units=1), design=sweep.grid(tau_s=[1.0, 2.0]), observe=["r_mean"],
+                integration=sweep.Integration(dt=1.0, duration=4.0))
+assert (sweep.simulate(job).status == 1).all()
+print(sweep.__file__)"""
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == str(tmp_path / "site" / "sweep" / "__init__.py"), done.stderr
+
+
+# ------------------------------------------------------------------------------------------------- words and versions
+
+
+def test_the_two_commands_of_the_readme_can_be_run() -> None:
+    """One runs the main job, one the tests: both install extras that exist, and name files that exist."""
+    commands = re.findall(r"^python3 -m venv .*$", README, re.MULTILINE)
+    assert len(commands) == 2
+    for command in commands:
+        (extra,) = re.findall(r'"\.\[(\w+)\]"', command)
+        assert extra in PROJECT["optional-dependencies"]
+    assert ".venv/bin/sweep run sweeps/grasshopper.toml" in commands[0]
+    assert ".venv/bin/pytest" in commands[1]
+    assert (ROOT / "sweeps" / "grasshopper.toml").is_file()
+
+
+def test_the_readme_links_to_what_is_there() -> None:
+    """Pictures and pages of ours that it links to are in the repository."""
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
+    assert links
+    assert not [link for link in links if not (ROOT / link).is_file()]
+    modules = re.findall(r"`(?:sweep/)?([\w/]+\.py)`", README)
+    assert len(modules) > 10
+    assert not [module for module in modules if not (ROOT / "sweep" / module).is_file()]
+
+
+def test_the_changelog_has_the_version() -> None:
+    """The first entry is of the version that is built."""
+    versions = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert versions[0] == PROJECT["version"]
+
+
+def test_every_public_name_is_documented() -> None:
+    """What ``import sweep`` gives has a docstring that names every parameter."""
+    source = ast.parse(Path(sweep.__file__).read_text(encoding="utf-8"))
+    imports = [node for node in source.body if isinstance(node, ast.ImportFrom) and node.module != "__future__"]
+    names = {alias.asname or alias.name for node in imports for alias in node.names}
+    names |= {node.targets[0].id for node in source.body if isinstance(node, ast.Assign)}
+    assert {"Job", "Model", "grid", "load", "open", "plan", "run", "simulate", "lazy"} <= names
+    for name in names:
+        public = getattr(sweep, name)
+        text = inspect.getdoc(public)
+        assert text, name
+        assert text.split("\n")[0].endswith("."), name
+        if isinstance(public, type) and issubclass(public, Exception):
+            continue
+        for parameter in inspect.signature(public).parameters:
+            assert re.search(rf"\b{parameter}\b", text), f"{name}({parameter})"
