@@ -203,7 +203,7 @@ class BestSet:
         where = f" at {', '.join(said.values())}" if said else ""
         total = sum(self.counts.values())
         others = [f", {n} {name.replace('_', ' ')}" for name, n in self.counts.items() if n and name != "ok"]
-        among = f"(of {total} set{'s' * (total != 1)}{''.join(others)})"
+        among = f"(of {total:,} set{'s' * (total != 1)}{''.join(others)})"
         if math.isnan(self.value):
             return f"{subject}: none has a value of {self.variable}{where} {among}."
         text = f"{subject}: {self.variable} = {self.value:.4g}{where} {among}."

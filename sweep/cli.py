@@ -215,9 +215,19 @@ def _show(store: Path, picture: Path, report: Report | None) -> None:
     dataset = open_dataset(store)
     report = report or best.default_report(dataset)
     best.check(dataset, report)
-    if not best.is_trajectory(dataset, report):
-        _out.print(best.best_set(dataset, report).words(), markup=False)
-    _out.print(f"picture: {plot.save(dataset, picture, report)}", markup=False)
+    try:
+        if not best.is_trajectory(dataset, report):
+            _out.print(best.best_set(dataset, report).words(), markup=False)
+        _out.print(f"picture: {plot.save(dataset, picture, report)}", markup=False)
+    except (RuntimeError, ValueError) as error:
+        # What the codecs raise for a chunk that was damaged on disk says nothing of the chunk.
+        chunks = [] if isinstance(error, SweepError) else Store(store).damaged()
+        if not chunks:
+            raise
+        listed = ", ".join(map(str, chunks))
+        raise RunError(
+            f"these chunks are damaged: {listed}. Delete them and run the job again to repair them."
+        ) from None
 
 
 def _label(text: str) -> tuple[str, float]:

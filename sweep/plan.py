@@ -66,10 +66,10 @@ class Plan:
     def rows(self) -> list[tuple[str, str]]:
         """Return name and value of what people want to know."""
         shape = " x ".join(f"{n} {dim}" for dim, n in self.shape.items())
-        who = f"{self.workers} processes" if self.workers > 1 else f"{self.threads} threads"
+        who = _counted(self.workers, "process", "processes") if self.workers > 1 else _counted(self.threads, "thread")
         return [
             ("sets", f"{self.sets:,}" + (f" ({shape})" if shape else "")),
-            ("blocks", f"{self.blocks:,} of at most {self.sets_per_block:,} sets"),
+            ("blocks", f"{self.blocks:,} of at most {_counted(self.sets_per_block, 'set')}"),
             ("work", f"{self.updates:.3g} unit-updates"),
             ("disk", f"{size(self.disk)} before compression"),
             ("memory", f"{size(self.memory)} per worker"),
@@ -175,6 +175,10 @@ def _shortened(job: Job, steps: int) -> Job:
         observe=observe or ("r_final",),
         report=None,
     )
+
+
+def _counted(number: int, one: str, many: str | None = None) -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def size(number: float) -> str:

@@ -23,7 +23,8 @@ class Bar:
             total=job.design.size,
             initial=done,
             unit=" sets",
-            unit_scale=True,
+            # A set half simulated counts half, but is not shown so.
+            bar_format="{percentage:3.0f}%|{bar}| {n:,.0f}/{total:,} sets [{elapsed}<{remaining}, {rate_fmt}]",
             disable=not show,
             smoothing=0.1,
             # A log file gets a line now and then, a terminal a bar that moves.

@@ -173,6 +173,12 @@ class Sine(_Formula):
 
     def sample(self, start: int, stop: int, dt: float) -> Array:
         """Return the values of steps ``start`` to ``stop - 1``, (channel, step); see `Signal`."""
+        fastest = np.abs(self.frequency).max()
+        if fastest > 500.0 / dt:
+            raise JobError(
+                f"sine.frequency = {fastest:g} Hz: steps of dt = {dt:g} ms show nothing above {500.0 / dt:g} Hz. Use a smaller "
+                "dt, or a slower sine."
+            )
         seconds = step_times(self, start, stop, dt) / 1000.0
         angle = 2.0 * math.pi * _column(self.frequency) * seconds + _column(self.phase)
         return _column(self.offset) + _column(self.amplitude) * np.sin(angle)

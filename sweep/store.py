@@ -121,6 +121,18 @@ class Store:
         }
         return [number for number in range(len(self.job.blocks)) if number not in finished]
 
+    def damaged(self) -> list[Path]:
+        """Return the chunks that are there and cannot be read, after reading every one."""
+        found = []
+        for name, array in self._arrays.items():
+            for number in sorted(self._present(name)):
+                block = self.job.blocks[number]
+                try:
+                    array[block.slices or ...]
+                except Exception:  # whatever a damaged chunk makes the codecs raise
+                    found.append(self._chunk(name, block))
+        return found
+
     def _statuses(self) -> Callable[[Block], np.ndarray | None]:
         """Return what gives the status of a block's sets, or None where it cannot be read."""
         array = self._arrays["status"]

@@ -95,7 +95,7 @@ def test_an_interrupt_stops_a_run_soon(path: Path, workers: int | None) -> None:
     code = """
 if __name__ == "__main__":
     workers = int(sys.argv[2]) or None
-    job = jobs.many(6, integration=sweep.Integration(dt=1.0, duration=8_000.0))
+    job = jobs.many(6, integration=sweep.Integration(dt=1.0, duration=24_000.0))
     try:
         sweep.run(job, sys.argv[1], workers=workers)
     except KeyboardInterrupt:
@@ -111,7 +111,7 @@ if __name__ == "__main__":
     assert 0 < len(store.pending()) < 6
     assert store.counts()["failed"] == 0
     known = finished(path)
-    sweep.run(many(6, integration=Integration(dt=1.0, duration=8_000.0)), path)
+    sweep.run(many(6, integration=Integration(dt=1.0, duration=24_000.0)), path)
     assert store.pending() == []
     assert known.items() <= finished(path).items()
 

@@ -114,10 +114,18 @@ def test_single_pulse_has_its_area() -> None:
 )
 def test_sine_is_the_formula(amplitude: float, frequency: float, phase: float, offset: float, dt: float) -> None:
     """Frequency is in Hz while times are in ms."""
+    frequency = min(frequency, 500 / dt)
     time = np.arange(100, 200) * dt
     expected = offset + amplitude * np.sin(2 * np.pi * frequency * time / 1000 + phase)
     values = signals.sine(amplitude, frequency, phase, offset).sample(100, 200, dt)[0]
     np.testing.assert_allclose(values, expected, rtol=0, atol=1e-9)
+
+
+def test_sine_that_the_steps_cannot_show_is_refused() -> None:
+    """Above half the rate of the steps a sine would turn into a slower one without a word."""
+    signals.sine(frequency=500.0).sample(0, 2, 1.0)
+    with pytest.raises(JobError, match=r"sine.frequency = 501 Hz: steps of dt = 1 ms show nothing above 500 Hz"):
+        signals.sine(frequency=501.0).sample(0, 2, 1.0)
 
 
 def test_white_noise_is_standard_normal_and_channels_are_independent() -> None:

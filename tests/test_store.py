@@ -507,3 +507,16 @@ def test_a_failure_to_write_is_not_a_failure_of_the_sets(path: Path, monkeypatch
     with pytest.raises(RunError, match="No space left on device"):
         sweep.run(small(), path)
     assert Store(path).counts()["failed"] == 0
+
+
+def test_damaged_chunks_are_found_by_reading(path: Path) -> None:
+    """A chunk whose bytes have changed is named; deleted and run again, the store is whole."""
+    sweep.run(small(), path)
+    store = Store(path)
+    assert store.damaged() == []
+    chunk = sorted((path / store.job.variables[0].name / "c").rglob("*"))[-1]
+    chunk.write_bytes(chunk.read_bytes()[:-3])
+    assert store.damaged() == [chunk]
+    chunk.unlink()
+    assert_same(sweep.run(small(), path), sweep.simulate(small()))
+    assert store.damaged() == []
