@@ -28,8 +28,8 @@ from sweep.parameters import Parameters
 
 Progress = Callable[[int], None]
 
-#: Most elements of an array of a tile: 256 KiB in float32, several of which fit a core's share of the cache.
-TILE_ELEMENTS = 2**16
+#: Most elements of an array of a tile: 512 KiB in float32, several of which fit a core's share of the cache.
+TILE_ELEMENTS = 2**17
 #: Most sums of a tile that compare its sets with targets: 8 MiB.
 COMPARISON_ELEMENTS = 2**20
 #: Below so many elements an operation is so short that threads would only pass the interpreter's lock to and fro, which
