@@ -18,6 +18,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -89,27 +90,28 @@ def limits() -> dict[str, float]:
     n = 2**16
     a, b = (np.random.default_rng(i).normal(size=n).astype(np.float32) for i in range(2))
     out = np.empty_like(a)
+    w, columns = np.eye(32, dtype=np.float32), np.ones((32, 2048), np.float32)
+    product = np.empty_like(columns)
     return {
         name: 1e9 / n * min(_timed(lambda work=operation: [work() for _ in range(100)]) / 100 for _ in range(5))
         for name, operation in {
             "add": lambda: np.add(a, b, out=out),
             "tanh": lambda: np.tanh(a, out=out),
+            "W r, N = 32": lambda: np.matmul(w, columns, out=product),
         }.items()
     }
 
 
 def overhead(seconds: float, repeats: int) -> dict[str, float]:
-    """Compare ``run`` into a store with the back end alone, for a job of about so many seconds on one core."""
+    """Compare ``run`` into a store with the back end alone, for a job of about so many seconds."""
     plan = sweep.plan(M.job(), "numpy")
-    duration = round(M.steps * seconds / plan.seconds / plan.threads)
+    duration = round(M.steps * seconds / plan.seconds)
     case = Case("M, longer", M.units, M.sets, duration)
     job = case.job()
     backend = get_backend("numpy")
     alone, through = [], []
     with tempfile.TemporaryDirectory() as folder:
         for i in range(repeats):
-            from concurrent.futures import ThreadPoolExecutor
-
             with ThreadPoolExecutor(plan.threads) as pool:
                 work = lambda: list(  # noqa: E731 - timed in place
                     pool.map(lambda block: backend.simulate(job, job.parameters(block)), job.blocks)

@@ -39,6 +39,9 @@ def connect(workers: int | None, scheduler: str | None, threads: int) -> Iterato
         "distributed.scheduler.allowed-failures": _DEATHS,
         "distributed.scheduler.no-workers-timeout": _NO_WORKERS,
         "distributed.worker.daemon": True,
+        # Dask looks at itself a hundred times a second, and takes the interpreter's lock from the threads that simulate.
+        "distributed.worker.profile.enabled": False,
+        "distributed.admin.tick.interval": "1s",
     }
     with dask.config.set(settings), contextlib.ExitStack() as stack:
         # What Ctrl-C breaks off within Dask would be shown as an error there.
