@@ -6,6 +6,7 @@ import contextlib
 import functools
 import itertools
 import os
+import signal
 import threading
 import uuid
 import warnings
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import dask
@@ -240,6 +242,7 @@ class _Run:
         self._flying: dict[Future[_Outcome], int] = {}
         self._suspects: list[int] = []
         self._failed = self._in_a_row = 0
+        self._check_interrupt: Callable[[], None] = lambda: None
 
     def work_off(self, pending: list[int]) -> None:
         """Compute the blocks; come back when all are done or have failed."""
@@ -247,10 +250,11 @@ class _Run:
 
         _LISTENERS[self._token] = self._bar.steps
         try:
-            self._fly(pending, alone=False)
-            # A worker that dies takes the blame to all blocks it had. One at a time, only those that kill it fail.
-            self._in_a_row = 0
-            self._fly(self._suspects, alone=True)
+            with _interrupts() as self._check_interrupt:
+                self._fly(pending, alone=False)
+                # A worker that dies takes the blame to all blocks it had. One at a time, only those that kill it fail.
+                self._in_a_row = 0
+                self._fly(self._suspects, alone=True)
         except (CancelledError, CommClosedError) as error:
             raise RunError(f"the scheduler was lost: {error}. Start one and run again to go on.") from error
         finally:
@@ -272,6 +276,7 @@ class _Run:
         waiting = iter(numbers)
         landed = as_completed(self._launch(waiting, alone), loop=self._client.loop, raise_errors=False)
         for future in landed:
+            self._check_interrupt()
             self._land(future, self._flying.pop(future), alone)
             for launched in self._launch(waiting, alone):
                 landed.add(launched)
@@ -339,6 +344,33 @@ _LISTENERS: dict[str, Callable[[int], None]] = {}
 
 class _Cancelled(BaseException):
     """The run that a thread works for is over. Not an Exception, so that nothing on the way takes it for a failure."""
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[Callable[[], None]]:
+    """Give what raises KeyboardInterrupt if Ctrl-C was pressed and got lost.
+
+    Python drops an exception in a finaliser, and Dask's futures have some just when a block lands.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield lambda: None
+        return
+    handler, asked = before, threading.Event()
+
+    def note(number: int, frame: FrameType | None) -> None:
+        asked.set()
+        handler(number, frame)
+
+    def check() -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield check
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 _opening = threading.Lock()

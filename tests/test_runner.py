@@ -142,7 +142,7 @@ def test_the_bar_ends_at_the_number_of_sets(
     sweep.run(small(), path, workers=workers, progress=True)
     last = capsys.readouterr().err.replace("\n", "\r").strip("\r").split("\r")[-1]
     assert "100%" in last
-    assert "12.0/12.0" in last
+    assert "12/12 sets" in last
 
 
 # ----------------------------------------------------------------------------------------------------------- failures
