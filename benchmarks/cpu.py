@@ -56,7 +56,10 @@ def with_jax(case: Case) -> Callable[[], Any]:
         return mean, squares / case.steps - mean**2, r
 
     compiled = jax.jit(jax.vmap(one))
-    run = lambda: jax.block_until_ready(compiled(**values))  # noqa: E731 - a name would only repeat it
+
+    def run() -> Any:
+        return jax.block_until_ready(compiled(**values))
+
     run()
     return run
 
@@ -111,24 +114,40 @@ def overhead(seconds: float, repeats: int) -> dict[str, float]:
     backend = get_backend("numpy")
     alone, through = [], []
     with tempfile.TemporaryDirectory() as folder:
-        for i in range(repeats):
+
+        def by_itself() -> None:
             with ThreadPoolExecutor(plan.threads) as pool:
-                work = lambda: list(  # noqa: E731 - timed in place
-                    pool.map(lambda block: backend.simulate(job, job.parameters(block)), job.blocks)
-                )
-                alone.append(_timed(work))
+                list(pool.map(lambda block: backend.simulate(job, job.parameters(block)), job.blocks))
+
+        for i in range(repeats):
+            alone.append(_timed(by_itself))
             through.append(_timed(lambda i=i: sweep.run(job, Path(folder) / f"{i}.zarr", backend="numpy")))
-        # Blocks whose simulation costs next to nothing show what a block costs by itself.
-        small = sweep.Job(
+    a, b = statistics.median(alone), statistics.median(through)
+    return {
+        "back_end_alone_s": a,
+        "run_s": b,
+        "overhead_percent": 100 * (b / a - 1),
+        "per_block_ms": 1e3 * per_block(repeats),
+    }
+
+
+def per_block(repeats: int) -> float:
+    """Return the seconds that a block costs by itself: the slope from 50 to 250 blocks of next to no work."""
+
+    def run(blocks: int) -> float:
+        job = sweep.Job(
             model=sweep.Model(units=1),
             integration=sweep.Integration(dt=1.0, duration=1.0),
-            design=sweep.grid(gain=np.arange(200.0)),
+            design=sweep.grid(gain=np.arange(float(blocks))),
             observe=["r_final"],
             sets_per_block=1,
         )
-        each = (_timed(lambda: sweep.run(small, Path(folder) / "small.zarr")) - 1.0) / 200
-    a, b = statistics.median(alone), statistics.median(through)
-    return {"back_end_alone_s": a, "run_s": b, "overhead_percent": 100 * (b / a - 1), "per_block_ms": 1e3 * each}
+        with tempfile.TemporaryDirectory() as folder:
+            return _timed(lambda: sweep.run(job, Path(folder) / "small.zarr", backend="numpy"))
+
+    run(50)
+    slopes = [(run(250) - run(50)) / 200 for _ in range(repeats)]
+    return statistics.median(slopes)
 
 
 def _timed(work: Callable[[], Any]) -> float:

@@ -77,7 +77,7 @@ class Record:
 
     variable: str
     every: int = 1
-    units: tuple[int, ...] | None = None
+    units: Sequence[int] | None = None
 
     def __post_init__(self) -> None:
         """Check the names and numbers."""
@@ -123,7 +123,7 @@ def record(variable: str, every: int = 1, units: Sequence[int] | None = None) ->
     JobError
         If there is no such variable, or the numbers are not possible.
     """
-    return Record(variable, every, units)  # type: ignore[arg-type]  # which makes a tuple of it
+    return Record(variable, every, units)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -70,7 +70,8 @@ class Store:
         self.path = Path(path)
         attrs = _check_ours(self.path)
         group = zarr.open_group(self.path, mode="r+")
-        names = group[_JOB].array_keys() if _JOB in group else ()  # type: ignore[union-attr]
+        nested = group.get(_JOB)
+        names = nested.array_keys() if isinstance(nested, zarr.Group) else ()
         arrays = {name: np.asarray(cast(zarr.Array[Any], group[f"{_JOB}/{name}"])[...]) for name in names}
         self.job = Job.from_spec(json.loads(attrs["job"]), arrays)
         self._arrays = {

@@ -117,3 +117,13 @@ def test_common_noise_is_named_by_the_replicate_alone() -> None:
     pairs = set(zip(parameters.selectors["replicate"].tolist(), parameters.stream.tolist(), strict=True))
     assert len(pairs) == 4
     assert len({stream for _, stream in pairs}) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("tau_r[1]", 10.0), ("tau_r", [[10.0, 10.0, 10.0]]), ("W[0,1]", 0.0), ("W[2,2]", 1.0), ("network", 0.0)],
+)
+def test_sweeping_a_parameter_at_its_own_value_keeps_the_stream(name: str, value: object) -> None:
+    """The values of a set name its stream, not which of them are swept, nor whether units share one number."""
+    swept = {name: np.atleast_1d(np.array(value))}
+    assert gather(MODEL, swept, 1, common_noise=False).stream == gather(MODEL, {}, 1, common_noise=False).stream

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
@@ -18,7 +19,7 @@ from threadpoolctl import ThreadpoolController
 _TRIALS = 8
 _lock = threading.Lock()
 _users = 0
-_limit: object = None
+_limit: Any = None
 
 
 @lru_cache(maxsize=1)
@@ -44,7 +45,7 @@ def one_blas_thread() -> Iterator[None]:
         with _lock:
             _users -= 1
             if _users == 0:
-                _limit.restore_original_limits()  # type: ignore[attr-defined]
+                _limit.restore_original_limits()
                 _limit = None
 
 

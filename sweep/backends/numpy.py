@@ -33,7 +33,7 @@ TILE_ELEMENTS = 2**17
 #: Most sums of a tile that compare its sets with targets: 8 MiB.
 COMPARISON_ELEMENTS = 2**20
 #: Below so many elements an operation is so short that threads would only pass the interpreter's lock to and fro, which
-#: makes two of them several times slower than one: they take turns instead.
+#: makes two of them slower than one: they take turns instead.
 NARROW_ELEMENTS = 2**14
 #: Below this rate constant a float32 state loses its increments to rounding, and the sum is compensated.
 COMPENSATE_BELOW = 1e-3
