@@ -10,8 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from sweep import philox
-from sweep.integration import rate_constant
+from sweep.integration import Integration, rate_constant
 from sweep.model import PARAMETERS, SELECTORS, Array, Model, parse_name
+
+#: Below this rate constant a float32 state loses its increments to rounding, and the sum is compensated.
+COMPENSATE_BELOW = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +68,13 @@ class Parameters:
     def rate_constants(self, dt: float) -> tuple[Array, Array]:
         """Return alpha_s and alpha_r, each ``(size or 1, unit or 1)``."""
         return rate_constant(dt, self.values["tau_s"]), rate_constant(dt, self.values["tau_r"])
+
+    def compensated(self, timing: Integration) -> npt.NDArray[np.bool_]:
+        """Return which sets need compensated sums, ``(size or 1,)``: it depends on the set alone."""
+        if timing.dtype != np.float32:
+            return np.zeros(1, dtype=bool)
+        alpha_s, alpha_r = self.rate_constants(timing.dt)
+        return np.asarray((alpha_s.min(axis=1) < COMPENSATE_BELOW) | (alpha_r.min(axis=1) < COMPENSATE_BELOW))
 
     def take(self, index: npt.NDArray[np.intp]) -> Parameters:
         """Return the parameters of some of the sets, in the order of ``index``; what is common stays so."""

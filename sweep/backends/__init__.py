@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import os
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Protocol
 
 import numpy as np
@@ -27,6 +28,14 @@ class Backend(Protocol):
 
     def concurrency(self, cores: int) -> int:
         """Return how many calls of :meth:`simulate` should run at once in a process that may use so many cores."""
+        ...
+
+    def devices(self) -> tuple[str, ...]:
+        """Return what ``CUDA_VISIBLE_DEVICES`` may name here, for worker processes to have one each; none on a CPU."""
+        ...
+
+    def describe(self, job: Job) -> str:
+        """Say in a few words how this back end goes about a job."""
         ...
 
     def prepare(self, job: Job) -> None:
@@ -82,12 +91,49 @@ class Backend(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
-    """Whether a back end works here, and why or why not."""
+    """Whether a back end works here, and why or why not.
+
+    Attributes
+    ----------
+    name : str
+        Of the back end.
+    works : bool
+        Whether it can be used.
+    reason : str
+        Why, or why not.
+    device : str
+        What it computes on.
+    expected : bool
+        Whether something is here that makes one expect it to work, such as its package.
+    note : str
+        What to tell the user of the choice: that one expected to work does not. Empty if there is nothing to tell.
+    """
 
     name: str
     works: bool
     reason: str
     device: str = ""
+    expected: bool = True
+    note: str = ""
+
+
+def _probe_cupy() -> Probe:
+    from sweep.backends import cupy
+
+    why_not = cupy.why_not()
+    return Probe(
+        name="cupy",
+        works=not why_not,
+        reason=why_not or f"{cupy.version()}, on the GPU",
+        device="" if why_not else cupy.device_name(),
+        expected=importlib.util.find_spec("cupy") is not None,
+    )
+
+
+def _load_cupy() -> Backend:
+    from sweep.backends.cupy import CupyBackend
+
+    return CupyBackend()
 
 
 def _probe_numpy() -> Probe:
@@ -104,14 +150,24 @@ def _load_numpy() -> Backend:
 
 #: Fastest first: "auto" takes the first that works.
 _BACKENDS: Mapping[str, tuple[Callable[[], Probe], Callable[[], Backend]]] = {
+    "cupy": (_probe_cupy, _load_cupy),
     "numpy": (_probe_numpy, _load_numpy),
 }
 NAMES: tuple[str, ...] = ("auto", *_BACKENDS)
 
+#: What is kept of who computed a result.
+PROVENANCE = ("backend", "backend_reason", "device", "method")
 
-def probe() -> list[Probe]:
-    """Say of every back end whether it works here."""
-    return [look() for look, _ in _BACKENDS.values()]
+
+@cache
+def _look(name: str) -> Probe:
+    # Once per process, for every block asks, and a driver may be slow to answer.
+    return _BACKENDS[name][0]()
+
+
+def probe() -> Iterator[Probe]:
+    """Say of one back end after the other whether it works here."""
+    return map(_look, _BACKENDS)
 
 
 def choose(name: str = "auto") -> Probe:
@@ -125,25 +181,31 @@ def choose(name: str = "auto") -> Probe:
     Returns
     -------
     Probe
-        The back end chosen, and why.
+        The back end chosen, and why; where a faster one was to be expected, also why not that.
 
     Raises
     ------
     BackendError
         If there is no such back end, or it cannot work here: there is no falling back from an explicit choice.
     """
-    if name not in NAMES:
-        raise BackendError(f"backend = {name!r} does not exist. {suggest(str(name), NAMES)}")
-    if name != "auto":
-        found = _BACKENDS[name][0]()
-        if not found.works:
-            raise BackendError(f"backend = {name!r} cannot work here: {found.reason}. Use backend = 'auto'.")
-        return found
-    found = next(look for look in probe() if look.works)
-    return dataclasses.replace(found, reason=f"the fastest that works here: {found.reason}")
+    if name == "auto":
+        broken = []
+        for found in probe():
+            if found.works:
+                break
+            if found.expected:
+                broken.append(f"{found.name} does not work here: {found.reason}")
+        note = f"{'; '.join(broken)}; using {found.name}" if broken else ""
+        return dataclasses.replace(found, reason=f"{note or 'the fastest that works here'}: {found.reason}", note=note)
+    if name not in _BACKENDS:
+        raise BackendError(f"backend = {name!r} does not exist. {suggest(str(name), ('auto', *_BACKENDS))}")
+    found = _look(name)
+    if not found.works:
+        raise BackendError(f"backend = {name!r} cannot work here: {found.reason}. Use backend = 'auto'.")
+    return found
 
 
-@lru_cache(maxsize=8)
+@cache
 def _loaded(name: str) -> Backend:
     return _BACKENDS[name][1]()
 
@@ -151,6 +213,26 @@ def _loaded(name: str) -> Backend:
 def get_backend(name: str = "auto") -> Backend:
     """Return the back end of that name, one per process; see :func:`choose`."""
     return _loaded(choose(name).name)
+
+
+def provenance(name: str, job: Job) -> dict[str, str]:
+    """Return who does a job here, as the attributes of a result say it.
+
+    Parameters
+    ----------
+    name : str
+        Of the back end, or ``"auto"``.
+    job : Job
+        What is to be done.
+
+    Returns
+    -------
+    dict of str to str
+        By the names of :data:`PROVENANCE`.
+    """
+    chosen = choose(name)
+    said = (chosen.name, chosen.reason, chosen.device, get_backend(name).describe(job))
+    return dict(zip(PROVENANCE, said, strict=True))
 
 
 def simulate_block(

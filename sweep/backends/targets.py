@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from sweep.errors import JobError
 from sweep.job import Job
@@ -46,16 +45,34 @@ class TargetSeries:
         low = start - self.first
         return np.stack([self.values[..., low + lag : low + lag + stop - start] for lag in self.lags], axis=1)
 
+    def correlation(self, covariance: Array, variance: Array) -> Array:
+        """Return Pearson's correlation ``(target, lag, unit, set)``; NaN where one side is constant.
 
-def sample_targets(job: Job, simulate: Callable[[Job], npt.NDArray[np.floating]]) -> TargetSeries | None:
-    """Sample the targets of a job over the observed steps and lags.
+        Parameters
+        ----------
+        covariance : ndarray
+            Of rates and targets, ``(target, lag, unit, set)``.
+        variance : ndarray
+            Of the rates, ``(unit, set)``.
+        """
+        scale = np.sqrt(self.variance[..., None] * variance)
+        return np.where(scale > 0, np.clip(covariance / scale, -1.0, 1.0), np.nan)
+
+
+_MOST_KEPT = 4
+_lock = threading.Lock()
+_sampled: dict[str, TargetSeries] = {}
+
+
+def target_series(job: Job) -> TargetSeries | None:
+    """Sample the targets of a job over the observed steps and lags, once however many blocks and threads ask.
+
+    A target made by a model is simulated by the NumPy back end, whichever runs the job: all compare with the same bits.
 
     Parameters
     ----------
     job : Job
         With or without targets.
-    simulate : callable
-        Returns the rates of a job of one set, ``(time, unit)``; called for targets that are made by a model.
 
     Returns
     -------
@@ -69,6 +86,16 @@ def sample_targets(job: Job, simulate: Callable[[Job], npt.NDArray[np.floating]]
     """
     if not job.targets:
         return None
+    with _lock:
+        if job.hash not in _sampled:
+            series = _sample(job)
+            if len(_sampled) == _MOST_KEPT:
+                del _sampled[next(iter(_sampled))]
+            _sampled[job.hash] = series
+        return _sampled[job.hash]
+
+
+def _sample(job: Job) -> TargetSeries:
     timing = job.integration
     lags = tuple(timing.count("target.lags", lag) for lag in job.lags)
     first = timing.transient_steps + min(lags)
@@ -76,7 +103,7 @@ def sample_targets(job: Job, simulate: Callable[[Job], npt.NDArray[np.floating]]
     series = []
     for target in job.targets:
         if isinstance(target.signal, ModelOutput):
-            rates = np.asarray(simulate(job.teacher(target.signal)), dtype=np.float64).T[:, first:last]
+            rates = _rates(job.teacher(target.signal)).T[:, first:last]
             if not np.isfinite(rates).all():
                 raise JobError("target (model): the model diverges, so it is no target. Lower its gain.")
             series.append(rates)
@@ -93,6 +120,14 @@ def sample_targets(job: Job, simulate: Callable[[Job], npt.NDArray[np.floating]]
         mean=np.stack([window.mean(axis=-1) for window in windows], axis=1),
         variance=np.stack([_variance(window) for window in windows], axis=1),
     )
+
+
+def _rates(job: Job) -> Array:
+    """Return the rates of a job of one set, ``(time, unit)``."""
+    from sweep.backends.numpy import NumpyBackend
+
+    rates = NumpyBackend().simulate(job, job.parameters(job.blocks[0]))["r"][0]
+    return np.asarray(rates, dtype=np.float64)
 
 
 def _variance(window: Array) -> Array:

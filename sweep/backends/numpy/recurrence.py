@@ -2,7 +2,7 @@
 
 The rounding of a matrix product depends on its shape. So either the product is spelled out in elementwise operations
 (few units), or every product that the library makes has one shape, whatever the tile: N rows by a number of columns
-that are rounded alike (:mod:`sweep.backends.blas`).
+that are rounded alike (:mod:`sweep.backends.numpy.blas`).
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Protocol
 
 import numpy as np
 
-from sweep.backends.blas import grouped, uniform_columns
-from sweep.backends.observation import LANES, States
+from sweep.backends.numpy.blas import grouped, uniform_columns
+from sweep.backends.numpy.observation import LANES, States
 from sweep.job import Job
 from sweep.model import Model, parse_name
 from sweep.parameters import Parameters

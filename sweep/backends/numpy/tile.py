@@ -1,142 +1,31 @@
-"""The NumPy back end: tiles of sets that stay in cache, stepped in place.
+"""A tile of sets that stays in cache, stepped in place (NumPy).
 
 A tile is an array (unit, set), so that a parameter of the sets broadcasts along the fast axis. The states of
-:data:`STRETCH` steps are kept in a ring and observed together. Nothing that a set's numbers depend on follows from the
-tile's size or from the other sets in it: operations are elementwise, matrix products have a fixed shape
-(:mod:`sweep.backends.recurrence`), and statistics are flushed at absolute steps.
+:data:`STRETCH` steps are kept in a ring and observed together.
 """
 
 from __future__ import annotations
 
-import contextlib
-import threading
 from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
 
 from sweep import philox
-from sweep.backends.ahead import Ahead
-from sweep.backends.blas import one_blas_thread
-from sweep.backends.observation import STRETCH, Observation, States
-from sweep.backends.recurrence import WeightsPlan, recurrence
-from sweep.backends.targets import TargetSeries, sample_targets
+from sweep.backends.drive import input_drive
+from sweep.backends.numpy.ahead import Ahead
+from sweep.backends.numpy.observation import STRETCH, Observation, States
+from sweep.backends.numpy.recurrence import WeightsPlan, recurrence
+from sweep.backends.targets import TargetSeries
 from sweep.job import Job
 from sweep.model import ACTIVATIONS, Array
-from sweep.observables import OBSERVABLES, STATUS
+from sweep.observables import STATUS
 from sweep.parameters import Parameters
 
 Progress = Callable[[int], None]
 
-#: Most elements of an array of a tile: 512 KiB in float32, several of which fit a core's share of the cache.
-TILE_ELEMENTS = 2**17
-#: Most sums of a tile that compare its sets with targets: 8 MiB.
-COMPARISON_ELEMENTS = 2**20
-#: Below so many elements an operation is so short that threads would only pass the interpreter's lock to and fro, which
-#: makes two of them slower than one: they take turns instead.
-NARROW_ELEMENTS = 2**14
-#: Below this rate constant a float32 state loses its increments to rounding, and the sum is compensated.
-COMPENSATE_BELOW = 1e-3
 
-
-class NumpyBackend:
-    """Runs on any CPU, and in float64 is the reference for all others."""
-
-    name = "numpy"
-
-    def concurrency(self, cores: int) -> int:
-        """Return one call per core; see :class:`sweep.backends.Backend`."""
-        return cores
-
-    def prepare(self, job: Job) -> None:
-        """Sample the targets; see :class:`sweep.backends.Backend`."""
-        _targets(job)
-
-    def simulate(
-        self, job: Job, parameters: Parameters, *, batch: int | None = None, progress: Progress | None = None
-    ) -> dict[str, np.ndarray]:
-        """Simulate some sets; see :class:`sweep.backends.Backend`."""
-        series = _targets(job)
-        results = {
-            variable.name: np.empty((parameters.size, *variable.shape), dtype=variable.dtype)
-            for variable in job.variables
-        }
-        with one_blas_thread(), np.errstate(all="ignore"):
-            for index in _tiles(job, parameters, batch):
-                real = index >= 0
-                narrow = len(index) * job.model.units < NARROW_ELEMENTS
-                with _turn if narrow else contextlib.nullcontext():
-                    tile = _Tile(job, series, parameters.take(np.where(real, index, index[0])))
-                    values = tile.run(progress, real)
-                for name, value in values.items():
-                    results[name][index[real]] = value[real]
-        return results
-
-    def working_bytes(self, job: Job, sets: int, batch: int | None = None) -> int:
-        """Return about how many bytes a call needs, the results not counted."""
-        units, width, plan = job.model.units, _width(job, sets, batch), WeightsPlan.of(job)
-        itemsize = job.integration.dtype.itemsize
-        states = units * width * itemsize * (2 * STRETCH + 24)
-        records = width * sum(variable.bytes_per_set for variable in job.variables if "time" in variable.dims)
-        # Sums of products and of squares, and one of them on its way to the results.
-        comparisons = 3 * 8 * units * width * _comparisons(job)
-        lasts = job.integration.duration + max((0.0, *job.lags)) - min((0.0, *job.lags))
-        channels = units if any(target.signal.channels != 1 for target in job.targets) else 1
-        targets = 2 * 8 * len(job.targets) * channels * round(lasts / job.integration.dt)
-        own = width if plan.elementwise and plan.per_set else width // plan.share if plan.share > 1 else 1
-        return states + records + comparisons + targets + own * units**2 * (itemsize + 8)
-
-
-def _width(job: Job, sets: int, batch: int | None) -> int:
-    """Return the width of a tile: within the cache and the batch, and equal shares of the sets."""
-    plan = WeightsPlan.of(job)
-    most = plan.widest(job.model.units, TILE_ELEMENTS)
-    most = min(most, COMPARISON_ELEMENTS // (job.model.units * max(1, _comparisons(job))), batch or most)
-    most = max(1, most // plan.multiple) * plan.multiple
-    shares = -(-sets // most)
-    return _round_up(-(-sets // shares), plan.multiple)
-
-
-def _comparisons(job: Job) -> int:
-    """Return how many numbers a unit is compared with at once: one for each target and lag."""
-    compared = any(OBSERVABLES[name].compares for name in job.observed)
-    return len(job.targets) * len(job.lags) if compared else 0
-
-
-def _tiles(job: Job, parameters: Parameters, batch: int | None) -> Iterator[npt.NDArray[np.intp]]:
-    """Yield the sets of each tile, padded with -1 so that sets in one matrix product share a network.
-
-    Sets that need compensated sums come apart from those that do not: which it is depends on the set alone.
-    """
-    plan = WeightsPlan.of(job)
-    compensated = np.broadcast_to(_compensated(job, parameters), (parameters.size,))
-    network = np.broadcast_to(parameters.selectors["network"], (parameters.size,))
-    for kind in np.unique(compensated):
-        chosen = np.flatnonzero(compensated == kind)
-        if plan.share > 1:
-            groups = [chosen[network[chosen] == each] for each in np.unique(network[chosen])]
-            chosen = np.concatenate([_pad(group, plan.share) for group in groups])
-        width = _width(job, len(chosen), batch)
-        for start in range(0, len(chosen), width):
-            yield _pad(chosen[start : start + width], plan.multiple)
-
-
-def _round_up(number: int, multiple: int) -> int:
-    return -(-number // multiple) * multiple
-
-
-def _pad(index: npt.NDArray[np.intp], multiple: int) -> npt.NDArray[np.intp]:
-    return np.pad(index, (0, _round_up(len(index), multiple) - len(index)), constant_values=-1)
-
-
-def _compensated(job: Job, parameters: Parameters) -> npt.NDArray[np.bool_]:
-    if job.integration.dtype != np.float32:
-        return np.zeros(1, dtype=bool)
-    alpha_s, alpha_r = parameters.rate_constants(job.integration.dt)
-    return np.asarray((alpha_s.min(axis=1) < COMPENSATE_BELOW) | (alpha_r.min(axis=1) < COMPENSATE_BELOW))
-
-
-class _Tile:
+class Tile:
     """Some sets, padded to whole lanes, from their start to their results."""
 
     def __init__(self, job: Job, series: TargetSeries | None, parameters: Parameters) -> None:
@@ -155,7 +44,7 @@ class _Tile:
         self._sequential = timing.scheme == "sequential"
         # Row 0 of a ring is the state before a stretch, row k that after its k-th step. Where nobody looks at the
         # single steps of x, all its rows are one array.
-        compensate = bool(_compensated(job, parameters).any())
+        compensate = bool(parameters.compensated(job.integration).any())
         self._r = np.zeros((STRETCH + 1, *shape), dtype=self._dtype)
         deep = self._observation.sees_x or compensate
         self._x = np.empty((STRETCH + 1 if deep else 1, *shape), dtype=self._dtype)
@@ -293,24 +182,18 @@ class _Drive:
         self._gain, self._bias = cast(parameters.values["input_gain"]), cast(parameters.values["bias"])
         self._stimulus = parameters.selectors["stimulus"]
         self._common = self._gain.size == 1 and self._bias.shape[1] == 1 and len(self._stimulus) == 1
-        self._matrix = job.model.input_matrix(job.inputs[0].channels) if job.inputs else None
-        if self._matrix is not None:
-            self._values = Ahead(self._compute, job.integration.steps, len(job.inputs) * job.model.units)
+        self._values = (
+            Ahead(self._compute, job.integration.steps, len(job.inputs) * job.model.units) if job.inputs else None
+        )
 
     def _compute(self, first: int, stop: int) -> States:
         """Return U u(t) of steps, ``(step, unit, stimulus)``; where all sets share it, the whole drive."""
-        assert self._matrix is not None
-        signals = np.stack([signal.sample(first, stop, self._job.integration.dt) for signal in self._job.inputs])
-        driven = np.zeros((stop - first, len(self._matrix), len(signals)))
-        # Channel by channel, not as a matrix product, whose rounding would depend on the number of steps.
-        for channel, column in enumerate(self._matrix.T):
-            driven += signals[:, channel].T[:, None, :] * column[None, :, None]
-        cast = driven.astype(self._bias.dtype)
-        return cast[:, :, self._stimulus] * self._gain + self._bias if self._common else cast
+        driven = input_drive(self._job, first, stop).astype(self._bias.dtype)
+        return driven[:, :, self._stimulus] * self._gain + self._bias if self._common else driven
 
     def stretch(self, first: int, count: int) -> Callable[[int], States]:
         """Return the function that gives the drive in the k-th of some steps, ``(unit, set or 1)``."""
-        if self._matrix is None:
+        if self._values is None:
             return lambda k: self._bias
         values = self._values(first, first + count)
         if self._common:
@@ -321,28 +204,3 @@ class _Drive:
             return np.add(self._scratch, self._bias, out=self._scratch)
 
         return per_set
-
-
-_turn = threading.Lock()
-_lock = threading.Lock()
-_sampled: dict[str, TargetSeries | None] = {}
-_MOST_SAMPLED = 4
-
-
-def _targets(job: Job) -> TargetSeries | None:
-    """Sample the targets of a job once, however many blocks and threads ask."""
-    if not job.targets:
-        return None
-    with _lock:
-        if job.hash not in _sampled:
-            series = sample_targets(job, _rates_of)
-            if len(_sampled) == _MOST_SAMPLED:
-                del _sampled[next(iter(_sampled))]
-            _sampled[job.hash] = series
-        return _sampled[job.hash]
-
-
-def _rates_of(job: Job) -> States:
-    parameters = job.parameters(job.blocks[0])
-    rates: States = NumpyBackend().simulate(job, parameters)["r"][0]
-    return rates

@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from sweep.backends.ahead import Ahead
-from sweep.backends.blas import grouped, uniform_columns
+from sweep.backends.numpy.ahead import Ahead
+from sweep.backends.numpy.blas import grouped, uniform_columns
 from sweep.backends.targets import TargetSeries
 from sweep.job import Job
 from sweep.model import Array

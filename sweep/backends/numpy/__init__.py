@@ -1,0 +1,3 @@
+"""The NumPy back end: runs on any CPU, and in float64 is the reference for all others."""
+
+from sweep.backends.numpy.backend import NumpyBackend as NumpyBackend

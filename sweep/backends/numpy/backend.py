@@ -1,0 +1,135 @@
+"""The NumPy back end: tiles of sets that stay in cache, stepped in place.
+
+Nothing that a set's numbers depend on follows from the tile's size or from the other sets in it: operations are
+elementwise, matrix products have a fixed shape (:mod:`sweep.backends.numpy.recurrence`), and statistics are flushed at
+absolute steps.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from sweep.backends.numpy.blas import one_blas_thread
+from sweep.backends.numpy.observation import STRETCH
+from sweep.backends.numpy.recurrence import WeightsPlan
+from sweep.backends.numpy.tile import Progress, Tile
+from sweep.backends.targets import target_series
+from sweep.job import Job
+from sweep.observables import OBSERVABLES
+from sweep.parameters import Parameters
+
+#: Most elements of an array of a tile: 512 KiB in float32, several of which fit a core's share of the cache.
+TILE_ELEMENTS = 2**17
+#: Most sums of a tile that compare its sets with targets: 8 MiB.
+COMPARISON_ELEMENTS = 2**20
+#: Below so many elements an operation is so short that threads would only pass the interpreter's lock to and fro, which
+#: makes two of them slower than one: they take turns instead.
+NARROW_ELEMENTS = 2**14
+_turn = threading.Lock()
+
+
+class NumpyBackend:
+    """Runs on any CPU, and in float64 is the reference for all others."""
+
+    name = "numpy"
+
+    def concurrency(self, cores: int) -> int:
+        """Return one call per core; see :class:`sweep.backends.Backend`."""
+        return cores
+
+    def devices(self) -> tuple[str, ...]:
+        """Return none; see :class:`sweep.backends.Backend`."""
+        return ()
+
+    def describe(self, job: Job) -> str:
+        """Say how wide a tile is and how W r is made; see :class:`sweep.backends.Backend`."""
+        plan, width = WeightsPlan.of(job), _width(job, math.prod(job.blocks.shape), None)
+        coupled = job.model.weights is not None or plan.per_set
+        how = "elementwise" if plan.elementwise else f"in products of {plan.columns} columns"
+        return f"tiles of at most {width} sets, {job.integration.precision}, {f'W r {how}' if coupled else 'no W'}"
+
+    def prepare(self, job: Job) -> None:
+        """Sample the targets; see :class:`sweep.backends.Backend`."""
+        target_series(job)
+
+    def simulate(
+        self, job: Job, parameters: Parameters, *, batch: int | None = None, progress: Progress | None = None
+    ) -> dict[str, np.ndarray]:
+        """Simulate some sets; see :class:`sweep.backends.Backend`."""
+        series = target_series(job)
+        results = {
+            variable.name: np.empty((parameters.size, *variable.shape), dtype=variable.dtype)
+            for variable in job.variables
+        }
+        with one_blas_thread(), np.errstate(all="ignore"):
+            for index in _tiles(job, parameters, batch):
+                real = index >= 0
+                narrow = len(index) * job.model.units < NARROW_ELEMENTS
+                with _turn if narrow else contextlib.nullcontext():
+                    tile = Tile(job, series, parameters.take(np.where(real, index, index[0])))
+                    values = tile.run(progress, real)
+                for name, value in values.items():
+                    results[name][index[real]] = value[real]
+        return results
+
+    def working_bytes(self, job: Job, sets: int, batch: int | None = None) -> int:
+        """Return about how many bytes a call needs, the results not counted."""
+        units, width, plan = job.model.units, _width(job, sets, batch), WeightsPlan.of(job)
+        itemsize = job.integration.dtype.itemsize
+        states = units * width * itemsize * (2 * STRETCH + 24)
+        records = width * sum(variable.bytes_per_set for variable in job.variables if "time" in variable.dims)
+        # Sums of products and of squares, and one of them on its way to the results.
+        comparisons = 3 * 8 * units * width * _comparisons(job)
+        lasts = job.integration.duration + max((0.0, *job.lags)) - min((0.0, *job.lags))
+        channels = units if any(target.signal.channels != 1 for target in job.targets) else 1
+        targets = 2 * 8 * len(job.targets) * channels * round(lasts / job.integration.dt)
+        own = width if plan.elementwise and plan.per_set else width // plan.share if plan.share > 1 else 1
+        return states + records + comparisons + targets + own * units**2 * (itemsize + 8)
+
+
+def _width(job: Job, sets: int, batch: int | None) -> int:
+    """Return the width of a tile: within the cache and the batch, and equal shares of the sets."""
+    plan = WeightsPlan.of(job)
+    most = plan.widest(job.model.units, TILE_ELEMENTS)
+    most = min(most, COMPARISON_ELEMENTS // (job.model.units * max(1, _comparisons(job))), batch or most)
+    most = max(1, most // plan.multiple) * plan.multiple
+    shares = -(-sets // most)
+    return _round_up(-(-sets // shares), plan.multiple)
+
+
+def _comparisons(job: Job) -> int:
+    """Return how many numbers a unit is compared with at once: one for each target and lag."""
+    compared = any(OBSERVABLES[name].compares for name in job.observed)
+    return len(job.targets) * len(job.lags) if compared else 0
+
+
+def _tiles(job: Job, parameters: Parameters, batch: int | None) -> Iterator[npt.NDArray[np.intp]]:
+    """Yield the sets of each tile, padded with -1 so that sets in one matrix product share a network.
+
+    Sets that need compensated sums come apart from those that do not.
+    """
+    plan = WeightsPlan.of(job)
+    compensated = np.broadcast_to(parameters.compensated(job.integration), (parameters.size,))
+    network = np.broadcast_to(parameters.selectors["network"], (parameters.size,))
+    for kind in np.unique(compensated):
+        chosen = np.flatnonzero(compensated == kind)
+        if plan.share > 1:
+            groups = [chosen[network[chosen] == each] for each in np.unique(network[chosen])]
+            chosen = np.concatenate([_pad(group, plan.share) for group in groups])
+        width = _width(job, len(chosen), batch)
+        for start in range(0, len(chosen), width):
+            yield _pad(chosen[start : start + width], plan.multiple)
+
+
+def _round_up(number: int, multiple: int) -> int:
+    return -(-number // multiple) * multiple
+
+
+def _pad(index: npt.NDArray[np.intp], multiple: int) -> npt.NDArray[np.intp]:
+    return np.pad(index, (0, _round_up(len(index), multiple) - len(index)), constant_values=-1)
