@@ -6,13 +6,13 @@ import datetime
 import importlib.metadata
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from sweep.backends import Probe
+from sweep.backends import PROVENANCE
 from sweep.integration import rate_constant
 from sweep.job import Job
 from sweep.model import PARAMETERS, SELECTORS
@@ -96,8 +96,8 @@ def _attrs(units: str, long_name: str) -> dict[str, str]:
     return {"units": units, "long_name": long_name}
 
 
-def attributes(job: Job, backend: Probe) -> dict[str, Any]:
-    """Return where the result comes from: the job, its hash, versions, back end, device, seed, time."""
+def attributes(job: Job) -> dict[str, str]:
+    """Return where the result comes from: the job, its hash, versions, seed, time."""
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     versions = {name: importlib.metadata.version(name) for name in _VERSIONS}
     return {
@@ -110,11 +110,25 @@ def attributes(job: Job, backend: Probe) -> dict[str, Any]:
         "job": json.dumps(job.spec()[0]),
         "job_hash": job.hash,
         "seed": str(job.seed),
-        "backend": backend.name,
-        "backend_reason": backend.reason,
-        "device": backend.device,
         "versions": json.dumps({**versions, "python": platform.python_version()}),
     }
+
+
+def provenance(parts: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """Return who computed the result.
+
+    Parameters
+    ----------
+    parts : sequence of mapping
+        What :func:`sweep.backends.provenance` returns, and the ``blocks`` that it holds for.
+
+    Returns
+    -------
+    dict of str to str
+        ``backends``, the parts as JSON, and what they say: one value where all agree, else all of them.
+    """
+    said = {key: "; ".join(dict.fromkeys(part[key] for part in parts)) for key in PROVENANCE}
+    return {**said, "backends": json.dumps(parts)}
 
 
 def assemble(job: Job, arrays: Mapping[str, Any], attrs: Mapping[str, Any]) -> xr.Dataset:

@@ -44,6 +44,8 @@ class Plan:
         Bytes that one worker needs at the same time, about.
     backend, reason : str
         The back end chosen, and why.
+    method : str
+        How it will do the job.
     workers, threads : int
         Processes, and blocks at work in each.
     seconds : float
@@ -59,6 +61,7 @@ class Plan:
     memory: int
     backend: str
     reason: str
+    method: str
     workers: int
     threads: int
     seconds: float
@@ -74,6 +77,7 @@ class Plan:
             ("disk", f"{size(self.disk)} before compression"),
             ("memory", f"{size(self.memory)} per worker"),
             ("back end", f"{self.backend}, {self.reason}"),
+            ("method", self.method),
             ("time", f"about {duration(self.seconds)} with {who}"),
         ]
 
@@ -115,8 +119,8 @@ def plan(job: Job, backend: str = "auto", *, batch: int | None = None, workers: 
     engine = get_backend(chosen.name)
     blocks = job.blocks
     largest = math.prod(blocks.shape)
-    at_once = min(workers or engine.concurrency(cores()), len(blocks))
-    threads = 1 if workers else at_once
+    threads = min(engine.concurrency(1 if workers else cores()), len(blocks))
+    at_once = min((workers or 1) * threads, len(blocks))
     rate = _calibrate(job, engine, threads, batch) * (at_once / threads)
     # Parameters travel as float64, a handful per set.
     parameters = largest * 8 * (len(job.design.parameters) + 2)
@@ -131,6 +135,7 @@ def plan(job: Job, backend: str = "auto", *, batch: int | None = None, workers: 
         memory=threads * per_block,
         backend=chosen.name,
         reason=chosen.reason,
+        method=engine.describe(job),
         workers=workers or 1,
         threads=threads,
         seconds=job.design.size * job.integration.steps / rate,

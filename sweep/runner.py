@@ -6,6 +6,7 @@ import contextlib
 import functools
 import itertools
 import os
+import platform
 import signal
 import threading
 import uuid
@@ -24,10 +25,12 @@ import xarray as xr
 from dask.highlevelgraph import HighLevelGraph
 
 from sweep import dataset
-from sweep.backends import Results, choose, get_backend, simulate_block
-from sweep.cluster import connect
-from sweep.errors import JobError, RunError, StoreError
+from sweep.backends import Results, choose, get_backend, provenance, simulate_block
+from sweep.backends.targets import target_series
+from sweep.cluster import join, start
+from sweep.errors import BackendError, JobError, RunError, StoreError
 from sweep.job import Job
+from sweep.journal import ranges
 from sweep.plan import cores, positive, size
 from sweep.progress import Bar
 from sweep.store import Store, lock, open_dataset, prepare
@@ -76,8 +79,8 @@ def _lazy(job: Job, backend: str, batch: int | None, progress: Callable[[int], N
     # Imported where it is used, for it imports half of scipy, which a plan or a run does not need.
     from dask.array.core import Array as DaskArray
 
-    chosen = choose(backend)
-    blocks = job.blocks
+    # Settled now, for the attributes say it; whoever computes it later must have it.
+    chosen, blocks = choose(backend), job.blocks
     token = uuid.uuid4().hex
     work, given = f"simulate-{token}", f"job-{token}"
     corners = list(itertools.product(*map(range, blocks.counts)))
@@ -98,7 +101,8 @@ def _lazy(job: Job, backend: str, batch: int | None, progress: Callable[[int], N
         graph = HighLevelGraph(layers, {work: set(), name: {work}})
         chunks = (*sets, *((size,) for size in variable.shape))
         arrays[variable.name] = DaskArray(graph, name, chunks, dtype=variable.dtype)
-    return dataset.assemble(job, arrays, dataset.attributes(job, chosen))
+    by = {**provenance(backend, job), "blocks": ranges(range(len(blocks)))}
+    return dataset.assemble(job, arrays, dataset.attributes(job) | dataset.provenance([by]))
 
 
 def _block_of(
@@ -178,12 +182,12 @@ def run(
     store : path
         A folder that does not exist yet, or a store with the same job.
     backend : str
-        ``"auto"``, the fastest that works here, or the name of a back end.
+        ``"auto"``, the fastest that works where a block is computed, or the name of a back end.
     batch : int, optional
         Most sets that the back end takes at once. It never changes a result.
     workers : int, optional
-        Run in so many processes of this machine instead of the threads of this one. A script that asks for them
-        needs ``if __name__ == "__main__":``, for the processes import it.
+        Run in so many processes of this machine instead of the threads of this one, with a GPU each where the back
+        end uses them. A script that asks for them needs ``if __name__ == "__main__":``, for the processes import it.
     scheduler : str, optional
         Address of a Dask scheduler, ``tcp://host:port``, whose workers see the store at the same path.
     overwrite : bool
@@ -199,11 +203,12 @@ def run(
     Raises
     ------
     BackendError
-        If the back end cannot work here.
+        If the back end cannot work here, or on a worker of the scheduler.
     StoreError
         If the store holds another job, is being written by another run, is no store, or cannot be created.
     RunError
-        If the run stopped before its end: blocks cannot be written, or fail one after the other.
+        If the run stopped before its end: blocks cannot be written, or fail one after the other, or a worker lacks
+        the back end.
     """
     # Whatever links lead to a store, it has one lock, and is itself what is overwritten.
     path = Path(store).resolve()
@@ -213,22 +218,31 @@ def run(
         raise JobError(
             f"workers = {workers} and scheduler = {scheduler!r}: give one of the two, the scheduler has its workers."
         )
-    chosen = choose(backend)
-    engine = get_backend(chosen.name)
-    # Whatever can be wrong with the job or the cluster shows before anything is written.
-    engine.prepare(job)
+    crew: Callable[[], contextlib.AbstractContextManager[Client]]
+    if scheduler is None:
+        engine = get_backend(backend)
+        threads = engine.concurrency(1 if workers else cores())
+        crew = functools.partial(start, workers, threads, engine.devices() if workers else ())
+    else:
+        crew = functools.partial(join, scheduler, backend)
+    # Whatever can be wrong with the job or the cluster shows before anything is written. A device is for those who
+    # compute: this process leaves it alone where others do.
+    if workers is None and scheduler is None:
+        engine.prepare(job)
+    else:
+        target_series(job)
     with lock(path), contextlib.ExitStack() as stack:
-        work = functools.partial(connect, workers, scheduler, engine.concurrency(cores()))
-        client = stack.enter_context(work()) if scheduler is not None else None
-        opened = prepare(path, job, chosen, overwrite=overwrite)
+        client = stack.enter_context(crew()) if scheduler is not None else None
+        opened = prepare(path, job, overwrite=overwrite)
         pending = opened.pending()
         if pending:
-            opened.note("started", backend=chosen.name, device=chosen.device, pending=len(pending))
+            opened.note("started", backend=backend, pending=len(pending))
             blocks = opened.job.blocks
             done = opened.job.design.size - sum(blocks[number].size for number in pending)
             bar = stack.enter_context(Bar(opened.job, done, progress))
-            _Run(opened, client or stack.enter_context(work()), chosen.name, batch, bar).work_off(pending)
+            _Run(opened, client or stack.enter_context(crew()), backend, batch, bar).work_off(pending)
             opened.note("finished", **opened.counts())
+            opened.sign()
     return open_dataset(path)
 
 
@@ -313,15 +327,10 @@ class _Run:
                 return
             self._in_a_row += 1
             error = outcome.error
-            if outcome.unwritten:
-                raise RunError(
-                    f"block {number} could not be written to {self._store.path}: {error}. Make room or make it "
-                    "writable, and run again to go on."
-                )
+            if outcome.stop:
+                raise RunError(error)
         self._failed += 1
-        block = self._store.job.blocks[number]
-        self._store.note("failed", block=number, first_set=list(block.start), error=error)
-        self._store.write_failed(block)
+        self._store.write_failed(self._store.job.blocks[number], error)
         if self._in_a_row >= _FAILURES_IN_A_ROW:
             raise RunError(
                 f"{self._in_a_row} blocks in a row failed, the last with {error}. Correct the cause and run again to go on."
@@ -330,12 +339,15 @@ class _Run:
 
 @dataclass(frozen=True)
 class _Outcome:
-    """What a worker says of a block: a few numbers, or what went wrong, as text, which always travels."""
+    """What a worker says of a block: a few numbers, or what went wrong, as text, which always travels.
+
+    What stops the run is not to blame on the block's sets.
+    """
 
     sets: int
     reported: int
     error: str | None = None
-    unwritten: bool = False
+    stop: bool = False
 
 
 #: Who is told of progress, by run. Workers in other processes find nobody here, and the bar advances block by block.
@@ -399,9 +411,12 @@ def _run_block(path: str, backend: str, batch: int | None, number: int, token: s
             store = _opened(path, token)
         block = store.job.blocks[number]
         results = simulate_block(backend, store.job, block, batch, report if token in _LISTENERS else None)
-        store.write(block, results)
+        store.write(block, results, provenance(backend, store.job))
+    except BackendError as error:
+        told = f"block {number} cannot be computed on {platform.node()}: {error} Then run again to go on."
+        return _Outcome(0, reported, told, stop=True)
+    except (RunError, StoreError) as error:
+        return _Outcome(0, reported, str(error), stop=True)
     except Exception as error:
-        if isinstance(error, OSError | StoreError):
-            return _Outcome(0, reported, str(error), unwritten=True)
         return _Outcome(0, reported, f"{type(error).__name__}: {error}")
     return _Outcome(block.size, reported)

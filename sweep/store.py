@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
+import itertools
 import json
 import os
 import shutil
@@ -26,10 +26,10 @@ from zarr.codecs import ZstdCodec
 from zarr.core.array_spec import ArrayConfigParams
 from zarr.errors import ZarrUserWarning
 
-from sweep import dataset
-from sweep.backends import Probe
+from sweep import dataset, journal
+from sweep.backends import PROVENANCE
 from sweep.design import Block
-from sweep.errors import StoreError
+from sweep.errors import RunError, StoreError
 from sweep.job import Job
 from sweep.observables import STATUS
 from sweep.spec import differences
@@ -38,7 +38,6 @@ FORMAT = 1
 _TAG = "tausweep_format"
 #: Not an identifier, so that no dimension of a design can have that name.
 _JOB = "job-arrays"
-_JOURNAL = "journal.jsonl"
 #: Coordinates of up to so many values are loaded when a store is opened.
 _SMALL = 2**20
 #: All-zero blocks must leave a chunk too, or they would look as if they were never written.
@@ -86,20 +85,46 @@ class Store:
         others = ["0"] * (self._arrays[name].ndim - len(sets))
         return self.path.joinpath(name, "c", *index, *others)
 
-    def write(self, block: Block, results: Mapping[str, np.ndarray]) -> None:
-        """Write the results of a block, ``(set, ...)`` by variable, ``status`` last."""
-        self.discard(block)
-        for variable in self.job.variables:
-            values = results[variable.name].reshape((*block.shape, *variable.shape))
-            self._arrays[variable.name][block.slices or ...] = values
+    def write(self, block: Block, results: Mapping[str, np.ndarray], provenance: Mapping[str, str]) -> None:
+        """Write the results of a block, ``(set, ...)`` by variable, ``status`` last.
 
-    def write_failed(self, block: Block) -> None:
-        """Mark a block as failed; running again will try it again."""
+        Parameters
+        ----------
+        block : Block
+            Which sets.
+        results : mapping of str to ndarray
+            Every variable.
+        provenance : mapping of str to str
+            What :func:`sweep.backends.provenance` says of who computed them.
+
+        Raises
+        ------
+        RunError
+            If the disk is full, or the store cannot be written.
+        """
+        self._put(block, results, "computed", **provenance)
+
+    def write_failed(self, block: Block, error: str) -> None:
+        """Mark a block as failed; running again will try it again. Raises as :meth:`write` does."""
         results = {
             v.name: np.full((block.size, *v.shape), np.nan if v.dtype.kind == "f" else STATUS["failed"], dtype=v.dtype)
             for v in self.job.variables
         }
-        self.write(block, results)
+        self._put(block, results, "failed", first_set=list(block.start), error=error)
+
+    def _put(self, block: Block, results: Mapping[str, np.ndarray], event: str, **details: object) -> None:
+        try:
+            self.discard(block)
+            # While the block is pending, so that the last that is said of a finished one is true of it.
+            self.note(event, block=block.number, **details)
+            for variable in self.job.variables:
+                values = results[variable.name].reshape((*block.shape, *variable.shape))
+                self._arrays[variable.name][block.slices or ...] = values
+        except OSError as error:
+            raise RunError(
+                f"block {block.number} could not be written to {self.path}: {error}. Make room or make it writable, and "
+                "run again to go on."
+            ) from error
 
     def discard(self, block: Block) -> None:
         """Remove a block's chunks, its status first, so that a half-written block never looks finished."""
@@ -180,17 +205,10 @@ class Store:
 
     def failures(self) -> list[dict[str, Any]]:
         """Return what the journal says of the blocks that have failed and have not been computed since."""
-        path = self.path / _JOURNAL
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        events = []
-        for line in lines:
-            with contextlib.suppress(json.JSONDecodeError):  # a full disk may have torn it
-                events.append(json.loads(line))
-        last = {event["block"]: event for event in events if event["event"] == "failed"}
         statuses = self._statuses()
         failed = []
-        for number, event in sorted(last.items()):
-            status = statuses(self.job.blocks[number])
+        for number, event in sorted(journal.last_of_blocks(self.path).items()):
+            status = statuses(self.job.blocks[number]) if event.get("event") == "failed" else None
             if status is not None and (status == STATUS["failed"]).all():
                 failed.append(event)
         return failed
@@ -201,10 +219,33 @@ class Store:
             leftover.unlink(missing_ok=True)
 
     def note(self, event: str, **details: object) -> None:
-        """Add a line to the journal, which is for people: nothing is ever decided by it."""
-        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
-        with (self.path / _JOURNAL).open("a", encoding="utf-8") as journal:
-            journal.write(json.dumps({"time": now, "event": event, **details}) + "\n")
+        """Add a line to the journal."""
+        journal.note(self.path, event, **details)
+
+    def sign(self) -> None:
+        """Write into the attributes who computed which blocks, for those who read them without us."""
+        zarr.open_group(self.path, mode="r+").update_attributes(dataset.provenance(computed_by(self.path)))
+
+
+def computed_by(path: Path) -> list[dict[str, str]]:
+    """Return who computed the blocks of a store that are finished, as its journal says.
+
+    Returns
+    -------
+    list of dict
+        What :func:`sweep.backends.provenance` said, and ``blocks``, the numbers it holds for: ``0-3, 7``.
+    """
+    last = journal.last_of_blocks(path)
+    corners = itertools.product(*map(range, zarr.open_array(path / "status", mode="r").cdata_shape))
+    chunks, blocks = path / "status" / "c", dict[tuple[str, ...], list[int]]()
+    for number, corner in enumerate(corners):
+        event = last.get(number, {})
+        if event.get("event") == "computed" and os.path.exists(os.path.join(chunks, *map(str, corner))):
+            blocks.setdefault(tuple(event.get(key, "") for key in PROVENANCE), []).append(number)
+    return [
+        dict(zip(PROVENANCE, said, strict=True)) | {"blocks": journal.ranges(numbers)}
+        for said, numbers in blocks.items()
+    ]
 
 
 def _check_ours(path: Path) -> dict[str, Any]:
@@ -247,7 +288,7 @@ def lock(path: Path) -> Iterator[None]:
         held.release()
 
 
-def prepare(path: Path, job: Job, backend: Probe, *, overwrite: bool) -> Store:
+def prepare(path: Path, job: Job, *, overwrite: bool) -> Store:
     """Create a store for a job, or open the one that is there to go on with it. Call it under the lock.
 
     Raises
@@ -273,16 +314,16 @@ def prepare(path: Path, job: Job, backend: Probe, *, overwrite: bool) -> Store:
         # Out of the way in one step, so that no moment shows half a store at the path.
         path.rename(_building(path))
         shutil.rmtree(_building(path))
-    create(path, job, backend)
+    create(path, job)
     return Store(path)
 
 
-def create(path: Path, job: Job, backend: Probe) -> None:
+def create(path: Path, job: Job) -> None:
     """Create a store with everything but the data: built beside its place, then renamed into it."""
     job = dataclasses.replace(job, sets_per_block=job.most_sets_per_block)
     building = _building(path)
     try:
-        root = zarr.create_group(store=building, attributes=_plain(dataset.attributes(job, backend) | {_TAG: FORMAT}))
+        root = zarr.create_group(store=building, attributes=_plain(dataset.attributes(job) | {_TAG: FORMAT}))
         for digest, array in job.spec()[1].items():
             root.create_array(f"{_JOB}/{digest}", data=array, compressors=_codec())
         coordinates = dataset.coordinates(job)
@@ -349,7 +390,10 @@ def open_dataset(path: str | os.PathLike[str]) -> xr.Dataset:
     StoreError
         If there is no store of ours at the path.
     """
-    _check_ours(Path(path))
-    dataset: xr.Dataset = xr.open_zarr(Path(path), chunks={}, consolidated=True)
+    path = Path(path)
+    _check_ours(path)
+    opened: xr.Dataset = xr.open_zarr(path, chunks={}, consolidated=True)
+    if journal.path_of(path).exists():
+        opened.attrs |= dataset.provenance(computed_by(path))
     # Labels are for looking at; only those of an enormous sampled design stay on disk.
-    return dataset.assign_coords({name: c.load() for name, c in dataset.coords.items() if c.size <= _SMALL})
+    return opened.assign_coords({name: c.load() for name, c in opened.coords.items() if c.size <= _SMALL})

@@ -66,6 +66,9 @@ class Done:
 Command = Callable[..., Done]
 
 
+pytestmark = pytest.mark.usefixtures("only_numpy")
+
+
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Work in a folder that has only a job file, whose name is job.toml."""
@@ -109,7 +112,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run the job once for all."""
     folder = tmp_path_factory.mktemp("finished")
     (folder / "job.toml").write_text(JOB, encoding="utf-8")
-    sweep.run(sweep.load(folder / "job.toml"), folder / "job.zarr")
+    sweep.run(sweep.load(folder / "job.toml"), folder / "job.zarr", backend="numpy")
     return folder / "job.zarr"
 
 
@@ -141,7 +144,7 @@ def test_the_command_runs_a_job_and_leaves_a_finished_one_alone(folder: Path) ->
 def test_an_interrupt_ends_with_1_and_can_be_gone_on_with(folder: Path) -> None:
     """Ctrl-C says how to go on, leaves a store that status calls unfinished, and the next run finishes it."""
     slow_job(sets=10)
-    process = start("run", "job.toml", "--quiet")
+    process = start("run", "job.toml", "--quiet", "--backend", "numpy")
     store = folder / "job.zarr"
     end = time.monotonic() + 30
     while len(list(store.glob("status/c/*/*"))) < 2 and process.poll() is None and time.monotonic() < end:
@@ -188,11 +191,12 @@ def test_a_plan_says_what_it_takes_and_writes_nothing(folder: Path, command: Com
     done = command("plan", "job.toml", "--backend", "numpy", "--workers", 2, "--batch", 2)
     assert (done.code, done.err) == (0, "")
     lines = dict(re.split(r"  +", line, maxsplit=1) for line in done.out.splitlines())
-    assert list(lines) == ["sets", "blocks", "work", "disk", "memory", "back end", "time"]
+    assert list(lines) == ["sets", "blocks", "work", "disk", "memory", "back end", "method", "time"]
     assert lines["sets"] == "12 (3 tau_s x 4 gain)"
     assert lines["blocks"] == "3 of at most 4 sets"
     assert lines["work"] == "960 unit-updates"
     assert lines["back end"].startswith("numpy, ")
+    assert lines["method"] == "tiles of at most 64 sets, float32, W r elementwise"
     assert tree(folder) == before
 
 
@@ -251,11 +255,17 @@ def test_sets_that_diverge_are_no_failure(command: Command) -> None:
 
 def test_status_ends_with_1_until_all_is_there(command: Command, store: Path) -> None:
     """Sets that are missing are counted, and said to come with the next run; a finished store ends with 0."""
-    assert command("status", "job.zarr") == Done(0, "job.zarr: 12 sets, 12 ok\n", "")
+    done = command("status", "job.zarr")
+    assert (done.code, done.err) == (0, "")
+    first, by = done.out.splitlines()
+    assert first == "job.zarr: 12 sets, 12 ok"
+    assert re.fullmatch(r"  by numpy, NumPy .*; .* cores; tiles of at most 64 sets, .*: blocks 0-2", by)
     next(store.glob("status/c/1/*")).unlink()
     done = command("status", "job.zarr")
     assert done.code == 1
-    assert re.match(r"job.zarr: 12 sets, \d not run, \d ok\n.* run the job again to go on.\n$", done.out)
+    assert re.match(
+        r"job.zarr: 12 sets, \d not run, \d ok\n  by numpy, .*\n.* run the job again to go on.\n$", done.out
+    )
     assert command("run", "job.toml", "--quiet").code == 0
     assert command("status", "job.zarr").code == 0
 
@@ -271,8 +281,7 @@ def test_status_sees_a_result_that_was_lost(command: Command, store: Path) -> No
 def test_status_says_what_failed(command: Command, store: Path) -> None:
     """A failed block is named with its error, and ends with 1."""
     opened = Store(store)
-    opened.write_failed(opened.job.blocks[2])
-    opened.note("failed", block=2, error="MemoryError: [no] room")
+    opened.write_failed(opened.job.blocks[2], "MemoryError: [no] room")
     done = command("status", "job.zarr")
     assert done.code == 1
     assert "8 ok, 4 failed" in done.out
@@ -449,7 +458,7 @@ def test_a_run_that_had_to_stop_ends_with_1(command: Command, monkeypatch: pytes
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Store, "write", full)
+    monkeypatch.setattr(Store, "discard", full)
     done = command("run", "job.toml", "--quiet")
     assert done.code == 1
     assert re.search(r"error: block \d could not be written to .*No space left on device.* run again", done.err)

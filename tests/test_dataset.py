@@ -18,13 +18,15 @@ from sweep.signals import constant
 from sweep.store import Store
 from sweep.targets import model_output
 
+pytestmark = pytest.mark.usefixtures("only_numpy")
+
 
 @pytest.fixture(scope="module")
 def opened(tmp_path_factory: pytest.TempPathFactory) -> xr.Dataset:
     """Return a finished store as plain xarray opens it."""
     path = tmp_path_factory.mktemp("plain") / "out.zarr"
     job = small(title="a title", description="in words", seed=7, observe=["r_mean", "x_final", record("r", every=8)])
-    sweep.run(job, path)
+    sweep.run(job, path, backend="numpy")
     return xr.open_zarr(path)
 
 
@@ -119,7 +121,9 @@ def test_the_attributes_say_where_the_result_comes_from(opened: xr.Dataset) -> N
     assert attrs["seed"] == "7"
     assert attrs["backend"] == "numpy"
     assert "cores" in attrs["device"]
-    assert attrs["backend_reason"]
+    assert attrs["backend_reason"].startswith("NumPy ")
+    assert attrs["method"].startswith("tiles of at most 64 sets")
+    assert [part["blocks"] for part in json.loads(attrs["backends"])] == ["0-5"]
     assert json.loads(attrs["versions"])["tausweep"] == importlib.metadata.version("tausweep")
     assert (attrs["title"], attrs["comment"]) == ("a title", "in words")
     assert attrs["Conventions"].startswith("CF-")

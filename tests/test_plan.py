@@ -56,7 +56,7 @@ def test_a_plan_says_what_a_run_writes(tmp_path: Path, changes: dict[str, Any]) 
 
 def test_a_plan_prints_as_a_table(huge: Job) -> None:
     """Every row has a name and numbers for people."""
-    planned = sweep.plan(huge, workers=2)
+    planned = sweep.plan(huge, "numpy", workers=2)
     text = str(planned)
     rows = dict(line.split(maxsplit=1) for line in text.splitlines())
     assert rows["sets"] == "100,000,000 (1000 tau_s x 1000 gain x 100 replicate)"
@@ -64,6 +64,7 @@ def test_a_plan_prints_as_a_table(huge: Job) -> None:
     assert rows["disk"] == "3.07 GiB before compression"
     assert "per worker" in rows["memory"]
     assert "with 2 processes" in rows["time"]
+    assert rows["method"] == get_backend("numpy").describe(huge)
     assert "numpy" in text
     assert repr(planned) == text
 

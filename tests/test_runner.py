@@ -56,7 +56,9 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def spoil(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Parameters, int | None], None]], None]:
+def spoil(
+    monkeypatch: pytest.MonkeyPatch, only_numpy: None
+) -> Callable[[Callable[[Parameters, int | None], None]], None]:
     """Return a way to let something happen before sets are simulated."""
     original = NumpyBackend.simulate
 
@@ -248,12 +250,12 @@ def test_a_block_that_kills_every_worker_fails_alone(path: Path) -> None:
         dask.config.set({"distributed.worker.preload": [str(preload)]}),
         pytest.warns(UserWarning, match="1 of 12 blocks failed"),
     ):
-        result = sweep.run(job, path, workers=2)
+        result = sweep.run(job, path, workers=2, backend="numpy")
     np.testing.assert_array_equal(result.status, [1, 3, *[1] * 10])
     (failure,) = Store(path).failures()
     assert failure["block"] == 1
     assert failure["error"].startswith("KilledWorker")
-    assert_same(sweep.run(job, path), sweep.simulate(job))
+    assert_same(sweep.run(job, path, backend="numpy"), sweep.simulate(job, backend="numpy"))
 
 
 # ----------------------------------------------------------------------------------------------- workers and schedulers

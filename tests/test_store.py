@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -14,6 +15,8 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
+from hypothesis import given
+from hypothesis import strategies as st
 from jobs import assert_same, finish, python, small, tree
 
 import sweep
@@ -32,10 +35,11 @@ from sweep import (
     spikes,
     zipped,
 )
-from sweep.backends import choose, get_backend
+from sweep.backends import get_backend, provenance
 from sweep.errors import BackendError, JobError, RunError, StoreError
+from sweep.journal import ranges
 from sweep.observables import STATUS
-from sweep.store import Store, lock, prepare
+from sweep.store import Store, computed_by, lock, prepare
 from sweep.targets import model_output
 
 
@@ -54,7 +58,7 @@ def expected() -> xr.Dataset:
 def create(path: Path, job: Job) -> Store:
     """Return a new store without any results."""
     with lock(path):
-        return prepare(path, job, choose("numpy"), overwrite=False)
+        return prepare(path, job, overwrite=False)
 
 
 def chunk(path: Path, name: str, *index: int) -> Path:
@@ -237,7 +241,7 @@ def test_a_block_loses_its_status_before_it_is_written_again(path: Path, monkeyp
         write(array, selection, value)
 
     monkeypatch.setattr(zarr.Array, "__setitem__", look)
-    store.write(block, results)
+    store.write(block, results, provenance("numpy", small()))
     assert seen == [[3]] * len(small().variables)
     assert store.pending() == []
 
@@ -306,13 +310,14 @@ def test_two_writers_of_a_block_leave_the_same_bytes(path: Path) -> None:
     """A block that is written twice at once is as if it had been written once."""
     store, block = create(path, small()), small().blocks[0]
     results = get_backend("numpy").simulate(small(), small().parameters(block))
-    store.write(block, results)
+    by = provenance("numpy", small())
+    store.write(block, results, by)
     once = {p: content for p, content in tree(path).items() if "c" in p.parts}
 
     def write() -> None:
         mine = Store(path)
         for _ in range(10):
-            mine.write(block, results)
+            mine.write(block, results, by)
 
     writers = [threading.Thread(target=write) for _ in range(3)]
     for writer in writers:
@@ -335,11 +340,25 @@ def test_what_killed_writers_left_is_removed(path: Path) -> None:
 def test_the_journal_may_be_torn(path: Path) -> None:
     """The journal is for people: nothing depends on a line that a full disk has cut short."""
     store = create(path, small())
-    store.note("failed", block=1, error="ValueError: no")
-    store.write_failed(store.job.blocks[1])
+    store.write_failed(store.job.blocks[1], "ValueError: no")
     with (path / "journal.jsonl").open("a") as journal:
-        journal.write('{"event": "fai{"event": "failed", "block": 2}\n[1]x')
+        journal.write('{"event": "fai{"event": "failed", "block": 2}\n[1]x\n1\n{"time": "2020", "event": "comp')
     assert [failure["block"] for failure in store.failures()] == [1]
+    # What is noted next follows the torn line at once, and is not lost with it.
+    block = store.job.blocks[1]
+    results = get_backend("numpy").simulate(store.job, store.job.parameters(block))
+    store.write(block, results, provenance("numpy", store.job))
+    assert store.failures() == []
+    assert [part["blocks"] for part in computed_by(path)] == ["1"]
+
+
+@given(st.sets(st.integers(0, 60)))
+def test_numbers_are_written_as_ranges(numbers: set[int]) -> None:
+    """Read back, the text has the numbers it was made of, and neighbours are drawn together."""
+    text = ranges(sorted(numbers))
+    runs = [tuple(map(int, run.split("-"))) for run in text.split(", ") if run]
+    assert {n for run in runs for n in range(run[0], run[-1] + 1)} == numbers
+    assert all(after[0] - before[-1] > 1 for before, after in itertools.pairwise(runs))
 
 
 # ------------------------------------------------------------------------------------------------- refused, untouched
@@ -489,7 +508,8 @@ def test_a_store_can_be_read_while_it_is_written(path: Path) -> None:
     """An unfinished store opens: what was not run has the status 0 and NaN."""
     store = create(path, small())
     block = store.job.blocks[2]
-    store.write(block, get_backend("numpy").simulate(store.job, store.job.parameters(block)))
+    results = get_backend("numpy").simulate(store.job, store.job.parameters(block))
+    store.write(block, results, provenance("numpy", store.job))
     with lock(path):
         opened = sweep.open(path).compute()
     assert int((opened.status == STATUS["ok"]).sum()) == block.size
@@ -503,7 +523,7 @@ def test_a_failure_to_write_is_not_a_failure_of_the_sets(path: Path, monkeypatch
     def full(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Store, "write", full)
+    monkeypatch.setattr(Store, "discard", full)
     with pytest.raises(RunError, match="No space left on device"):
         sweep.run(small(), path)
     assert Store(path).counts()["failed"] == 0
