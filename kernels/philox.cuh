@@ -24,7 +24,7 @@
 #ifdef __CUDACC__
 #define SWEEP_DEVICE __device__ __forceinline__
 #else
-#define SWEEP_DEVICE static inline
+#define SWEEP_DEVICE __attribute__((always_inline)) inline
 #endif
 #endif
 

@@ -1,0 +1,256 @@
+// Arithmetic over a lane: one source for a CUDA thread and for a vector of a CPU.
+//
+// A lane is float or double, or under GCC and Clang a vector of them (attribute vector_size), whose elements belong to
+// different sets. A comparison gives a mask (bool, or a vector of integers); select() takes the place of a branch.
+//
+// On a CPU an element has the same bits whatever the width of its vector: nothing is contracted or reassociated
+// (-ffp-contract=off, no -ffast-math), every fused multiply-add is written fma(). Vectors should be as wide as the
+// processor's registers: GCC takes wider ones apart badly. CUDA is compiled with --fmad=false -ftz=true.
+// No standard and no CUDA header is needed: NVRTC, nvcc and g++ compile this file as it stands.
+
+#ifndef SWEEP_LANES_CUH
+#define SWEEP_LANES_CUH
+
+#ifndef SWEEP_DEVICE
+#ifdef __CUDACC__
+#define SWEEP_DEVICE __device__ __forceinline__
+#else
+#define SWEEP_DEVICE __attribute__((always_inline)) inline
+#endif
+#endif
+
+#ifdef __CUDA_ARCH__
+#define SWEEP_LIBRARY(name) ::name
+#else
+#define SWEEP_LIBRARY(name) __builtin_##name
+#endif
+
+namespace lanes {
+
+// ------------------------------------------------------------------------------------------------- what a lane is
+
+template <typename lane> struct traits;
+
+template <> struct traits<float> {
+    using scalar = float;
+    using integer = int;
+    using mask = bool;
+    static constexpr int width = 1;
+};
+
+template <> struct traits<double> {
+    using scalar = double;
+    using integer = long long;
+    using mask = bool;
+    static constexpr int width = 1;
+};
+
+#ifndef __CUDACC__
+template <typename lane> struct traits {
+    using scalar = decltype(+lane{}[0]);
+    using integer = decltype(lane{} < lane{});
+    using mask = integer;
+    static constexpr int width = sizeof(lane) / sizeof(scalar);
+};
+#endif
+
+template <typename lane> using scalar_of = typename traits<lane>::scalar;
+template <typename lane> using integer_of = typename traits<lane>::integer;
+template <typename lane> using mask_of = typename traits<lane>::mask;
+
+template <typename lane> constexpr bool is_scalar = traits<lane>::width == 1;
+template <typename lane> constexpr bool is_float = sizeof(scalar_of<lane>) == sizeof(float);
+
+template <typename lane> SWEEP_DEVICE lane broadcast(scalar_of<lane> a) {
+    if constexpr (is_scalar<lane>)
+        return a;
+    else
+        return a - lane{};
+}
+
+// --------------------------------------------------------------------------------------------- exact operations
+
+// a b + c, rounded once.
+template <typename lane> SWEEP_DEVICE lane fma(lane a, lane b, lane c) {
+    if constexpr (!is_scalar<lane>) {
+        lane sum;
+        for (int i = 0; i < traits<lane>::width; ++i) sum[i] = fma<scalar_of<lane>>(a[i], b[i], c[i]);
+        return sum;
+    } else if constexpr (is_float<lane>) {
+        return SWEEP_LIBRARY(fmaf)(a, b, c);
+    } else {
+        return SWEEP_LIBRARY(fma)(a, b, c);
+    }
+}
+
+template <typename lane> SWEEP_DEVICE lane select(mask_of<lane> mask, lane a, lane b) { return mask ? a : b; }
+
+// The smaller and the larger. NaN where b is NaN; where a alone is, b on a CPU and NaN on a GPU from sm_80 on, where
+// one instruction does it. Which zero comes back is left open.
+template <typename lane> SWEEP_DEVICE lane minimum(lane a, lane b) {
+#if __CUDA_ARCH__ >= 800
+    if constexpr (is_float<lane>) {
+        lane least;
+        asm("min.ftz.NaN.f32 %0, %1, %2;" : "=f"(least) : "f"(a), "f"(b));
+        return least;
+    }
+#endif
+    if constexpr (is_scalar<lane>) {
+        return a < b ? a : b;
+    } else {
+        lane least;
+        for (int i = 0; i < traits<lane>::width; ++i) least[i] = a[i] < b[i] ? a[i] : b[i];
+        return least;
+    }
+}
+
+template <typename lane> SWEEP_DEVICE lane maximum(lane a, lane b) {
+#if __CUDA_ARCH__ >= 800
+    if constexpr (is_float<lane>) {
+        lane most;
+        asm("max.ftz.NaN.f32 %0, %1, %2;" : "=f"(most) : "f"(a), "f"(b));
+        return most;
+    }
+#endif
+    if constexpr (is_scalar<lane>) {
+        return a > b ? a : b;
+    } else {
+        lane most;
+        for (int i = 0; i < traits<lane>::width; ++i) most[i] = a[i] > b[i] ? a[i] : b[i];
+        return most;
+    }
+}
+
+#ifndef __CUDA_ARCH__
+template <typename lane> SWEEP_DEVICE integer_of<lane> bits(lane a) {
+    integer_of<lane> b;
+    __builtin_memcpy(&b, &a, sizeof b);
+    return b;
+}
+
+template <typename lane> SWEEP_DEVICE lane from_bits(integer_of<lane> b) {
+    lane a;
+    __builtin_memcpy(&a, &b, sizeof a);
+    return a;
+}
+
+template <typename lane> constexpr auto sign_bit = integer_of<scalar_of<lane>>(1) << (8 * sizeof(scalar_of<lane>) - 1);
+#endif
+
+template <typename lane> SWEEP_DEVICE lane absolute(lane a) {
+#ifdef __CUDA_ARCH__
+    if constexpr (is_float<lane>)
+        return ::fabsf(a);
+    else
+        return ::fabs(a);
+#else
+    return from_bits<lane>(bits(a) & ~sign_bit<lane>);
+#endif
+}
+
+// A size, which is not negative, with the sign of another.
+template <typename lane> SWEEP_DEVICE lane copy_sign(lane size, lane sign) {
+#ifdef __CUDA_ARCH__
+    if constexpr (is_float<lane>)
+        return ::copysignf(size, sign);
+    else
+        return ::copysign(size, sign);
+#else
+    return from_bits<lane>(bits(size) | (bits(sign) & sign_bit<lane>));
+#endif
+}
+
+// Neither infinite nor NaN.
+template <typename lane> SWEEP_DEVICE mask_of<lane> is_finite(lane a) {
+    return absolute(a) <= broadcast<lane>(is_float<lane> ? 0x1.fffffep127 : 0x1.fffffffffffffp1023);
+}
+
+// ------------------------------------------------------------------------------------------ quotients and e^a
+
+// 1 / a and a / b: rounded once, but for float on a GPU, where the reciprocal is the hardware's, within 1 ulp.
+template <typename lane> SWEEP_DEVICE lane reciprocal(lane a) {
+#ifdef __CUDA_ARCH__
+    if constexpr (is_float<lane>) {
+        lane inverse;
+        asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(inverse) : "f"(a));
+        return inverse;
+    }
+#endif
+    return 1 / a;
+}
+
+template <typename lane> SWEEP_DEVICE lane divide(lane a, lane b) {
+#ifdef __CUDA_ARCH__
+    if constexpr (is_float<lane>) return a * reciprocal(b);
+#endif
+    return a / b;
+}
+
+// A function of the mathematical library, element by element. It serves double.
+#define SWEEP_ELEMENTWISE(name)                                                                              \
+    template <typename lane> SWEEP_DEVICE lane library_##name(lane a) {                                      \
+        if constexpr (is_scalar<lane>) {                                                                     \
+            return SWEEP_LIBRARY(name)(a);                                                                   \
+        } else {                                                                                             \
+            lane result;                                                                                     \
+            for (int i = 0; i < traits<lane>::width; ++i) result[i] = library_##name<scalar_of<lane>>(a[i]); \
+            return result;                                                                                   \
+        }                                                                                                    \
+    }
+SWEEP_ELEMENTWISE(exp)
+SWEEP_ELEMENTWISE(log1p)
+SWEEP_ELEMENTWISE(tanh)
+#undef SWEEP_ELEMENTWISE
+
+constexpr float log2_e = 1.44269502f;
+constexpr float ln_2 = 0.693147182f, ln_2_rest = -1.90465421e-9f;
+
+#ifdef __CUDA_ARCH__
+// 2^a, by the hardware.
+SWEEP_DEVICE float power_of_two(float a) {
+    float power;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(a));
+    return power;
+}
+#else
+// e^a = scale (1 + excess) for a float between -88 and 88: scale is a power of two, 0 in place of 2^-127, and excess
+// lies between sqrt(1/2) - 1 and sqrt(2) - 1. Its polynomial is minimax, with a relative error of 1.4e-8.
+template <typename lane> SWEEP_DEVICE void split_exponential(lane a, lane &scale, lane &excess) {
+    const lane shift = broadcast<lane>(0x1.8p23f + 127);  // rounds to an integer and leaves it, biased, in the low bits
+    const lane shifted = fma(a, broadcast<lane>(log2_e), shift);
+    const lane power = shifted - shift;
+    const lane rest = fma(power, broadcast<lane>(-ln_2_rest), fma(power, broadcast<lane>(-ln_2), a));
+    const lane square = rest * rest;
+    const lane low = fma(rest, broadcast<lane>(0.16666539f), broadcast<lane>(0.49999997f));
+    lane p = fma(rest, broadcast<lane>(0.00836708769f), broadcast<lane>(0.0416677482f));
+    p = fma(square, broadcast<lane>(0.00138378609f), p);
+    p = fma(square, p, low);
+    scale = from_bits<lane>(bits(shifted) << 23);
+    excess = fma(square, p, rest);
+}
+#endif
+
+// e^a, for a no larger than 88 and no smaller than this, where e^a is 0.
+template <typename lane> constexpr int least_exponent = is_float<lane> ? -88 : -746;
+
+template <typename lane> SWEEP_DEVICE lane exp(lane a) {
+    if constexpr (is_float<lane>) {
+#ifdef __CUDA_ARCH__
+        const lane binary = a * log2_e;
+        const lane power = power_of_two(binary);
+        const lane rest = fma(binary, -ln_2_rest, fma(binary, -ln_2, a));  // a less what `binary` holds of it
+        return fma(power, rest, power);
+#else
+        lane scale, excess;
+        split_exponential(a, scale, excess);
+        return fma(scale, excess, scale);
+#endif
+    } else {
+        return library_exp(a);
+    }
+}
+
+}  // namespace lanes
+
+#undef SWEEP_LIBRARY
+#endif

@@ -1,0 +1,229 @@
+// Design C: a group of lanes per set, for networks of up to about 128 units. Each lane keeps ROWS rows of W, or their
+// share of 1 / PARTS of the columns, in registers for the whole launch; the rates go round through shared memory, two
+// copies of them, so that one barrier per step is enough: a step reads one copy and writes the other.
+//
+//   h_i = g sum_j W_ij r_j + g_u (U u)_i + b_i, then one step of rate_model.cuh for every unit
+//
+// Lanes     PARTS neighbours hold the same ROWS rows, and every PARTS-th quad of their columns. They add up what they
+//           have and finish HELD = ROWS / PARTS units each: unit = group lane / PARTS * ROWS + lane % PARTS * HELD + i.
+//           A group has LANES = PARTS ceil(N / ROWS) lanes. Where several groups fit a warp, the rest of it idles and the
+//           barrier is the warp's; else the set has the whole block, and the barrier is the block's.
+// Grid      sets / SETS blocks of THREADS threads, SETS the sets of a block.
+// Shared    rates[2][SETS][STRIDE], STRIDE = N up to a multiple of 4, and 4 more so that the groups of a warp read other
+//           banks; then STAGE x COLUMNS numbers of the series. Quads of rates are read at once by all lanes of a group.
+// Memory    [row][set], once per launch; records [record][set][place], whole lines for the lanes of a group.
+//
+// Macros    those of arguments.cuh, and THREADS, ROWS, PARTS (1 or 2).
+
+#include "noise.cuh"
+#include "observables.cuh"
+#include "rate_model.cuh"
+#include "time_loop.cuh"
+
+constexpr int WARP = 32;
+constexpr int HELD = ROWS / PARTS;
+constexpr int LANES = PARTS * ((UNITS + ROWS - 1) / ROWS);
+constexpr bool IN_WARP = LANES <= WARP;
+constexpr int SETS_PER_WARP = IN_WARP ? WARP / LANES : 0;
+constexpr int SETS = IN_WARP ? THREADS / WARP * SETS_PER_WARP : 1;
+constexpr int QUADS = (UNITS + 3) / 4, STRIDE = 4 * QUADS + 4;
+constexpr int OWN_QUADS = (QUADS + PARTS - 1) / PARTS;
+constexpr int COPY = SETS * STRIDE;
+
+struct SomeUnits {
+    const Arguments &a;
+    int set, own, part, first;  // the set; its place in the block; the columns; the first unit held
+    bool works;                 // whether this lane belongs to a group
+    Unit units[HELD];
+    Parameters<HELD> p;
+    real weights[COUPLING ? ROWS : 1][COUPLING ? 4 * OWN_QUADS : 1];
+    Observer observers[DETECT ? 1 : HELD];
+    real *rates;
+    unsigned long long stream;
+    int copy, input, until, record;
+    long long diverged;
+
+    SWEEP_DEVICE SomeUnits(const Arguments &a, real *shared) : a(a), rates(shared) {
+        const int lane_of_warp = threadIdx.x % WARP;
+        const int place = IN_WARP ? lane_of_warp / LANES : 0;
+        const int of_group = IN_WARP ? lane_of_warp % LANES : threadIdx.x;
+        works = IN_WARP ? place < SETS_PER_WARP : of_group < LANES;
+        own = !IN_WARP ? 0 : threadIdx.x / WARP * SETS_PER_WARP + (works ? place : 0);
+        set = blockIdx.x * SETS + own;
+        part = of_group % PARTS;
+        const int row = of_group / PARTS * ROWS;
+        first = row + part * HELD;
+        p.load(a, set, first);
+#pragma unroll
+        for (int i = 0; i < HELD; ++i) units[i] = load_unit(a, unit(i), set);
+        if constexpr (COUPLING > 0) load_weights(row);
+        if constexpr (NOISY) stream = a.streams[set];
+        input = STIMULI > 1 ? a.stimuli[set] * INPUT_UNITS : 0;
+        copy = 0;
+        // Where no unit has its place there must be no NaN: 0 times it counts.
+        for (int i = threadIdx.x; i < 2 * COPY; i += THREADS) rates[i] = 0;
+        __syncthreads();
+        publish(0);
+        diverged = DETECT ? a.diverged[set] : -1;
+    }
+
+    // The unit in place i; where the last lane has places left over, the last unit once more.
+    SWEEP_DEVICE int unit(int i) const { return first + i < UNITS ? first + i : UNITS - 1; }
+    SWEEP_DEVICE bool has(int i) const { return works && first + i < UNITS; }
+
+    SWEEP_DEVICE void load_weights(int row) {
+        const real *matrix = a.weights + (COUPLING == 2 ? (long long)a.networks[set] * UNITS * UNITS : 0);
+#pragma unroll
+        for (int i = 0; i < ROWS; ++i) {
+            // Those of the units held first: which sums to keep and which to give away is then no choice of each step.
+            const int own_row = row + (part * HELD + i) % ROWS, to = own_row < UNITS ? own_row : UNITS - 1;
+#pragma unroll
+            for (int j = 0; j < 4 * OWN_QUADS; ++j) {
+                const int from = (j / 4 * PARTS + part) * 4 + j % 4;
+                weights[i][j] = from < UNITS ? matrix[to * UNITS + from] : real(0);
+            }
+            if constexpr (COUPLING == 2) {
+                for (int e = 0; e < a.entry_count; ++e) {
+                    const bool here = a.entry_units[2 * e] == to;
+                    const int from = a.entry_units[2 * e + 1];
+                    const real value = *at(a.entries, e, a.sets, set);
+#pragma unroll
+                    for (int j = 0; j < 4 * OWN_QUADS; ++j)
+                        if (here && from == (j / 4 * PARTS + part) * 4 + j % 4) weights[i][j] = value;
+                }
+            }
+        }
+    }
+
+    // Write the rates to a copy, and wait until all of the group have.
+    SWEEP_DEVICE void publish(int to) {
+#pragma unroll
+        for (int i = 0; i < HELD; ++i)
+            if (has(i)) rates[to * COPY + own * STRIDE + first + i] = units[i].r;
+        if constexpr (IN_WARP)
+            __syncwarp();
+        else
+            __syncthreads();
+    }
+
+    // W r for the units held.
+    SWEEP_DEVICE void recur(real out[HELD]) const {
+        const Quad *quads = (const Quad *)(rates + copy * COPY + own * STRIDE);
+        real sums[ROWS];
+#pragma unroll
+        for (int q = 0; q < OWN_QUADS; ++q) {
+            // The last quad of the second part may lie beyond the last unit: in the padding, which is 0.
+            const Quad quad = quads[q * PARTS + part];
+#pragma unroll
+            for (int j = 0; j < 4; ++j)
+#pragma unroll
+                for (int i = 0; i < ROWS; ++i)
+                    sums[i] = q + j ? lanes::fma(weights[i][4 * q + j], quad.of[j], sums[i]) : weights[i][0] * quad.of[0];
+        }
+#pragma unroll
+        for (int i = 0; i < HELD; ++i) {
+            out[i] = sums[i];
+            // Each gives away the sums that the other finishes.
+            if constexpr (PARTS > 1) out[i] += __shfl_xor_sync(~0u, sums[HELD + i], 1);
+        }
+    }
+
+    template <int steps, bool observed> SWEEP_DEVICE void advance(word k, const real *row, bool begins) {
+        // One call of the noise serves two units and two steps: where a lane holds pairs of units, all of it is used.
+        constexpr int CALLS = HELD % 2 ? HELD : HELD / 2;
+        float normals[NOISY ? CALLS : 1][4];
+#pragma unroll
+        for (int s = 0; s < steps; ++s) {
+            const word step = a.first + k + s;
+            const int phase = steps > 1 ? s % NOISE_STEPS : step % NOISE_STEPS;
+            if (NOISY && (steps == 1 || phase == 0)) {
+#pragma unroll
+                for (int c = 0; c < CALLS; ++c)
+                    philox::normals(step / NOISE_STEPS, (first + (HELD % 2 ? c : 2 * c)) / 2, stream, a.seed, normals[c]);
+            }
+            real recurrent[HELD];
+            if constexpr (COUPLING > 0) recur(recurrent);
+#pragma unroll
+            for (int i = 0; i < HELD; ++i) {
+                const real u = STIMULI ? row[s * COLUMNS + input + (INPUT_UNITS > 1 ? unit(i) : 0)] : real(0);
+                const real xi = !NOISY     ? real(0)
+                                : HELD % 2 ? pick(normals[i], phase, (first + i) % 2)
+                                           : pick(normals[i / 2], phase, i % 2);
+                ::step(a, p, i, units[i], drive(a, p, i, recurrent[i], u), xi);
+            }
+            copy = 1 - copy;
+            if constexpr (COUPLING > 0) publish(copy);
+            if constexpr (DETECT) detect(step);
+            if constexpr (observed && !DETECT) observe(row + s * COLUMNS + COLUMNS_INPUT, begins);
+        }
+    }
+
+    SWEEP_DEVICE void observe(const real *targets, bool begins) {
+#pragma unroll
+        for (int i = 0; i < HELD; ++i) {
+            if (begins) observers[i].begin(units[i]);
+            observers[i].see(units[i], targets + (TARGET_UNITS > 1 ? unit(i) : 0));
+        }
+        if ((RECORD_X || RECORD_R) && --until == 0) {
+            until = a.every;
+#pragma unroll
+            for (int i = 0; i < HELD; ++i) {
+                const int place = a.places[unit(i)];
+                const long long kept = ((long long)record * a.sets + set) * a.kept + place;
+                if (RECORD_X && has(i) && place >= 0) a.record_x[kept] = units[i].x;
+                if (RECORD_R && has(i) && place >= 0) a.record_r[kept] = units[i].r;
+            }
+            ++record;
+        }
+    }
+
+    SWEEP_DEVICE void detect(word step) {
+        real sound = 0;
+#pragma unroll
+        for (int i = 0; i < HELD; ++i) sound += unsound(units[i]);
+        if (diverged < 0 && !(sound == 0)) diverged = step;
+    }
+
+    SWEEP_DEVICE void flush(int segment, word before, word count) {
+        if constexpr (!DETECT) {
+#pragma unroll
+            for (int i = 0; i < HELD; ++i)
+                if (has(i)) observers[i].flush(a, unit(i), set, segment, before, count);
+        }
+    }
+
+    template <bool observed> SWEEP_DEVICE void run() {
+        if constexpr (observed && !DETECT) {
+            // The steps before the next record: a launch may begin between two.
+            until = a.every - (a.first - a.origin) % a.every;
+            record = 0;
+#pragma unroll
+            for (int i = 0; i < HELD; ++i) observers[i].load_extremes(a, unit(i), set);
+        }
+        time_loop<observed>(a, *this, rates + 2 * COPY);
+        real sound = 0;
+#pragma unroll
+        for (int i = 0; i < HELD; ++i) {
+            sound += unsound(units[i]);
+            if (!has(i)) continue;
+            store_unit(a, unit(i), set, units[i]);
+            if constexpr (observed && !DETECT) observers[i].store_extremes(a, unit(i), set);
+        }
+        if constexpr (DETECT)
+            // The first of the steps that the lanes have seen; -1 is the largest number without a sign.
+            atomicMin((unsigned long long *)a.diverged + set, (unsigned long long)diverged);
+        else if (!(sound == 0))
+            a.diverged[set] = 0;
+    }
+};
+
+template <bool observed> SWEEP_DEVICE void lanes_per_set(const Arguments &a) {
+    SWEEP_DYNAMIC_SHARED(real, shared);
+    SomeUnits own(a, shared);
+    own.run<observed>();
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) transient(const Arguments a) {
+    lanes_per_set<false>(a);
+}
+extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) observed(const Arguments a) { lanes_per_set<true>(a); }

@@ -1,0 +1,154 @@
+// What is measured of one unit, added up in registers while the time loop runs.
+//
+// Moments: shifted sums of a segment of at most 1024 steps, then merged in float64 with what came before
+// (Chan, Golub & LeVeque, Am. Stat. 37:242, 1983): millions of steps lose nothing. The shift is the state after the
+// first step of the segment.
+//
+// Comparisons: sums over time of (r - shift) (y - mean y) and (r - y)^2 for every series y, a target read at a lag. What
+// the shift takes away is added back at the flush: shift times the sum of the deviations over the segment.
+
+#ifndef SWEEP_OBSERVABLES_CUH
+#define SWEEP_OBSERVABLES_CUH
+
+#include "rate_model.cuh"
+
+SWEEP_DEVICE double element(lane value, int i) {
+    if constexpr (WIDTH == 1)
+        return value;
+    else
+        return ((const real *)&value)[i];
+}
+
+template <int order> struct Moments {  // 0: none, 1: mean, 2: mean and variance
+    lane shift, sum, squares;
+
+    SWEEP_DEVICE void begin(lane value) {
+        shift = value;
+        sum = squares = lane{};
+    }
+
+    SWEEP_DEVICE void see(lane value) {
+        if constexpr (order > 0) {
+            const lane deviation = value - shift;
+            sum += deviation;
+            if constexpr (order > 1) squares = lanes::fma(deviation, deviation, squares);
+        }
+    }
+
+    // Merge the sums over `count` steps with the mean and the sum of squared deviations of the `before` steps so far.
+    SWEEP_DEVICE void flush(double *mean, double *m2, word before, word count) const {
+        if constexpr (order > 0) {
+            const double share = count / ((double)before + count);
+            for (int i = 0; i < WIDTH; ++i) {
+                const double own = element(sum, i) / count, was = before ? mean[i] : 0.0;
+                const double apart = element(shift, i) + own - was;
+                mean[i] = was + apart * share;
+                if constexpr (order > 1)
+                    m2[i] = (before ? m2[i] : 0.0) + (element(squares, i) - element(sum, i) * own) +
+                            apart * apart * share * before;
+            }
+        }
+    }
+};
+
+enum MomentRow { MEAN_X, M2_X, MEAN_R, M2_R };
+enum ComparisonRow { PRODUCTS, SQUARES };
+
+// The observer of one unit. At most one of the arrays has places that are not used.
+struct Observer {
+    Moments<MOMENTS_X> x;
+    Moments<MOMENTS_R> r;
+    lane low_x, high_x, low_r, high_r;
+    lane products[CORRELATION ? COMPARISONS : 1], squares[MSE ? COMPARISONS : 1];
+
+    // The extremes so far, number by number: visit(row of Arguments.extremes, number).
+    template <typename Visit> SWEEP_DEVICE void each_extreme(Visit visit) {
+        if constexpr (LOW_X) visit(0, low_x);
+        if constexpr (HIGH_X) visit(1, high_x);
+        if constexpr (LOW_R) visit(2, low_r);
+        if constexpr (HIGH_R) visit(3, high_r);
+    }
+
+    SWEEP_DEVICE void load_extremes(const Arguments &a, int unit, int set) {
+        each_extreme([&](int row, lane &value) { value = load(at(a.extremes, row * UNITS + unit, a.sets, set)); });
+    }
+
+    SWEEP_DEVICE void store_extremes(const Arguments &a, int unit, int set) {
+        each_extreme([&](int row, lane &value) { store(at(a.extremes, row * UNITS + unit, a.sets, set), value); });
+    }
+
+    // Everything that adds up within a segment, number by number: visit(row of Arguments.sums, number).
+    template <typename Visit> SWEEP_DEVICE void each_sum(Visit visit) {
+        lane *const moments[] = {&x.shift, &x.sum, &x.squares, &r.shift, &r.sum, &r.squares};
+#pragma unroll
+        for (int i = 0; i < 6; ++i)
+            if ((i < 3 ? MOMENTS_X : MOMENTS_R) > 0) visit(i, *moments[i]);
+        if constexpr (CORRELATION) {
+#pragma unroll
+            for (int c = 0; c < COMPARISONS; ++c) visit(6 + c, products[c]);
+        }
+        if constexpr (MSE) {
+#pragma unroll
+            for (int c = 0; c < COMPARISONS; ++c) visit(6 + CORRELATION * COMPARISONS + c, squares[c]);
+        }
+    }
+
+    // The state after the first step of a segment.
+    SWEEP_DEVICE void begin(const Unit &u) {
+        x.begin(u.x);
+        r.begin(u.r);
+#pragma unroll
+        for (int c = 0; c < (CORRELATION ? COMPARISONS : 1); ++c) products[c] = lane{};
+#pragma unroll
+        for (int c = 0; c < (MSE ? COMPARISONS : 1); ++c) squares[c] = lane{};
+    }
+
+    // The state after a step; `targets` are the columns of the step's series that belong to this unit.
+    SWEEP_DEVICE void see(const Unit &u, const real *targets) {
+        x.see(u.x);
+        r.see(u.r);
+        if constexpr (LOW_X) low_x = lanes::minimum(low_x, u.x);
+        if constexpr (HIGH_X) high_x = lanes::maximum(high_x, u.x);
+        if constexpr (LOW_R) low_r = lanes::minimum(low_r, u.r);
+        if constexpr (HIGH_R) high_r = lanes::maximum(high_r, u.r);
+        if constexpr (CORRELATION) {
+#pragma unroll
+            for (int c = 0; c < COMPARISONS; ++c)
+                products[c] = lanes::fma(u.r - r.shift, common(targets[c * TARGET_UNITS]), products[c]);
+        }
+        if constexpr (MSE) {
+            const real *values = targets + CORRELATION * COLUMNS_TARGET;
+#pragma unroll
+            for (int c = 0; c < COMPARISONS; ++c) {
+                const lane difference = u.r - values[c * TARGET_UNITS];
+                squares[c] = lanes::fma(difference, difference, squares[c]);
+            }
+        }
+    }
+
+    // The end of a segment of `count` steps that began `before` steps after the transient, the `segment`-th here.
+    SWEEP_DEVICE void flush(const Arguments &a, int unit, int set, int segment, word before, word count) const {
+        x.flush(at(a.moments, MEAN_X * UNITS + unit, a.sets, set), at(a.moments, M2_X * UNITS + unit, a.sets, set),
+                before, count);
+        r.flush(at(a.moments, MEAN_R * UNITS + unit, a.sets, set), at(a.moments, M2_R * UNITS + unit, a.sets, set),
+                before, count);
+        if constexpr (CORRELATION) {
+            const double *sums = a.series_sums + segment * COLUMNS_TARGET + (TARGET_UNITS > 1 ? unit : 0);
+#pragma unroll
+            for (int c = 0; c < COMPARISONS; ++c) {
+                double *total = at(a.comparisons, (PRODUCTS * COMPARISONS + c) * UNITS + unit, a.sets, set);
+                for (int i = 0; i < WIDTH; ++i)
+                    total[i] += element(products[c], i) + element(r.shift, i) * sums[c * TARGET_UNITS];
+            }
+        }
+        if constexpr (MSE) {
+#pragma unroll
+            for (int c = 0; c < COMPARISONS; ++c) {
+                double *total = at(a.comparisons, (SQUARES * COMPARISONS + c) * UNITS + unit, a.sets, set);
+                for (int i = 0; i < WIDTH; ++i) total[i] += element(squares[c], i);
+            }
+        }
+    }
+};
+
+#endif

@@ -1,0 +1,151 @@
+// Design A: a thread per set, for small networks. x, r, the statistics and the parameters that vary by set stay in
+// registers; a weight matrix that all sets share, and what varies by unit alone, are operands from the constant bank
+// (the kernel's own argument); steps and units are unrolled. No thread waits for another, but to stage the series.
+//
+//   h_i = g sum_j W_ij r_j + g_u (U u)_i + b_i, then one step of rate_model.cuh for every unit
+//
+// Grid      sets / THREADS blocks of THREADS threads; thread t of block b has the set b THREADS + t.
+// Shared    STAGE x COLUMNS numbers: the series of some steps, which all threads read at once.
+// Memory    [row][set] throughout: a warp loads and stores 32 neighbouring numbers.
+//
+// Macros    those of arguments.cuh, and THREADS.
+
+#include "noise.cuh"
+#include "observables.cuh"
+#include "rate_model.cuh"
+#include "time_loop.cuh"
+
+struct OneSet {
+    const Arguments &a;
+    const int set;
+    Unit units[UNITS];
+    Parameters<UNITS> p;
+    lane weights[COUPLING == 2 ? UNITS * UNITS : 1];
+    Observer observers[DETECT ? 1 : UNITS];
+    unsigned long long stream;
+    int input, until, record;
+    long long diverged;
+
+    SWEEP_DEVICE OneSet(const Arguments &a, int set) : a(a), set(set) {
+        p.load(a, set, 0);
+#pragma unroll
+        for (int i = 0; i < UNITS; ++i) units[i] = load_unit(a, i, set);
+        if constexpr (COUPLING == 2) load_weights();
+        if constexpr (NOISY) stream = a.streams[set];
+        input = STIMULI > 1 ? a.stimuli[set] * INPUT_UNITS : 0;
+        until = a.every;
+        record = 0;
+        diverged = DETECT ? a.diverged[set] : -1;
+    }
+
+    SWEEP_DEVICE void load_weights() {
+        const real *own = a.weights + (long long)a.networks[set] * UNITS * UNITS;
+#pragma unroll
+        for (int w = 0; w < UNITS * UNITS; ++w) weights[w] = own[w];
+        for (int e = 0; e < a.entry_count; ++e) {
+            const int which = a.entry_units[2 * e] * UNITS + a.entry_units[2 * e + 1];
+            const lane value = load(at(a.entries, e, a.sets, set));
+#pragma unroll
+            for (int w = 0; w < UNITS * UNITS; ++w) weights[w] = w == which ? value : weights[w];
+        }
+    }
+
+    SWEEP_DEVICE lane weight(int to, int from) const {
+        if constexpr (COUPLING == 2)
+            return weights[to * UNITS + from];
+        else
+            return common(a.constants[WEIGHTS_AT + to * UNITS + from]);
+    }
+
+    template <int steps, bool observed> SWEEP_DEVICE void advance(word k, const real *row, bool begins) {
+        float normals[NOISY ? (UNITS + 1) / NOISE_UNITS : 1][4];
+#pragma unroll
+        for (int s = 0; s < steps; ++s) {
+            const word step = a.first + k + s;
+            const int phase = steps > 1 ? s % NOISE_STEPS : step % NOISE_STEPS;
+            if (NOISY && (steps == 1 || phase == 0)) {
+#pragma unroll
+                for (int b = 0; b < (UNITS + 1) / NOISE_UNITS; ++b)
+                    philox::normals(step / NOISE_STEPS, b, stream, a.seed, normals[b]);
+            }
+            lane recurrent[UNITS];
+            if constexpr (COUPLING > 0) {
+#pragma unroll
+                for (int j = 0; j < UNITS; ++j)
+#pragma unroll
+                    for (int i = 0; i < UNITS; ++i)
+                        recurrent[i] = j ? lanes::fma(weight(i, j), units[j].r, recurrent[i]) : weight(i, 0) * units[0].r;
+            }
+#pragma unroll
+            for (int i = 0; i < UNITS; ++i) {
+                const lane u = common(STIMULI ? row[s * COLUMNS + input + (INPUT_UNITS > 1 ? i : 0)] : real(0));
+                const lane xi = common(NOISY ? pick(normals[i / NOISE_UNITS], phase, i % 2) : real(0));
+                ::step(a, p, i, units[i], drive(a, p, i, recurrent[i], u), xi);
+            }
+            if constexpr (DETECT) detect(step);
+            if constexpr (observed && !DETECT) observe(row + s * COLUMNS + COLUMNS_INPUT, begins);
+        }
+    }
+
+    SWEEP_DEVICE void observe(const real *targets, bool begins) {
+#pragma unroll
+        for (int i = 0; i < UNITS; ++i) {
+            if (begins) observers[i].begin(units[i]);
+            observers[i].see(units[i], targets + (TARGET_UNITS > 1 ? i : 0));
+        }
+        if ((RECORD_X || RECORD_R) && --until == 0) {
+            until = a.every;
+#pragma unroll
+            for (int i = 0; i < UNITS; ++i) {
+                const int place = a.places[i], kept = record * a.kept + place;
+                if (RECORD_X && place >= 0) store(at(a.record_x, kept, a.sets, set), units[i].x);
+                if (RECORD_R && place >= 0) store(at(a.record_r, kept, a.sets, set), units[i].r);
+            }
+            ++record;
+        }
+    }
+
+    SWEEP_DEVICE void detect(word step) {
+        lane sound = lane{};
+#pragma unroll
+        for (int i = 0; i < UNITS; ++i) sound += unsound(units[i]);
+        if (diverged < 0 && !(sound == lane{})) diverged = step;
+    }
+
+    SWEEP_DEVICE void flush(int segment, word before, word count) {
+        if constexpr (!DETECT) {
+#pragma unroll
+            for (int i = 0; i < UNITS; ++i) observers[i].flush(a, i, set, segment, before, count);
+        }
+    }
+
+    template <bool observed> SWEEP_DEVICE void run(real *stage) {
+        if constexpr (observed && !DETECT) {
+            // The steps before the next record: a launch may begin between two.
+            until = a.every - (a.first - a.origin) % a.every;
+#pragma unroll
+            for (int i = 0; i < UNITS; ++i) observers[i].load_extremes(a, i, set);
+        }
+        time_loop<observed>(a, *this, stage);
+        lane sound = lane{};
+#pragma unroll
+        for (int i = 0; i < UNITS; ++i) {
+            store_unit(a, i, set, units[i]);
+            sound += unsound(units[i]);
+            if constexpr (observed && !DETECT) observers[i].store_extremes(a, i, set);
+        }
+        if (DETECT)
+            a.diverged[set] = diverged;
+        else if (!(sound == lane{}))
+            a.diverged[set] = 0;
+    }
+};
+
+template <bool observed> SWEEP_DEVICE void thread_per_set(const Arguments &a) {
+    SWEEP_DYNAMIC_SHARED(real, stage);
+    OneSet own(a, blockIdx.x * THREADS + threadIdx.x);
+    own.run<observed>(stage);
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) transient(const Arguments a) { thread_per_set<false>(a); }
+extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) observed(const Arguments a) { thread_per_set<true>(a); }

@@ -1,0 +1,62 @@
+// The loop over the steps of a launch, the same for every kernel that keeps the state on the chip.
+//
+// A launch is a run of steps on one side of the end of the transient; where it is observed, it begins and ends with a
+// segment (arguments.cuh), so that no result depends on how the steps were cut into launches. Within it the loop goes by
+// segments, by stages of the series in shared memory, and by turns of UNROLL steps, which begin at multiples of UNROLL
+// so that each call of the noise serves the steps it is for; the steps left over go one by one.
+//
+// `Sets` is what a thread simulates: advance<steps, observed>(k, row, begins) takes steps k, k + 1, ... of the launch with
+// the series from `row` on; flush(segment, before, count) ends a segment.
+
+#ifndef SWEEP_TIME_LOOP_CUH
+#define SWEEP_TIME_LOOP_CUH
+
+#include "arguments.cuh"
+
+SWEEP_DEVICE word smaller(word a, word b) { return a < b ? a : b; }
+
+#if STAGE > 0
+// Copy rows [from, stop) of the series to shared memory, all threads of the block together.
+SWEEP_DEVICE void stage_series(const Arguments &a, word from, word stop, real *stage) {
+    const real *rows = a.series + (unsigned long long)from * COLUMNS;
+    __syncthreads();  // the last stage has been read by all
+    for (word i = threadIdx.x; i < (stop - from) * COLUMNS; i += blockDim.x) stage[i] = rows[i];
+    __syncthreads();
+}
+#endif
+
+template <bool observed, typename Sets> SWEEP_DEVICE void time_loop(const Arguments &a, Sets &sets, real *stage) {
+    constexpr word turn = UNROLL;
+    const word skipped = a.first - a.origin;  // steps since the transient, wrapping around within it
+    int segment = 0;
+    for (word start = 0; start < a.steps;) {
+        const word stop = observed ? smaller(a.steps, segment_stop(skipped + start) - skipped) : a.steps;
+        for (word from = start; from < stop;) {
+            const word until = STAGE ? smaller(stop, from + STAGE) : stop;
+#if STAGE > 0
+            stage_series(a, from, until, stage);
+#endif
+            const real *row = STAGE ? stage : a.series + (unsigned long long)from * COLUMNS;
+            for (word k = from; k < until;) {
+                const bool begins = observed && k == start;
+                if (begins || (a.first + k) % turn != 0 || k + turn > until) {
+                    sets.template advance<1, observed>(k, row, begins);
+                    row += COLUMNS;
+                    ++k;
+                } else {
+#pragma unroll 1
+                    do {
+                        sets.template advance<turn, observed>(k, row, false);
+                        row += turn * COLUMNS;
+                        k += turn;
+                    } while (k + turn <= until);
+                }
+            }
+            from = until;
+        }
+        if constexpr (observed) sets.flush(segment++, skipped + start, stop - start);
+        start = stop;
+    }
+}
+
+#endif
