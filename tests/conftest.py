@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+import emulated
 import numpy as np
 import pytest
 from hypothesis import settings
 
-from sweep import Job
-from sweep.backends import get_backend, probe
+from sweep import Job, backends
+from sweep.backends import Backend, Probe, get_backend, probe
 
 settings.register_profile("sweep", deadline=None)
 settings.load_profile("sweep")
@@ -19,12 +20,16 @@ Simulate = Callable[..., dict[str, np.ndarray]]
 BACKENDS = [
     pytest.param(look.name, marks=pytest.mark.gpu if look.name == "cupy" else ()) for look in probe() if look.works
 ]
+BACKENDS.append("emulated")
 
 
 @pytest.fixture(scope="session", params=BACKENDS)
-def backend(request: pytest.FixtureRequest) -> str:
-    """Name a back end that works here."""
-    return request.param
+def backend(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Name a back end that works here: of the package's own, or the kernels' source executed on the CPU."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "emulated":
+            patch.setattr(backends, "_BACKENDS", {**backends._BACKENDS, "emulated": (emulated.look, emulated.load)})
+        yield request.param
 
 
 @pytest.fixture(scope="session")
@@ -46,3 +51,27 @@ def simulate(backend: str) -> Simulate:
         return {name: value.reshape(job.design.size, *value.shape[dims:]) for name, value in whole.items()}
 
     return run
+
+
+def _forget() -> None:
+    backends._look.cache_clear()
+    backends._loaded.cache_clear()
+
+
+@pytest.fixture
+def before_numpy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Return a way to say which back ends there are, ``name=(probe, load)``, in this process and before NumPy's."""
+    numpy = backends._BACKENDS["numpy"]
+
+    def put(**others: tuple[Callable[[], Probe], Callable[[], Backend]]) -> None:
+        monkeypatch.setattr(backends, "_BACKENDS", {**others, "numpy": numpy})
+        _forget()
+
+    yield put
+    _forget()
+
+
+@pytest.fixture
+def only_numpy(before_numpy: Callable[..., None]) -> None:
+    """Leave no other back end than NumPy's in this process."""
+    before_numpy()

@@ -249,7 +249,7 @@ def test_noise_of_every_seed_and_pairing(simulate: Simulate, seed: int, pairing:
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("units", [1, 4, 6, 24])
 def test_the_student_that_is_the_teacher_has_no_error(simulate: Simulate, units: int, precision: str) -> None:
-    """Against a target made by the model itself the mean squared difference is exactly 0 where parameters are equal."""
+    """Against a target made by the model itself the mean squared difference is rounding where parameters are equal."""
     job = Job(
         model=network(units),
         input=sine(frequency=35.0),
@@ -260,13 +260,14 @@ def test_the_student_that_is_the_teacher_has_no_error(simulate: Simulate, units:
     )
     results = simulate(job)
     assert_agrees(results, job)
-    assert (results["target_mse"][2, 0] == 0).all()
+    # The target is simulated by the NumPy back end: for that the difference is 0.
+    assert (results["target_mse"][2, 0] <= np.finfo(precision).eps ** 2).all()
     assert (results["target_mse"][[0, 1, 3], 0] > 0).all()
     assert results["target_correlation"][2, 0] == pytest.approx(1, abs=1e-6)
 
 
 def test_a_teacher_shares_the_noise_of_the_student_that_equals_it(simulate: Simulate) -> None:
-    """Noise belongs to the values of the parameters, so that even a noisy teacher is met exactly."""
+    """Noise belongs to the values of the parameters, so that even a noisy teacher is met but for rounding."""
     job = Job(
         model=network(3, parameters={"noise": 0.5}),
         target=[Target(model_output({"tau_s": 6.0})), Target(model_output({"tau_s": 6.0}, weights=np.zeros((3, 3))))],
@@ -276,9 +277,9 @@ def test_a_teacher_shares_the_noise_of_the_student_that_equals_it(simulate: Simu
     )
     mse = simulate(job)["target_mse"]
     assert mse.shape == (2, 2, 1, 3)
-    assert (mse[1, 0] == 0).all()
-    assert (mse[0] > 0).all()
-    assert (mse[1, 1] > 0).all()
+    assert (mse[1, 0] <= np.finfo(np.float32).eps ** 2).all()
+    assert (mse[0] > 1e-6).all()
+    assert (mse[1, 1] > 1e-6).all()
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

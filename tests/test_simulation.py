@@ -316,7 +316,9 @@ OBSERVED = ("x_mean", "r_std", "x_min", "r_max", "r_final", "target_mse", "targe
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("units", [1, 2, 6, 20])
-def test_a_set_that_diverges_is_flagged_with_its_time(simulate: Simulate, units: int, precision: str) -> None:
+def test_a_set_that_diverges_is_flagged_with_its_time(
+    simulate: Simulate, backend: str, units: int, precision: str
+) -> None:
     """A set is diverged from the first state that is not finite: its statistics are NaN, its record ends there."""
     gains = [0.5, 100.0, 1e6, 0.1, 1e30]
     duration = 120 if precision == "float32" else 700
@@ -325,13 +327,15 @@ def test_a_set_that_diverges_is_flagged_with_its_time(simulate: Simulate, units:
     assert results["status"].tolist() == [1, 2, 2, 1, 2]
     for index in range(len(gains)):
         x, r = trajectory(job, own_values(job, index), dtype=np.dtype(precision).type)
-        step = first_not_finite(x, r)
-        expected = np.nan if step < 0 else (step + 1) * 1.0
-        assert results["diverged_at"][index] == pytest.approx(expected, nan_ok=True)
+        first = first_not_finite(x, r)
+        step = first if first < 0 else int(results["diverged_at"][index]) - 1
+        # A fused multiply-add overflows where its sum does, not already where its product does.
+        assert first <= step <= first + (first >= 0 and backend != "numpy")
+        assert np.isnan(results["diverged_at"][index]) == (first < 0)
         for name in OBSERVED:
             assert np.isnan(results[name][index]).all() == (step >= 0), name
         kept = np.arange(4, duration, 5)
-        before = slice(None) if step < 0 else kept < step
+        before = slice(None) if step < 0 else kept < first
         for name, states in (("x", x), ("r", r)):
             recorded = results[name][index]
             np.testing.assert_allclose(

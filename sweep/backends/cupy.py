@@ -1,0 +1,240 @@
+"""The CuPy back end: the kernels on an NVIDIA GPU. The only module that imports CuPy.
+
+Facts about CuPy that this module depends on: kernels get a NumPy array of one element by value; a text is compiled once
+and kept on disk by its content; memory belongs to the stream that is current when it is allocated; ``-ftz=true`` is
+always passed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import tempfile
+import threading
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sweep.backends.device import KernelBackend
+from sweep.backends.source import Specialisation
+from sweep.errors import BackendError
+
+#: Single-precision operations per clock of a multiprocessor, by compute capability; 128 where it is not listed.
+_LANES_OF_SM = {"75": 64, "80": 64}
+_OLDEST = 75
+_INSTALL = "install it with pip install 'tausweep[cuda13]', or 'tausweep[cuda12]' for a driver older than 580"
+_CACHE = "CUPY_CACHE_DIR"
+
+
+def why_not() -> str:
+    """Return why CuPy cannot be used here, and what to do; empty if it can, as far as one can tell without computing."""
+    if importlib.util.find_spec("cupy") is None:
+        return f"CuPy is not installed; {_INSTALL}"
+    unwritable = _ensure_cache()
+    if unwritable:
+        return unwritable
+    try:
+        import cupy
+    except Exception as error:  # a broken installation raises anything
+        return f"CuPy is installed but cannot be imported ({type(error).__name__}: {error}); {_INSTALL}, nothing else of it"
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        return _explained(error)
+    if not count:
+        return "there is no CUDA device"
+    try:
+        capability = int(cupy.cuda.Device().compute_capability)
+        if capability < _OLDEST:
+            return f"the GPU has compute capability {capability / 10:g}, and the kernels need at least {_OLDEST / 10:g}"
+        (cupy.arange(3, dtype=cupy.float32) + 1).get()
+    except Exception as error:
+        return f"the GPU is there but fails at 1 + 1: {_explained(error)}"
+    return ""
+
+
+def _ensure_cache() -> str:
+    """Let CuPy's import not fail for want of a folder for compiled kernels; return what is wrong if that is the user's."""
+    asked = os.environ.get(_CACHE)
+    folder = Path(asked).expanduser() if asked else Path("~/.cupy/kernel_cache").expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        if asked:
+            return (
+                f"{_CACHE} = {asked!r} cannot be written ({error.strerror}), and CuPy keeps compiled kernels there: set it "
+                "to a folder of your own, or unset it"
+            )
+        # A read-only home is no reason to do without the GPU.
+        own = (
+            Path(tempfile.gettempdir())
+            / f"tausweep-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
+            / "kernel_cache"
+        )
+        os.environ[_CACHE] = str(own)
+    return ""
+
+
+def _explained(error: Exception) -> str:
+    """Say what an error of CUDA means and what to do."""
+    text = str(error)
+    for code, meaning in (
+        (
+            "InsufficientDriver",
+            "the NVIDIA driver is missing or too old for this CuPy: update it (CUDA 13 needs 580 or newer)",
+        ),
+        (
+            "NoDevice",
+            f"the driver shows no GPU (CUDA_VISIBLE_DEVICES = {os.environ.get('CUDA_VISIBLE_DEVICES', 'not set')})",
+        ),
+        ("IllegalAddress", "a kernel touched memory that is not its own: please report it"),
+        ("LaunchTimeout", "the system stopped a kernel that ran too long, as it does on a GPU that drives a screen"),
+        ("ECCUncorrectable", "the GPU's memory is faulty"),
+        ("Unavailable", "the GPU is busy or in exclusive use by another process"),
+    ):
+        if code.lower() in text.lower():
+            return f"{meaning} ({text.strip()})"
+    return text.strip() or type(error).__name__
+
+
+def device_name() -> str:
+    """Return the name of the GPU in use and its driver."""
+    import cupy
+
+    properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)
+    driver = cupy.cuda.runtime.driverGetVersion()
+    memory = properties["totalGlobalMem"] / 2**30
+    return f"{properties['name'].decode()}, {memory:.0f} GiB, driver for CUDA {driver // 1000}.{driver % 1000 // 10}"
+
+
+def version() -> str:
+    """Return the versions of CuPy and of its compiler."""
+    import cupy
+
+    return f"CuPy {cupy.__version__}, NVRTC {'.'.join(map(str, cupy.cuda.nvrtc.getVersion()))}"
+
+
+class CupyDevice:
+    """The current CUDA device of the process."""
+
+    def __init__(self) -> None:
+        import cupy
+        import cupyx
+
+        self._cupy, self._pinned = cupy, cupyx.empty_pinned
+        self._own = threading.local()
+        self._modules: dict[Specialisation, Any] = {}
+        self._lock = threading.Lock()
+        device = cupy.cuda.Device()
+        self._attributes = device.attributes
+        self._lanes = _LANES_OF_SM.get(device.compute_capability, 128)
+
+    @cached_property
+    def speed(self) -> float:
+        """Single-precision lane-instructions per second."""
+        return float(self._attributes["MultiProcessorCount"] * self._lanes * self._attributes["ClockRate"] * 1e3)
+
+    @cached_property
+    def cache_bytes(self) -> int:
+        """Bytes of the last cache."""
+        return int(self._attributes["L2CacheSize"])
+
+    @contextlib.contextmanager
+    def session(self) -> Iterator[None]:
+        """Give the thread a stream of its own, which waits for no other."""
+        if not hasattr(self._own, "stream"):
+            self._own.stream = self._cupy.cuda.Stream(non_blocking=True)
+        with self._own.stream, self._translated():
+            yield
+
+    def load(self, specialisation: Specialisation) -> Any:
+        """Compile with NVRTC, or take what this process or the cache on disk has."""
+        with self._lock:
+            if specialisation not in self._modules:
+                with self._translated():
+                    self._modules[specialisation] = self._compiled(specialisation.source)
+            return self._modules[specialisation]
+
+    def _compiled(self, source: str) -> dict[str, Any]:
+        module = self._cupy.RawModule(code=source, options=("--std=c++17", "--fmad=false"))
+        try:
+            return {entry: module.get_function(entry) for entry in ("transient", "observed")}
+        except OSError as error:
+            raise BackendError(
+                f"CuPy cannot keep a compiled kernel ({error}): set {_CACHE}, and TMPDIR if need be, to folders that can be "
+                "written."
+            ) from error
+
+    def upload(self, array: np.ndarray, name: str = "") -> Any:
+        """Return a copy on the device."""
+        return self._cupy.asarray(np.ascontiguousarray(array))
+
+    def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike, name: str = "") -> Any:
+        """Return an array on the device."""
+        return self._cupy.empty(shape, dtype=dtype)
+
+    def download(self, buffer: Any) -> np.ndarray:
+        """Return a copy on the host, by way of pinned memory: that is what the bus is fast with."""
+        pinned = self._pinned(buffer.shape, buffer.dtype)
+        buffer.get(out=pinned, blocking=True)
+        return np.array(pinned)
+
+    def address(self, buffer: Any) -> int:
+        """Return where a kernel finds an array."""
+        return int(buffer.data.ptr)
+
+    def launch(
+        self, module: Any, entry: str, grid: int, block: int, shared: int, arguments: tuple[np.ndarray, ...]
+    ) -> None:
+        """Start a kernel on the thread's stream."""
+        module[entry]((grid,), (block,), arguments, shared_mem=shared)
+
+    def synchronize(self) -> None:
+        """Wait for the thread's stream."""
+        self._own.stream.synchronize()
+
+    def free_bytes(self) -> int:
+        """Return what the driver has, and what CuPy keeps for new arrays."""
+        free, _ = self._cupy.cuda.runtime.memGetInfo()
+        return int(free + self._cupy.get_default_memory_pool().free_bytes())
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Turn errors of CuPy into ours. Its OutOfMemoryError is a MemoryError already."""
+        cuda = self._cupy.cuda
+        try:
+            yield
+        except cuda.compiler.CompileException as error:
+            raise BackendError(
+                f"a kernel does not compile on this machine: {str(error).strip()[:2000]}\nPlease report it. The run goes on "
+                "with backend = 'numpy'."
+            ) from error
+        except (cuda.runtime.CUDARuntimeError, cuda.driver.CUDADriverError) as error:
+            if "memoryallocation" in str(error).lower() or "out_of_memory" in str(error).lower():
+                raise MemoryError(str(error)) from error
+            raise BackendError(
+                f"the GPU failed: {_explained(error)}. Finished blocks are kept; run again to resume, with backend = 'numpy' "
+                "if need be."
+            ) from error
+
+
+class CupyBackend(KernelBackend):
+    """The kernels on a GPU."""
+
+    def __init__(self) -> None:
+        super().__init__("cupy", CupyDevice())
+
+    def devices(self) -> tuple[str, ...]:
+        """Return the visible devices by the names that ``CUDA_VISIBLE_DEVICES`` has for them."""
+        import cupy
+
+        count = cupy.cuda.runtime.getDeviceCount()
+        named = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+        return tuple((named or list(map(str, range(count))))[:count])

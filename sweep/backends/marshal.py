@@ -1,0 +1,271 @@
+"""A job's arrays as the kernels want them: laid out, padded, on the device, and back into results.
+
+Layouts are those of ``kernels/arguments.cuh``: everything that belongs to sets is ``[row][set]``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sweep.backends.drive import input_drive
+from sweep.backends.planner import BY_BOTH, BY_SET, BY_UNIT, COMMON, LANES_PER_SET, PRODUCT, WHICH, Plan
+from sweep.backends.targets import TargetSeries
+from sweep.job import Job
+from sweep.model import Array
+from sweep.observables import record_steps
+from sweep.parameters import Parameters
+
+#: Steps that a segment of the moments has at first, and at most: ``kernels/arguments.cuh``.
+FIRST_SEGMENT, LONGEST_SEGMENT = 16, 1024
+
+
+def segment_stop(step: int) -> int:
+    """Return where the segment of a step stops, both counted from the end of the transient."""
+    if step >= LONGEST_SEGMENT:
+        return (step // LONGEST_SEGMENT + 1) * LONGEST_SEGMENT
+    return FIRST_SEGMENT << max(0, (step // FIRST_SEGMENT).bit_length())
+
+
+@dataclass(frozen=True)
+class Span:
+    """The steps of some launches: on one side of the end of the transient, whole segments where they are observed.
+
+    Attributes
+    ----------
+    first, stop : int
+        Absolute numbers of steps.
+    bounds : tuple of int
+        Where the segments begin and stop, absolute; empty within the transient.
+    """
+
+    first: int
+    stop: int
+    bounds: tuple[int, ...] = ()
+
+    @property
+    def steps(self) -> int:
+        """How many."""
+        return self.stop - self.first
+
+
+def spans(job: Job, most: int) -> list[Span]:
+    """Cut the steps of a job into spans of about so many steps."""
+    origin, end = job.integration.transient_steps, job.integration.steps
+    cut = [Span(first, min(origin, first + most)) for first in range(0, origin, most)]
+    bounds = [origin]
+    while bounds[-1] < end:
+        stop = min(end, origin + segment_stop(bounds[-1] - origin))
+        bounds.append(stop)
+        if stop - bounds[0] >= most or stop == end:
+            cut.append(Span(bounds[0], stop, tuple(bounds)))
+            bounds = [stop]
+    return cut
+
+
+def fields(job: Job, parameters: Parameters) -> dict[str, Array]:
+    """Return what the equations contain, by the names of ``Which``, each ``(set or 1, unit or 1)`` float64."""
+    alpha_s, alpha_r = parameters.rate_constants(job.integration.dt)
+    own = {"alpha_s": alpha_s, "alpha_r": alpha_r, "noise": parameters.values["noise"] * np.sqrt(2.0 * alpha_s)}
+    return {name: own[name] if name in own else parameters.values[name] for name in WHICH}
+
+
+def constants(job: Job, plan: Plan, parameters: Parameters) -> npt.NDArray[np.floating]:
+    """Return what is passed by value: what all sets have in common, then what varies by unit, then the weights."""
+    needs, values = plan.needs, fields(job, parameters)
+    common = [values[name][0, 0] if mode == COMMON else 0.0 for name, mode in zip(WHICH, needs.modes, strict=True)]
+    parts = [np.array(common)]
+    if plan.by_value:
+        parts.append(by_unit(job, plan, parameters).ravel())
+        if needs.coupling == 1:
+            parts.append(_matrices(job)[int(parameters.selectors["network"][0])].ravel())
+    return np.concatenate(parts).astype(needs.precision)
+
+
+def by_unit(job: Job, plan: Plan, parameters: Parameters) -> npt.NDArray[np.floating]:
+    """Return what varies by unit alone, ``(row, unit)``."""
+    needs, values = plan.needs, fields(job, parameters)
+    rows = [values[name][0] for name, mode in zip(WHICH, needs.modes, strict=True) if mode == BY_UNIT]
+    return np.array(rows, dtype=needs.precision).reshape(-1, needs.units)
+
+
+def by_set(job: Job, plan: Plan, parameters: Parameters) -> npt.NDArray[np.floating]:
+    """Return what varies by set, ``(row, set)``; a parameter that varies by unit too has a row for each."""
+    needs, values = plan.needs, fields(job, parameters)
+    rows = []
+    for name, mode in zip(WHICH, needs.modes, strict=True):
+        if mode in (BY_SET, BY_BOTH):
+            width = needs.units if mode == BY_BOTH else 1
+            rows.append(np.broadcast_to(values[name], (parameters.size, width)).T)
+    return np.concatenate(rows, dtype=needs.precision) if rows else np.zeros((1, parameters.size), needs.precision)
+
+
+def weights(job: Job, plan: Plan, parameters: Parameters) -> npt.NDArray[np.floating] | None:
+    """Return the weights that go to device memory, ``(network, to, from)``, or as the product wants them."""
+    needs = plan.needs
+    if not needs.coupling or (plan.by_value and needs.coupling == 1):
+        return None
+    matrices = _matrices(job)
+    if needs.coupling == 1:
+        matrices = matrices[[int(parameters.selectors["network"][0])]]
+    if plan.file == PRODUCT:
+        if parameters.entries:
+            matrices = matrices.copy()
+            for to, source in parameters.entries:
+                matrices[:, to, source] = 0.0
+        rows, columns = plan.padded
+        room = ((0, 0), (0, rows - needs.units), (0, columns - needs.units))
+        matrices = np.pad(matrices.transpose(0, 2, 1), room)
+    return np.ascontiguousarray(matrices, dtype=needs.precision)
+
+
+def _matrices(job: Job) -> Array:
+    units = job.model.units
+    own = np.zeros((units, units)) if job.model.weights is None else job.model.weights
+    return own.reshape(-1, units, units)
+
+
+def places(job: Job) -> npt.NDArray[np.int32]:
+    """Return where a record keeps each unit, ``(unit,)``; -1 where it does not."""
+    units = job.model.units
+    kept = next((record.units for record in job.records), None)
+    place = np.full(units, -1, dtype=np.int32)
+    chosen = range(units) if kept is None else kept
+    place[list(chosen)] = np.arange(len(chosen), dtype=np.int32)
+    return place
+
+
+def series(
+    job: Job, plan: Plan, targets: TargetSeries | None, compared: slice, span: Span
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what the steps of a span need that does not depend on the set.
+
+    Returns
+    -------
+    ndarray
+        ``(step, column)``: the inputs, then the targets' deviations from their means, then the targets.
+    ndarray
+        ``(segment, comparison, unit or 1)`` float64: the deviations summed over each segment.
+    """
+    needs = plan.needs
+    columns: list[np.ndarray] = []
+    if needs.stimuli:
+        driven = input_drive(job, span.first, span.stop)[:, : needs.input_units]
+        if needs.stimuli == 1:
+            chosen = int(job.model.parameter("stimulus")[0])
+            driven = driven[:, :, [chosen if driven.shape[2] > 1 else 0]]
+        columns.append(driven.transpose(0, 2, 1).reshape(span.steps, -1))
+    sums = np.zeros((max(1, len(span.bounds) - 1), needs.comparisons, needs.target_units))
+    if needs.comparisons:
+        kinds = needs.correlation + needs.mse
+        if targets is None or not span.bounds:
+            columns.append(np.zeros((span.steps, kinds * needs.comparisons * needs.target_units)))
+        else:
+            values = targets.at(span.first, span.stop)
+            deviations = (values - targets.mean[..., None]).astype(needs.precision)
+            if needs.correlation:
+                chosen_deviations = _by_step(deviations, compared)
+                columns.append(chosen_deviations)
+                starts = np.array(span.bounds[:-1]) - span.first
+                sums = np.add.reduceat(chosen_deviations, starts, axis=0, dtype=np.float64).reshape(sums.shape)
+            if needs.mse:
+                columns.append(_by_step(values, compared))
+    stacked = np.concatenate(columns, axis=1) if columns else np.zeros((1, 1))
+    return np.ascontiguousarray(stacked, dtype=needs.precision), sums
+
+
+def _by_step(values: np.ndarray, compared: slice) -> np.ndarray:
+    """Turn ``(target, lag, unit or 1, step)`` into ``(step, comparison x unit)`` for some of the comparisons."""
+    flat = values.reshape(-1, *values.shape[2:])[compared]
+    return flat.transpose(2, 0, 1).reshape(values.shape[-1], -1)
+
+
+def start(job: Job, plan: Plan, parameters: Parameters) -> dict[str, np.ndarray]:
+    """Return the arrays that a batch begins with, by their names in ``struct Arguments``."""
+    needs, sets = plan.needs, parameters.size
+    units, precision = needs.units, needs.precision
+    x, r = (np.broadcast_to(parameters.values[name], (sets, units)).T.astype(precision) for name in ("x0", "r0"))
+    lost = [np.zeros((2, units, sets), dtype=precision)] if needs.compensated else []
+    arrays = {
+        "state": np.concatenate([x[None], r[None], *lost]),
+        "diverged": np.full(sets, -1, dtype=np.int64),
+        "by_set": by_set(job, plan, parameters),
+    }
+    if plan.file == PRODUCT:
+        rates = np.zeros((plan.padded[0], sets), dtype=precision)
+        rates[:units] = r
+        arrays |= {"rates": rates, "new_rates": np.zeros_like(rates)}
+        if needs.sums:
+            arrays["sums"] = np.zeros((6 + (needs.correlation + needs.mse) * needs.comparisons, units, sets), precision)
+    if needs.moments_x or needs.moments_r:
+        arrays["moments"] = np.zeros((4, units, sets))
+    if any(needs.extremes):
+        extremes = np.full((4, units, sets), np.inf, dtype=precision)
+        extremes[1::2] *= -1
+        arrays["extremes"] = extremes
+    if needs.comparisons:
+        arrays["comparisons"] = np.zeros((2, needs.comparisons, units, sets))
+    if needs.coupling == 2:
+        arrays["networks"] = _each(parameters.selectors["network"], sets, np.int32)
+    if parameters.entries:
+        entries = [np.broadcast_to(value, (sets,)) for value in parameters.entries.values()]
+        arrays["entries"] = np.array(entries, dtype=precision)
+    if needs.stimuli > 1:
+        arrays["stimuli"] = _each(parameters.selectors["stimulus"], sets, np.int32)
+    if needs.noisy:
+        arrays["streams"] = np.ascontiguousarray(parameters.stream)
+    return arrays
+
+
+def _each(values: np.ndarray, sets: int, dtype: npt.DTypeLike) -> np.ndarray:
+    return np.broadcast_to(values, (sets,)).astype(dtype)
+
+
+def batch_bytes(job: Job, plan: Plan) -> int:
+    """Return how many bytes of device memory a set needs, its records not counted."""
+    needs = plan.needs
+    state = 2 + 2 * needs.compensated + (2 + needs.sums if plan.file == PRODUCT else 0)
+    rows = state + 4 * any(needs.extremes) + sum(mode == BY_BOTH for mode in needs.modes)
+    doubles = 4 * bool(needs.moments_x or needs.moments_r) + 2 * needs.comparisons
+    return needs.units * (rows * needs.itemsize + doubles * 8) + len(needs.modes) * needs.itemsize + 24
+
+
+def record_shape(job: Job, plan: Plan, sets: int, steps: int) -> tuple[int, int, int]:
+    """Return the shape of a record of at most so many steps."""
+    record = job.records[0]
+    count = -(-steps // record.every)
+    kept = job.model.units if record.units is None else len(record.units)
+    return (count, sets, kept) if plan.file == LANES_PER_SET else (count, kept, sets)
+
+
+def from_record(record: np.ndarray, plan: Plan) -> np.ndarray:
+    """Turn a record into ``(set, time, unit)``."""
+    return record.transpose((1, 0, 2) if plan.file == LANES_PER_SET else (2, 0, 1))
+
+
+def records_in(job: Job, first: int, stop: int) -> slice:
+    """Return which records of a trajectory fall into some steps after the transient."""
+    every, origin = job.records[0].every, job.integration.transient_steps
+    return slice((first - origin) // every, (stop - origin) // every)
+
+
+def measured(job: Job, arrays: dict[str, np.ndarray], plan: Plan) -> dict[str, np.ndarray]:
+    """Return the statistics of a batch from its final arrays, ``(unit, set)`` in float64."""
+    needs, count = plan.needs, job.integration.steps - job.integration.transient_steps
+    rates = arrays["rates"][: needs.units] if plan.file == PRODUCT else arrays["state"][1]
+    out = {"x_final": arrays["state"][0], "r_final": rates}
+    if "moments" in arrays:
+        for row, of in enumerate("xr"):
+            variance = np.maximum(arrays["moments"][2 * row + 1], 0.0) / count
+            out |= {f"{of}_mean": arrays["moments"][2 * row], f"{of}_var": variance, f"{of}_std": np.sqrt(variance)}
+    if "extremes" in arrays:
+        out |= dict(zip(("x_min", "x_max", "r_min", "r_max"), arrays["extremes"], strict=True))
+    return out
+
+
+def unknown_from(job: Job, diverged: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Return which records of which sets lie at or after the step that diverged, ``(set, time)``."""
+    steps = record_steps(job.records[0].every, job.integration)
+    return np.asarray((diverged[:, None] >= 0) & (steps[None, :] >= diverged[:, None]))
