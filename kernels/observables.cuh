@@ -12,11 +12,11 @@
 
 #include "rate_model.cuh"
 
-SWEEP_DEVICE double element(lane value, int i) {
-    if constexpr (WIDTH == 1)
+template <typename lane> SWEEP_DEVICE double element(lane value, int i) {
+    if constexpr (lanes::is_scalar<lane>)
         return value;
     else
-        return ((const real *)&value)[i];
+        return value[i];
 }
 
 template <int order> struct Moments {  // 0: none, 1: mean, 2: mean and variance

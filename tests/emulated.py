@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from emulator import EmulatedDevice
+import numpy as np
+from emulator import EmulatedDevice, Module
+from numpy.typing import NDArray
 
 from sweep.backends import Backend, Probe
 from sweep.backends.device import KernelBackend
+from sweep.backends.kernel import Needs, Plan
+from sweep.backends.planner import CudaPlan, passes
 
 
 class Device(EmulatedDevice):
     """Slow enough for the engine to cut every job into several launches."""
 
     speed = 2e6
+    launch_seconds = 0.05
     cache_bytes = 1 << 20
 
     @contextlib.contextmanager
     def session(self) -> Iterator[None]:
         """Do nothing: launches are in order."""
         yield
+
+    def passes(self, needs: Needs) -> Sequence[tuple[slice, Plan]]:
+        """Choose among the designs for GPUs."""
+        return passes(needs)
+
+    def launch(self, module: Module, entry: str, plan: Plan, arguments: NDArray[np.void]) -> None:
+        """Run a kernel to its end."""
+        assert isinstance(plan, CudaPlan)
+        grid = plan.blocks(int(arguments["sets"][0]))
+        super().launch(module, entry, grid, plan.threads, plan.shared_bytes, (arguments,))
 
 
 class EmulatedBackend(KernelBackend):

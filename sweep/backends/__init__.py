@@ -136,10 +136,32 @@ def _load_cupy() -> Backend:
     return CupyBackend()
 
 
-def _probe_numpy() -> Probe:
+def _probe_native() -> Probe:
+    from sweep.backends import native
+
+    why_not = native.why_not()
+    return Probe(
+        name="native",
+        works=not why_not,
+        reason=why_not or f"{native.version()}, on the CPU",
+        device=_cpu(),
+        expected=native.compiler() is not None,
+    )
+
+
+def _load_native() -> Backend:
+    from sweep.backends.native import NativeBackend
+
+    return NativeBackend()
+
+
+def _cpu() -> str:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    device = f"{platform.processor() or platform.machine()}, {cores} cores"
-    return Probe(name="numpy", works=True, reason=f"NumPy {np.__version__}, on the CPU", device=device)
+    return f"{platform.processor() or platform.machine()}, {cores} cores"
+
+
+def _probe_numpy() -> Probe:
+    return Probe(name="numpy", works=True, reason=f"NumPy {np.__version__}, on the CPU", device=_cpu())
 
 
 def _load_numpy() -> Backend:
@@ -151,6 +173,7 @@ def _load_numpy() -> Backend:
 #: Fastest first: "auto" takes the first that works.
 _BACKENDS: Mapping[str, tuple[Callable[[], Probe], Callable[[], Backend]]] = {
     "cupy": (_probe_cupy, _load_cupy),
+    "native": (_probe_native, _load_native),
     "numpy": (_probe_numpy, _load_numpy),
 }
 NAMES: tuple[str, ...] = ("auto", *_BACKENDS)

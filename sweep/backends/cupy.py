@@ -12,7 +12,7 @@ import importlib.util
 import os
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sweep.backends.device import KernelBackend
+from sweep.backends.kernel import Needs, Plan
+from sweep.backends.planner import CudaPlan, passes
 from sweep.backends.source import Specialisation
 from sweep.errors import BackendError
 
@@ -124,6 +126,8 @@ def version() -> str:
 class CupyDevice:
     """The current CUDA device of the process."""
 
+    launch_seconds = 0.05
+
     def __init__(self) -> None:
         import cupy
         import cupyx
@@ -190,11 +194,15 @@ class CupyDevice:
         """Return where a kernel finds an array."""
         return int(buffer.data.ptr)
 
-    def launch(
-        self, module: Any, entry: str, grid: int, block: int, shared: int, arguments: tuple[np.ndarray, ...]
-    ) -> None:
+    def passes(self, needs: Needs) -> Sequence[tuple[slice, Plan]]:
+        """Choose among the designs for GPUs."""
+        return passes(needs)
+
+    def launch(self, module: Any, entry: str, plan: Plan, arguments: npt.NDArray[np.void]) -> None:
         """Start a kernel on the thread's stream."""
-        module[entry]((grid,), (block,), arguments, shared_mem=shared)
+        assert isinstance(plan, CudaPlan)
+        grid = plan.blocks(int(arguments["sets"][0]))
+        module[entry]((grid,), (plan.threads,), (arguments,), shared_mem=plan.shared_bytes)
 
     def synchronize(self) -> None:
         """Wait for the thread's stream."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sweep.backends import marshal
+from sweep.backends.kernel import Needs, Plan
 from sweep.backends.marshal import Span
-from sweep.backends.planner import PRODUCT, Needs, Plan, passes
 from sweep.backends.source import Specialisation
 from sweep.backends.targets import TargetSeries, target_series
 from sweep.errors import BackendError
@@ -30,10 +30,8 @@ Progress = Callable[[int], None]
 Arrays = dict[str, np.ndarray]
 Compared = tuple[slice, Plan]
 
-#: How long a launch should take: short enough for progress and cancelling, long enough that nothing else counts.
-_LAUNCH_SECONDS = 0.05
 #: Device memory for a span's series and for its records.
-_SERIES_BYTES, _RECORD_BYTES = 2**26, 2**28
+_SERIES_BYTES, _RECORD_BYTES = 2**24, 2**26
 #: Calls of simulate at once: while one copies back and its block is written, the device works for the other.
 _AT_ONCE = 2
 
@@ -44,6 +42,11 @@ class Device(Protocol):
     @property
     def speed(self) -> float:
         """Lane-instructions per second, about; what the length of a launch is chosen by."""
+        ...
+
+    @property
+    def launch_seconds(self) -> float:
+        """How long a launch should take: short enough for progress and cancelling, and that nothing else counts."""
         ...
 
     @property
@@ -75,10 +78,12 @@ class Device(Protocol):
         """Return where a kernel finds an array."""
         ...
 
-    def launch(
-        self, module: Any, entry: str, grid: int, block: int, shared: int, arguments: tuple[np.ndarray, ...]
-    ) -> None:
-        """Start a kernel; the arguments' bytes are those of the structures it takes by value."""
+    def passes(self, needs: Needs) -> Sequence[Compared]:
+        """Choose the kernels for a job: one, or several that share its comparisons, the first with all the rest."""
+        ...
+
+    def launch(self, module: Any, entry: str, plan: Plan, arguments: npt.NDArray[np.void]) -> None:
+        """Start a kernel for all the sets that its arguments name."""
         ...
 
     def synchronize(self) -> None:
@@ -111,7 +116,7 @@ class KernelBackend:
 
     def describe(self, job: Job) -> str:
         """Say in words which kernel takes the steps, and how often where once is not enough."""
-        plans = passes(Needs.of(job, compensated=False))
+        plans = self._device.passes(Needs.of(job, compensated=False))
         several = f", {len(plans)} passes" if len(plans) > 1 else ""
         return plans[0][1].describe() + several
 
@@ -119,7 +124,7 @@ class KernelBackend:
         """Sample the targets and compile the kernels; see :class:`sweep.backends.Backend`."""
         target_series(job)
         for compensated in _kinds(job.parameters(job.blocks[0]), job):
-            for _, plan in passes(Needs.of(job, compensated)):
+            for _, plan in self._device.passes(Needs.of(job, compensated)):
                 self._device.load(plan.specialisation)
 
     def simulate(
@@ -134,7 +139,7 @@ class KernelBackend:
         # What a set that diverges makes of the sums is no surprise.
         with self._device.session(), np.errstate(all="ignore"):
             for compensated, index in _kinds(parameters, job).items():
-                plans = passes(Needs.of(job, compensated))
+                plans = self._device.passes(Needs.of(job, compensated))
                 most = self._most_sets(job, plans, batch)
                 for start in range(0, len(index), most):
                     chosen = index[start : start + most]
@@ -145,11 +150,11 @@ class KernelBackend:
 
     def working_bytes(self, job: Job, sets: int, batch: int | None = None) -> int:
         """Return about how many bytes of the host's memory a call needs, the results not counted."""
-        plans = passes(Needs.of(job, compensated=False))
+        plans = self._device.passes(Needs.of(job, compensated=False))
         width = min(sets, self._most_sets(job, plans, batch))
         return 2 * width * marshal.batch_bytes(job, plans[0][1]) + _SERIES_BYTES + _RECORD_BYTES * bool(job.records)
 
-    def _most_sets(self, job: Job, plans: list[Compared], batch: int | None) -> int:
+    def _most_sets(self, job: Job, plans: Sequence[Compared], batch: int | None) -> int:
         """Return how many sets to take at once: what fits the device, its cache where that counts, and a launch."""
         plan = max((plan for _, plan in plans), key=lambda plan: marshal.batch_bytes(job, plan))
         needs, each = plan.needs, marshal.batch_bytes(job, plan)
@@ -163,13 +168,13 @@ class KernelBackend:
                 f"{needs.units} units want {plan.sets_per_block * each / 2**20:.0f} MiB besides the input: that is the least it "
                 "can take. Free its memory, observe less, or use backend = 'numpy'."
             )
-        if plan.file == PRODUCT:
+        if plan.one_step:
             most = min(most, max(4 * plan.sets_per_block, self._device.cache_bytes // each))
         if job.records:
             steps = -(-marshal.LONGEST_SEGMENT // job.records[0].every)
             most = min(most, _RECORD_BYTES // (steps * len(job.records) * needs.units * needs.itemsize))
-        updates = _LAUNCH_SECONDS * self._device.speed / plan.instructions
-        if plan.steps_per_launch is None:
+        updates = self._device.launch_seconds * self._device.speed / plan.instructions
+        if not plan.one_step:
             most = min(most, int(updates / (needs.units * marshal.LONGEST_SEGMENT)))
         least = math.lcm(*(plan.sets_per_block for _, plan in plans))
         return max(1, min(batch or most, max(most, least)))
@@ -187,7 +192,7 @@ class _Batch:
 
     device: Device
     job: Job
-    plans: list[Compared]
+    plans: Sequence[Compared]
     parameters: Parameters
     targets: TargetSeries | None
 
@@ -317,7 +322,7 @@ class _Batch:
     def _span_steps(self, plan: Plan, sets: int) -> int:
         """Return how many steps a span has: a launch's worth, and no more than fit as series and as records."""
         needs = plan.needs
-        most = int(_LAUNCH_SECONDS * self.device.speed / (plan.instructions * needs.units * sets))
+        most = int(self.device.launch_seconds * self.device.speed / (plan.instructions * needs.units * sets))
         if needs.columns:
             most = min(most, _SERIES_BYTES // (needs.columns * 8))
         if needs.record_x or needs.record_r:
@@ -348,8 +353,8 @@ class _Batch:
         for name, buffer in held.items():
             arguments[name] = device.address(buffer)
         entry = "observed" if span.bounds else "transient"
-        launch = (module, entry, plan.blocks(len(index)), plan.threads, plan.shared_bytes, (arguments,))
-        if plan.file == PRODUCT:
+        launch = (module, entry, plan, arguments)
+        if plan.one_step:
             for _ in self._single_steps(plan, arguments, buffers, held, span, rows, sums):
                 device.launch(*launch)
         else:
@@ -398,7 +403,7 @@ def _arranged(plan: Plan, parameters: Parameters) -> npt.NDArray[np.intp]:
     """Return the sets in the order in which the kernel takes them, padded with -1 to whole blocks."""
     index = np.arange(parameters.size)
     groups = [index]
-    if plan.file == PRODUCT and plan.needs.coupling == 2:
+    if plan.shares_network:
         # The sets of a tile share their matrix.
         network = np.broadcast_to(parameters.selectors["network"], index.shape)
         groups = [index[network == each] for each in np.unique(network)]

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sweep.backends.drive import input_drive
-from sweep.backends.planner import BY_BOTH, BY_SET, BY_UNIT, COMMON, LANES_PER_SET, PRODUCT, WHICH, Plan
+from sweep.backends.kernel import BY_BOTH, BY_SET, BY_UNIT, COMMON, WHICH, Plan
 from sweep.backends.targets import TargetSeries
 from sweep.job import Job
 from sweep.model import Array
@@ -103,22 +103,18 @@ def by_set(job: Job, plan: Plan, parameters: Parameters) -> npt.NDArray[np.float
 
 
 def weights(job: Job, plan: Plan, parameters: Parameters) -> npt.NDArray[np.floating] | None:
-    """Return the weights that go to device memory, ``(network, to, from)``, or as the product wants them."""
+    """Return the weights that go to device memory, as the kernel reads them."""
     needs = plan.needs
     if not needs.coupling or (plan.by_value and needs.coupling == 1):
         return None
     matrices = _matrices(job)
     if needs.coupling == 1:
         matrices = matrices[[int(parameters.selectors["network"][0])]]
-    if plan.file == PRODUCT:
-        if parameters.entries:
-            matrices = matrices.copy()
-            for to, source in parameters.entries:
-                matrices[:, to, source] = 0.0
-        rows, columns = plan.padded
-        room = ((0, 0), (0, rows - needs.units), (0, columns - needs.units))
-        matrices = np.pad(matrices.transpose(0, 2, 1), room)
-    return np.ascontiguousarray(matrices, dtype=needs.precision)
+    if plan.shares_network and parameters.entries:
+        matrices = matrices.copy()
+        for to, source in parameters.entries:
+            matrices[:, to, source] = 0.0
+    return np.ascontiguousarray(plan.packed(matrices), dtype=needs.precision)
 
 
 def _matrices(job: Job) -> Array:
@@ -193,8 +189,8 @@ def start(job: Job, plan: Plan, parameters: Parameters) -> dict[str, np.ndarray]
         "diverged": np.full(sets, -1, dtype=np.int64),
         "by_set": by_set(job, plan, parameters),
     }
-    if plan.file == PRODUCT:
-        rates = np.zeros((plan.padded[0], sets), dtype=precision)
+    if plan.one_step:
+        rates = np.zeros((plan.rows_of_rates, sets), dtype=precision)
         rates[:units] = r
         arrays |= {"rates": rates, "new_rates": np.zeros_like(rates)}
         if needs.sums:
@@ -226,7 +222,7 @@ def _each(values: np.ndarray, sets: int, dtype: npt.DTypeLike) -> np.ndarray:
 def batch_bytes(job: Job, plan: Plan) -> int:
     """Return how many bytes of device memory a set needs, its records not counted."""
     needs = plan.needs
-    state = 2 + 2 * needs.compensated + (2 + needs.sums if plan.file == PRODUCT else 0)
+    state = 2 + 2 * needs.compensated + (2 + needs.sums if plan.one_step else 0)
     rows = state + 4 * any(needs.extremes) + sum(mode == BY_BOTH for mode in needs.modes)
     doubles = 4 * bool(needs.moments_x or needs.moments_r) + 2 * needs.comparisons
     return needs.units * (rows * needs.itemsize + doubles * 8) + len(needs.modes) * needs.itemsize + 24
@@ -237,12 +233,12 @@ def record_shape(job: Job, plan: Plan, sets: int, steps: int) -> tuple[int, int,
     record = job.records[0]
     count = -(-steps // record.every)
     kept = job.model.units if record.units is None else len(record.units)
-    return (count, sets, kept) if plan.file == LANES_PER_SET else (count, kept, sets)
+    return (count, sets, kept) if plan.by_lanes else (count, kept, sets)
 
 
 def from_record(record: np.ndarray, plan: Plan) -> np.ndarray:
     """Turn a record into ``(set, time, unit)``."""
-    return record.transpose((1, 0, 2) if plan.file == LANES_PER_SET else (2, 0, 1))
+    return record.transpose((1, 0, 2) if plan.by_lanes else (2, 0, 1))
 
 
 def records_in(job: Job, first: int, stop: int) -> slice:
@@ -254,7 +250,7 @@ def records_in(job: Job, first: int, stop: int) -> slice:
 def measured(job: Job, arrays: dict[str, np.ndarray], plan: Plan) -> dict[str, np.ndarray]:
     """Return the statistics of a batch from its final arrays, ``(unit, set)`` in float64."""
     needs, count = plan.needs, job.integration.steps - job.integration.transient_steps
-    rates = arrays["rates"][: needs.units] if plan.file == PRODUCT else arrays["state"][1]
+    rates = arrays["rates"][: needs.units] if plan.one_step else arrays["state"][1]
     out = {"x_final": arrays["state"][0], "r_final": rates}
     if "moments" in arrays:
         for row, of in enumerate("xr"):

@@ -1,0 +1,273 @@
+// The CPU's design: a tile of sets per turn, a vector of neighbouring sets per lane. The state of a tile stays in the
+// cache for a whole launch; W r is a product in registers, ROWS units times VECTORS vectors of sets, so that every weight
+// serves VECTORS vectors and every rate ROWS rows, and the Euler step follows on the sums while they are there.
+//
+//   h_i = g sum_j W_ij r_j + g_u (U u)_i + b_i, then one step of rate_model.cuh for every unit
+//
+// Calls     run(arguments, first set, last set): whole tiles, by any number of threads at once, each with sets of its own.
+// Memory    [row][set] outside; inside [row][TILE], in one scratch array. Weights that all sets share are packed,
+//           [to / ROWS][from][to % ROWS]; a set's own are unpacked into the scratch, [to][from][TILE].
+//
+// Macros    those of arguments.cuh, and VECTOR_BYTES, TILE, ROWS, VECTORS; OWN_WEIGHTS 1: every set may have
+//           a matrix of its own; 0: a tile shares one, and entries that a set replaces are 0 in it and added one by one.
+
+typedef REAL vector_of_sets __attribute__((vector_size(VECTOR_BYTES), may_alias));
+#define LANE vector_of_sets
+
+#include "noise.cuh"
+#include "observables.cuh"
+#include "rate_model.cuh"
+#include "time_loop.cuh"
+
+extern "C" void *aligned_alloc(__SIZE_TYPE__ alignment, __SIZE_TYPE__ size);
+extern "C" void free(void *memory);
+
+constexpr int LINE = 64;
+constexpr int STEP = VECTORS * WIDTH;  // sets that the product takes at once
+constexpr int ROW_TILES = (UNITS + ROWS - 1) / ROWS;
+constexpr int SUMS = 6 + (CORRELATION + MSE) * COMPARISONS;
+constexpr bool OBSERVES = MOMENTS_X || MOMENTS_R || LOW_X || LOW_R || HIGH_X || HIGH_R || COMPARISONS;
+static_assert(TILE % STEP == 0, "a tile is whole products");
+
+// Everything of a tile that lasts from step to step.
+struct Scratch {
+    real x[UNITS][TILE];
+    real r[2][UNITS][TILE];
+    real lost_x[COMPENSATED ? UNITS : 1][TILE], lost_r[COMPENSATED ? UNITS : 1][TILE];
+    real sums[OBSERVES ? SUMS : 1][OBSERVES ? UNITS : 1][TILE];
+    real extremes[LOW_X || LOW_R || HIGH_X || HIGH_R ? 4 : 1][UNITS][TILE];
+    real weights[OWN_WEIGHTS ? UNITS * UNITS : 1][TILE];
+    float normals[NOISY ? NOISE_STEPS : 1][NOISY ? UNITS + 1 : 1][TILE];
+    real unsound[TILE];
+    long long diverged[TILE];
+};
+
+struct TileOfSets {
+    const Arguments &a;
+    const int set;  // the first
+    Scratch &own;
+    const real *packed;
+    int copy, until, record;
+
+    SWEEP_DEVICE TileOfSets(const Arguments &a, int set, Scratch &scratch) : a(a), set(set), own(scratch) {
+        copy = 0;
+        for (int i = 0; i < UNITS; ++i) {
+            for (int t = 0; t < TILE; ++t) {
+                own.x[i][t] = *at(a.state, STATE_X * UNITS + i, a.sets, set + t);
+                own.r[0][i][t] = *at(a.state, STATE_R * UNITS + i, a.sets, set + t);
+                if constexpr (COMPENSATED) {
+                    own.lost_x[i][t] = *at(a.state, LOST_X * UNITS + i, a.sets, set + t);
+                    own.lost_r[i][t] = *at(a.state, LOST_R * UNITS + i, a.sets, set + t);
+                }
+            }
+        }
+        if constexpr (OWN_WEIGHTS) unpack();
+        const int network = COUPLING == 2 && !OWN_WEIGHTS ? a.networks[set] : 0;
+        packed = a.weights + (long long)network * ROW_TILES * ROWS * UNITS;
+        for (int t = 0; t < TILE; ++t) own.diverged[t] = a.diverged[set + t];
+    }
+
+    SWEEP_DEVICE void unpack() {
+        for (int t = 0; t < TILE; ++t) {
+            const real *matrix = a.weights + (long long)a.networks[set + t] * UNITS * UNITS;
+            for (int w = 0; w < UNITS * UNITS; ++w) own.weights[w][t] = matrix[w];
+            for (int e = 0; e < a.entry_count; ++e)
+                own.weights[a.entry_units[2 * e] * UNITS + a.entry_units[2 * e + 1]][t] =
+                    *at(a.entries, e, a.sets, set + t);
+        }
+    }
+
+    template <int steps, bool observed> SWEEP_DEVICE void advance(word k, const real *row, bool begins) {
+        for (int s = 0; s < steps; ++s) {
+            const word step = a.first + k + s;
+            const int phase = step % NOISE_STEPS;
+            if (NOISY && (phase == 0 || steps == 1)) draw(step / NOISE_STEPS);
+            const bool keeps = (RECORD_X || RECORD_R) && observed && --until == 0;
+            for (int place = 0; place < TILE; place += STEP)
+                for (int tile = 0; tile < ROW_TILES; ++tile)
+                    rows_of<observed>(tile, place, row + s * COLUMNS, phase, begins, keeps);
+            copy = 1 - copy;
+            if (keeps) {
+                until = a.every;
+                ++record;
+            }
+            if constexpr (DETECT) detect(step);
+        }
+    }
+
+    // The normals of all units for the steps that one call of the noise serves.
+    SWEEP_DEVICE void draw(word block) {
+        for (int b = 0; b < (UNITS + 1) / NOISE_UNITS; ++b) {
+            float four[4][TILE];
+            for (int t = 0; t < TILE; ++t) {
+                float normals[4];
+                philox::normals(block, b, a.streams[set + t], a.seed, normals);
+                for (int n = 0; n < 4; ++n) four[n][t] = normals[n];
+            }
+            for (int n = 0; n < 4; ++n)
+                for (int t = 0; t < TILE; ++t)
+                    own.normals[n / NOISE_UNITS][b * NOISE_UNITS + n % NOISE_UNITS][t] = four[n][t];
+        }
+    }
+
+    // ROWS units of STEP sets.
+    template <bool observed>
+    SWEEP_DEVICE void rows_of(int tile, int place, const real *row, int phase, bool begins, bool keeps) {
+        lane sums[ROWS][VECTORS] = {};
+        if constexpr (COUPLING > 0) {
+            const real *weights = packed + tile * ROWS * UNITS;
+            for (int j = 0; j < UNITS; ++j) {
+                lane rates[VECTORS];
+                for (int v = 0; v < VECTORS; ++v) rates[v] = load(&own.r[copy][j][place + v * WIDTH]);
+                for (int i = 0; i < ROWS; ++i)
+                    for (int v = 0; v < VECTORS; ++v) sums[i][v] = lanes::fma(weight(weights, tile, i, j, place, v), rates[v], sums[i][v]);
+            }
+        }
+        for (int i = 0; i < ROWS; ++i)
+            if (UNITS % ROWS == 0 || tile * ROWS + i < UNITS)
+                for (int v = 0; v < VECTORS; ++v)
+                    finish<observed>(tile * ROWS + i, place + v * WIDTH, sums[i][v], row, phase, begins, keeps);
+    }
+
+    SWEEP_DEVICE lane weight(const real *weights, int tile, int i, int j, int place, int v) const {
+        if constexpr (OWN_WEIGHTS) {
+            const int to = tile * ROWS + i < UNITS ? tile * ROWS + i : UNITS - 1;
+            return load(&own.weights[to * UNITS + j][place + v * WIDTH]);
+        } else {
+            return common(weights[j * ROWS + i]);
+        }
+    }
+
+    template <bool observed>
+    SWEEP_DEVICE void finish(int unit, int place, lane recurrent, const real *row, int phase, bool begins, bool keeps) {
+        Parameters<1> p;
+        p.load(a, set + place, unit);
+        Unit u = {};
+        u.x = load(&own.x[unit][place]);
+        u.r = load(&own.r[copy][unit][place]);
+        if constexpr (COMPENSATED) {
+            u.lost_x = load(&own.lost_x[unit][place]);
+            u.lost_r = load(&own.lost_r[unit][place]);
+        }
+        if constexpr (COUPLING == 2 && !OWN_WEIGHTS) {
+            for (int e = 0; e < a.entry_count; ++e)
+                if (a.entry_units[2 * e] == unit)
+                    recurrent = lanes::fma(load(at(a.entries, e, a.sets, set + place)),
+                                           load(&own.r[copy][a.entry_units[2 * e + 1]][place]), recurrent);
+        }
+        lane input = {}, xi = {};
+        if constexpr (STIMULI > 0) {
+            const int column = INPUT_UNITS > 1 ? unit : 0;
+            if constexpr (STIMULI == 1)
+                input = common(row[column]);
+            else
+                for (int t = 0; t < WIDTH; ++t) input[t] = row[a.stimuli[set + place + t] * INPUT_UNITS + column];
+        }
+        if constexpr (NOISY)
+            for (int t = 0; t < WIDTH; ++t) xi[t] = own.normals[phase][unit][place + t];
+        step(a, p, 0, u, drive(a, p, 0, recurrent, input), xi);
+        store(&own.x[unit][place], u.x);
+        store(&own.r[1 - copy][unit][place], u.r);
+        if constexpr (COMPENSATED) {
+            store(&own.lost_x[unit][place], u.lost_x);
+            store(&own.lost_r[unit][place], u.lost_r);
+        }
+        if constexpr (DETECT) {
+            const lane before = unit ? load(&own.unsound[place]) : lane{};
+            store(&own.unsound[place], before + unsound(u));
+        }
+        if constexpr (observed && OBSERVES) {
+            Observer observer;
+            observed_so_far(observer, unit, place, begins, u);
+            observer.see(u, row + COLUMNS_INPUT + (TARGET_UNITS > 1 ? unit : 0));
+            observer.each_sum([&](int sum, lane &value) { store(&own.sums[sum][unit][place], value); });
+            observer.each_extreme([&](int extreme, lane &value) { store(&own.extremes[extreme][unit][place], value); });
+        }
+        if (keeps && a.places[unit] >= 0) {
+            const int kept = record * a.kept + a.places[unit];
+            if (RECORD_X) store(at(a.record_x, kept, a.sets, set + place), u.x);
+            if (RECORD_R) store(at(a.record_r, kept, a.sets, set + place), u.r);
+        }
+    }
+
+    SWEEP_DEVICE void observed_so_far(Observer &observer, int unit, int place, bool begins, const Unit &u) {
+        if (begins)
+            observer.begin(u);
+        else
+            observer.each_sum([&](int sum, lane &value) { value = load(&own.sums[sum][unit][place]); });
+        observer.each_extreme([&](int extreme, lane &value) { value = load(&own.extremes[extreme][unit][place]); });
+    }
+
+    SWEEP_DEVICE void detect(word step) {
+        for (int t = 0; t < TILE; ++t)
+            if (own.diverged[t] < 0 && !(own.unsound[t] == 0)) own.diverged[t] = step;
+    }
+
+    SWEEP_DEVICE void flush(int segment, word before, word count) {
+        if constexpr (OBSERVES) {
+            for (int unit = 0; unit < UNITS; ++unit)
+                for (int place = 0; place < TILE; place += WIDTH) {
+                    Observer observer;
+                    observed_so_far(observer, unit, place, false, Unit{});
+                    observer.flush(a, unit, set + place, segment, before, count);
+                }
+        }
+    }
+
+    template <bool observed> SWEEP_DEVICE void run() {
+        // The steps before the next record: a launch may begin between two.
+        until = observed ? a.every - (a.first - a.origin) % a.every : 0;
+        record = 0;
+        carry<observed>(true);
+        time_loop<observed>(a, *this, nullptr);
+        carry<observed>(false);
+        for (int t = 0; t < TILE; ++t) own.unsound[t] = 0;
+        for (int i = 0; i < UNITS; ++i)
+            for (int t = 0; t < TILE; ++t) {
+                const real x = own.x[i][t], r = own.r[copy][i][t];
+                own.unsound[t] += (x - x) + (r - r);
+                *at(a.state, STATE_X * UNITS + i, a.sets, set + t) = x;
+                *at(a.state, STATE_R * UNITS + i, a.sets, set + t) = r;
+                if constexpr (COMPENSATED) {
+                    *at(a.state, LOST_X * UNITS + i, a.sets, set + t) = own.lost_x[i][t];
+                    *at(a.state, LOST_R * UNITS + i, a.sets, set + t) = own.lost_r[i][t];
+                }
+            }
+        for (int t = 0; t < TILE; ++t)
+            a.diverged[set + t] = DETECT ? own.diverged[t] : own.unsound[t] == 0 ? own.diverged[t] : 0;
+    }
+
+    // Bring the extremes in, or out.
+    template <bool observed> SWEEP_DEVICE void carry(bool in) {
+        if constexpr (observed && (LOW_X || LOW_R || HIGH_X || HIGH_R)) {
+            for (int row = 0; row < 4 * UNITS; ++row)
+                for (int t = 0; t < TILE; ++t) {
+                    real &here = own.extremes[row / UNITS][row % UNITS][t], &there = *at(a.extremes, row, a.sets, set + t);
+                    (in ? here : there) = in ? there : here;
+                }
+        }
+    }
+};
+
+// Numbers too small for a normal float become 0, as on a GPU: a vector unit may take a hundred times as long for them.
+struct FlushToZero {
+#ifdef __SSE__
+    static constexpr unsigned FLUSH = 0x8040;
+    const unsigned before = __builtin_ia32_stmxcsr();
+    FlushToZero() { __builtin_ia32_ldmxcsr(before | (sizeof(real) == sizeof(float) ? FLUSH : 0)); }
+    ~FlushToZero() { __builtin_ia32_ldmxcsr(before); }
+#endif
+};
+
+template <bool observed> int tiles(const Arguments &a, int first, int last) {
+    Scratch *scratch = (Scratch *)aligned_alloc(LINE, (sizeof(Scratch) + LINE - 1) / LINE * LINE);
+    if (!scratch) return 1;
+    const FlushToZero mode;
+    for (int set = first; set < last; set += TILE) TileOfSets(a, set, *scratch).run<observed>();
+    free(scratch);
+    return 0;
+}
+
+// Each returns 1 where there is no memory for the scratch.
+extern "C" int transient(const Arguments *a, int first, int last) { return tiles<false>(*a, first, last); }
+extern "C" int observed(const Arguments *a, int first, int last) { return tiles<true>(*a, first, last); }

@@ -1,0 +1,217 @@
+"""The native back end: the kernels for the vectors of this CPU, compiled here once for each kind of job."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import hashlib
+import importlib.util
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import psutil
+
+from sweep.backends import tiles
+from sweep.backends.device import KernelBackend
+from sweep.backends.kernel import Needs, Plan
+from sweep.backends.source import Specialisation
+from sweep.backends.tiles import TilePlan
+from sweep.errors import BackendError
+
+_LINE = 64
+_ENTRIES = ("transient", "observed")
+_OPTIONS = (
+    *("-x", "c++", "-std=c++17", "-O3", "-march=native", "-fPIC", "-shared", "-fno-exceptions", "-fno-rtti"),
+    # Every rounding is written out, so that bits do not depend on what a compiler fuses; errno and traps are nobody's.
+    *("-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-w"),
+)
+_INSTALL = "install g++ or clang++, or pip install 'tausweep[native]', or name one in CXX"
+#: Calls must not share the machine's memory out too generously.
+_MOST_BYTES = 2**29
+
+
+@functools.cache
+def compiler() -> tuple[str, ...] | None:
+    """Return the command of the C++ compiler: the one in ``CXX``, the system's, or that of the ziglang wheel."""
+    asked = os.environ.get("CXX")
+    for command in [shlex.split(asked)] if asked else [["c++"], ["g++"], ["clang++"]]:
+        found = shutil.which(command[0])
+        if found:
+            return (found, *command[1:])
+    if not asked and importlib.util.find_spec("ziglang"):
+        return (sys.executable, "-m", "ziglang", "c++")
+    return None
+
+
+@functools.cache
+def target() -> str:
+    """Return all that the compiler says of itself and of this CPU: its predefined macros."""
+    command = compiler()
+    assert command is not None
+    done = _called([*command, "-march=native", "-dM", "-E", "-x", "c++", "-"], "")
+    return "\n".join(sorted(done.splitlines()))
+
+
+def vector_bytes() -> int:
+    """Return how wide the vectors of this CPU are."""
+    return 64 if "#define __AVX512F__ 1" in target() else 32 if "#define __AVX2__ 1" in target() else 16
+
+
+def why_not() -> str:
+    """Return why nothing can be compiled here, and what to do; empty if it can."""
+    if compiler() is None:
+        asked = os.environ.get("CXX")
+        return (
+            f"CXX = {asked!r} is not there; unset it or correct it"
+            if asked
+            else f"there is no C++ compiler; {_INSTALL}"
+        )
+    try:
+        answer = ctypes.CDLL(str(_library('extern "C" int ask() { return 42; }\n'))).ask()
+    except (BackendError, OSError) as error:
+        return str(error)
+    return "" if answer == 42 else "what the compiler makes does not run as it should"
+
+
+def version() -> str:
+    """Return the name and version of the compiler, and the width of the vectors."""
+    command = compiler()
+    assert command is not None
+    first = _called([*command, "--version"], "").splitlines()[0]
+    return f"{first}, vectors of {vector_bytes()} bytes"
+
+
+def _called(command: Sequence[str], source: str) -> str:
+    try:
+        done = subprocess.run(command, input=source, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise BackendError(f"the compiler {command[0]!r} cannot be run: {error}; {_INSTALL}.") from error
+    if done.returncode:
+        raise BackendError(
+            f"{' '.join(command[:3])} ... fails: {done.stderr.strip()[:1500]}\nThe run goes on with backend = 'numpy'; please "
+            "report it if the compiler is a recent one."
+        )
+    return done.stdout
+
+
+@functools.cache
+def folder() -> Path:
+    """Return where compiled kernels are kept: the user's cache, or a folder of the process's where there is none."""
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    own = Path(home) / "tausweep"
+    with contextlib.suppress(OSError):
+        own.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=own):
+            return own
+    return Path(tempfile.mkdtemp(prefix="tausweep-"))
+
+
+def _library(text: str) -> Path:
+    """Compile, unless it has been; by any number of processes at once."""
+    command = compiler()
+    assert command is not None
+    key = hashlib.sha256("\0".join([text, *command, *_OPTIONS, target()]).encode()).hexdigest()[:32]
+    path = folder() / f"{key}.so"
+    if not path.exists():
+        with tempfile.TemporaryDirectory(dir=folder()) as scratch:
+            made = Path(scratch) / "kernel.so"
+            _called([*command, *_OPTIONS, "-o", str(made), "-"], text)
+            os.replace(made, path)
+    return path
+
+
+class NativeDevice:
+    """The CPU of this machine; its arrays are NumPy's, aligned to a cache line."""
+
+    launch_seconds = 0.2
+    cache_bytes = 2**30
+
+    def __init__(self) -> None:
+        self._vector_bytes = vector_bytes()
+        self._modules: dict[Specialisation, dict[str, Any]] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def speed(self) -> float:
+        """Lane-instructions per second of a core, about: two vector instructions per cycle of 2.5 GHz."""
+        return 5e9 * self._vector_bytes / 4
+
+    def session(self) -> AbstractContextManager[None]:
+        """Do nothing: a thread's work is done when it returns."""
+        return contextlib.nullcontext()
+
+    def passes(self, needs: Needs) -> Sequence[tuple[slice, Plan]]:
+        """Return the one plan: a tile has room for any number of comparisons."""
+        return [(slice(0, needs.comparisons), tiles.plan(needs, self._vector_bytes))]
+
+    def load(self, specialisation: Specialisation) -> dict[str, Any]:
+        """Compile, or take what was compiled before, by this process or another."""
+        with self._lock:
+            if specialisation not in self._modules:
+                library = ctypes.CDLL(str(_library(specialisation.source)))
+                for entry in _ENTRIES:
+                    function = getattr(library, entry)
+                    function.argtypes, function.restype = (ctypes.c_void_p, ctypes.c_int, ctypes.c_int), ctypes.c_int
+                self._modules[specialisation] = {entry: getattr(library, entry) for entry in _ENTRIES}
+            return self._modules[specialisation]
+
+    def upload(self, array: np.ndarray, name: str = "") -> np.ndarray:
+        """Return a copy, aligned."""
+        copy = self.empty(array.shape, array.dtype)
+        copy[...] = array
+        return copy
+
+    def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike, name: str = "") -> np.ndarray:
+        """Return an array, aligned."""
+        count = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+        raw = np.empty(count + _LINE, dtype=np.uint8)
+        start = -raw.ctypes.data % _LINE
+        return raw[start : start + count].view(dtype).reshape(shape)
+
+    def download(self, buffer: np.ndarray) -> np.ndarray:
+        """Return the array: nothing is elsewhere."""
+        return buffer
+
+    def address(self, buffer: np.ndarray) -> int:
+        """Return where a kernel finds an array."""
+        return int(buffer.ctypes.data)
+
+    def launch(self, module: dict[str, Any], entry: str, plan: Plan, arguments: npt.NDArray[np.void]) -> None:
+        """Take the steps, without the interpreter's lock."""
+        assert isinstance(plan, TilePlan)
+        if module[entry](arguments.ctypes.data, 0, int(arguments["sets"][0])):
+            raise MemoryError("the scratch of a tile does not fit in memory")
+
+    def synchronize(self) -> None:
+        """Do nothing: a launch has ended when it returns."""
+
+    def free_bytes(self) -> int:
+        """Return how much memory a call may take."""
+        return min(_MOST_BYTES, int(psutil.virtual_memory().available // 4))
+
+
+class NativeBackend(KernelBackend):
+    """The kernels on this CPU."""
+
+    def __init__(self) -> None:
+        super().__init__("native", NativeDevice())
+
+    def concurrency(self, cores: int) -> int:
+        """Return one call per core; see :class:`sweep.backends.Backend`."""
+        return cores
+
+    def devices(self) -> tuple[str, ...]:
+        """Return none: processes share the cores."""
+        return ()

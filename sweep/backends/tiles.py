@@ -1,0 +1,100 @@
+"""How the CPU's kernel is cut to a job and to the vector unit: ``kernels/tile_of_sets.cpp``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sweep.backends.kernel import Needs, Plan
+
+FILE = "tile_of_sets.cpp"
+
+#: Rows of W and vectors of sets that a product in registers takes at once, by the bytes of a vector: as many sums as fit
+#: the registers, of which there are twice as many where vectors have 64 bytes.
+_SHAPES = {64: (6, 4), 32: (4, 3), 16: (4, 2)}
+#: Numbers of each kind that a tile of a small network has: enough to hide latencies, few enough for the first cache.
+_TILE_NUMBERS = 512
+#: Up to so many units each set may have a matrix of its own; beyond, sets of a tile share one.
+_MOST_UNITS_OF_OWN_WEIGHTS = 64
+_INSTRUCTIONS = 40
+_NOISE_INSTRUCTIONS = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class TilePlan(Plan):
+    """A kernel for a CPU.
+
+    Attributes
+    ----------
+    vector_bytes : int
+        Of a lane, which is a vector of neighbouring sets.
+    rows, vectors : int
+        Of a product in registers.
+    """
+
+    vector_bytes: int
+    rows: int
+    vectors: int
+
+    @property
+    def own_weights(self) -> bool:
+        """Whether each set has a matrix of its own."""
+        return self.needs.coupling == 2 and self.needs.units <= _MOST_UNITS_OF_OWN_WEIGHTS
+
+    @property
+    def shares_network(self) -> bool:
+        """Whether the sets of a tile must have the same network."""
+        return self.needs.coupling == 2 and not self.own_weights
+
+    @property
+    def instructions(self) -> float:
+        """About how many instructions a unit-step takes, of a vector's share."""
+        needs = self.needs
+        other = _INSTRUCTIONS + 3 * needs.sums + sum(needs.extremes) + _NOISE_INSTRUCTIONS * needs.noisy
+        return 1.6 * needs.units * (needs.coupling > 0) + other
+
+    def own_macros(self) -> dict[str, int | str]:
+        """Return the macros of the design; see :class:`sweep.backends.kernel.Plan`."""
+        return {
+            "VECTOR_BYTES": self.vector_bytes,
+            "TILE": self.sets_per_block,
+            "ROWS": self.rows,
+            "VECTORS": self.vectors,
+            "OWN_WEIGHTS": int(self.own_weights),
+        }
+
+    def packed(self, matrices: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Lay out weight matrices: ``(network, to / rows, from, to % rows)``, padded with 0, but where each set has one."""
+        if self.own_weights:
+            return matrices
+        count, units, _ = matrices.shape
+        whole = np.pad(matrices, ((0, 0), (0, -units % self.rows), (0, 0)))
+        return whole.reshape(count, -1, self.rows, units).transpose(0, 1, 3, 2)
+
+    def describe(self) -> str:
+        """Say in words how the steps are taken."""
+        needs = self.needs
+        width = self.vector_bytes // needs.itemsize
+        return f"tiles of {self.sets_per_block} sets in vectors of {width} ({self.file}), N = {needs.units}, {needs.precision}"
+
+
+def plan(needs: Needs, vector_bytes: int) -> TilePlan:
+    """Cut the kernel to a job, for vectors of so many bytes."""
+    rows, vectors = _SHAPES[vector_bytes]
+    step = vectors * vector_bytes // needs.itemsize
+    return TilePlan(
+        file=FILE,
+        needs=needs,
+        sets_per_block=step * max(1, _TILE_NUMBERS // (step * needs.units)),
+        unroll=4 if needs.units == 1 else 2,
+        vector_bytes=vector_bytes,
+        rows=_rows(needs.units, rows),
+        vectors=vectors,
+    )
+
+
+def _rows(units: int, most: int) -> int:
+    """Return the rows of a product: the more the better, but rows that pad the last product are work for nothing."""
+    return min(range(1, most + 1), key=lambda rows: (-(-units // rows) * rows + (most - rows) * units / 8, -rows))
