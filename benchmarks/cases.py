@@ -1,54 +1,87 @@
-"""The cases S, M and L, and the loop that a user would write without us."""
+"""What is measured, what bounds it, and the loop that a user would write without us."""
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-import sweep
+from sweep.backends.source import folder
+from sweep.bench import Case, L, M, S
+from sweep.designs import zipped
+from sweep.job import Job
+from sweep.network import gaussian
+from sweep.observables import record
+from sweep.recordings import samples
+from sweep.targets import Target
+
+__all__ = ["REGIMES", "UNITS", "Case", "L", "M", "Regime", "S", "bound", "kernels_digest", "plain_numpy"]
+
+UNITS = (1, 2, 4, 8, 12, 16, 20, 32, 48, 64, 96, 128, 256, 512)
+#: Sets with which a large GPU is busy: many more threads than it holds at a time.
+_BUSY_SETS, _BUSY_UNITS = 2**20, 2**22
 
 
 @dataclass(frozen=True)
-class Case:
-    """A network of ``units`` units, ``sets`` parameter sets, ``steps`` steps."""
+class Regime(Case):
+    """A case that asks for something of its own.
 
-    name: str
-    units: int
-    sets: int
-    steps: int
+    Attributes
+    ----------
+    networks : int
+        If any, sets take turns with so many weight matrices, as where each has its own.
+    lags : int
+        If any, the rates are compared with a target at so many.
+    every : int
+        If any, the rates of all units are recorded every so many steps.
+    """
 
-    @property
-    def updates(self) -> int:
-        """Unit-updates of the whole case."""
-        return self.units * self.sets * self.steps
+    activation: str = "tanh"
+    precision: str = "float32"
+    networks: int = 0
+    lags: int = 0
+    every: int = 0
 
-    def values(self) -> dict[str, np.ndarray]:
-        """Return the swept parameters, each ``(set,)``: gain and both rate constants."""
-        return {
-            "gain": np.linspace(0.5, 1.5, self.sets),
-            "tau_s": 1.0 / np.linspace(0.05, 0.2, self.sets),
-            "tau_r": 1.0 / np.linspace(0.1, 0.3, self.sets),
-        }
-
-    def weights(self) -> np.ndarray:
-        """Return W, common to all sets and scaled by each one's gain."""
-        return sweep.gaussian(units=self.units, seed=1)
-
-    def job(self) -> sweep.Job:
-        """Return the case as a job: mean, variance and final rate are observed."""
-        return sweep.Job(
-            model=sweep.Model(units=self.units, weights=self.weights(), activation="tanh"),
-            input=sweep.sine(frequency=5.0),
-            design=sweep.zipped("point", **self.values()),
-            integration=sweep.Integration(dt=1.0, duration=float(self.steps)),
-            observe=["r_mean", "r_var", "r_final"],
+    def job(self, blocks: int | None = None) -> Job:
+        """Return the case as a job, in so many blocks."""
+        job = super().job(blocks)
+        model = dataclasses.replace(job.model, activation=self.activation)
+        design, observe, target = job.design, job.observe, None
+        if self.networks:
+            own = np.stack([gaussian(units=self.units, seed=seed) for seed in range(self.networks)])
+            model = dataclasses.replace(model, weights=own)
+            design = zipped("point", **self.values(), network=np.arange(self.sets) % self.networks)
+        if self.lags:
+            heard = np.random.default_rng(1).normal(size=self.steps + self.lags)
+            target = Target(samples(heard, interval=1.0), lags=tuple(map(float, range(self.lags))))
+            observe = (*observe, "target_correlation")
+        if self.every:
+            observe = (*observe, record("r", every=self.every))
+        integration = dataclasses.replace(job.integration, precision=self.precision)
+        return dataclasses.replace(
+            job, model=model, design=design, observe=observe, target=target, integration=integration
         )
 
 
-S = Case("S", units=2, sets=100_000, steps=1000)
-M = Case("M", units=32, sets=4096, steps=1000)
-L = Case("L", units=128, sets=1024, steps=500)
+def _regime(units: int, what: str = "tanh", **own: object) -> Regime:
+    sets = min(_BUSY_SETS, _BUSY_UNITS // units)
+    return Regime(f"N = {units}, {what}", units=units, sets=sets, steps=1000, **own)  # type: ignore[arg-type]
+
+
+REGIMES = {
+    regime.name: regime
+    for regime in (
+        *(_regime(units, kind, activation=kind) for kind in ("tanh", "relu") for units in UNITS),
+        *(_regime(units, "noise", noise=0.1) for units in (1, 2, 8, 32, 128)),
+        *(_regime(units, "a record every 10 steps", every=10) for units in (2, 32)),
+        _regime(1, "11 lags", lags=11),
+        *(_regime(units, "64 networks", networks=64) for units in (2, 8, 16, 64, 128)),
+        *(_regime(units, "float64", precision="float64") for units in (2, 32, 128)),
+    )
+}
 
 
 def plain_numpy(case: Case) -> dict[str, np.ndarray]:
@@ -66,3 +99,31 @@ def plain_numpy(case: Case) -> dict[str, np.ndarray]:
         squares += r * r
     mean = total / case.steps
     return {"r_mean": mean, "r_var": squares / case.steps - mean**2, "r_final": r}
+
+
+def bound(counted: Mapping[str, float], speed: float, special: float, double: float) -> tuple[float, str]:
+    """Return the unit-updates per second that a device cannot exceed, and what stands in the way.
+
+    Parameters
+    ----------
+    counted : mapping
+        Per unit-step, as ``instructions.py`` counts: ``instructions`` in all, and of these ``special`` functions and those
+        in ``double`` precision.
+    speed : float
+        Lane-instructions per second.
+    special, double : float
+        How many times longer those two keep a device.
+    """
+    longest = {
+        "instructions": counted["instructions"],
+        "special functions": special * counted["special"],
+        "double precision": double * counted["double"],
+    }
+    by = max(longest, key=lambda name: longest[name])
+    return speed / longest[by], by
+
+
+def kernels_digest() -> str:
+    """Return what counts of instructions belong to: the digest of the kernels' sources."""
+    text = b"".join(path.read_bytes() for path in sorted(folder().glob("*.cu*")))
+    return hashlib.sha256(text).hexdigest()

@@ -77,6 +77,9 @@ struct Observer {
         each_extreme([&](int row, lane &value) { store(at(a.extremes, row * UNITS + unit, a.sets, set), value); });
     }
 
+    // Whether a row of the sums stays what it was at the beginning of the segment.
+    static SWEEP_DEVICE constexpr bool is_shift(int row) { return row == 0 || row == 3; }
+
     // Everything that adds up within a segment, number by number: visit(row of Arguments.sums, number).
     template <typename Visit> SWEEP_DEVICE void each_sum(Visit visit) {
         lane *const moments[] = {&x.shift, &x.sum, &x.squares, &r.shift, &r.sum, &r.squares};

@@ -22,6 +22,13 @@ typedef REAL vector_of_sets __attribute__((vector_size(VECTOR_BYTES), may_alias)
 extern "C" void *aligned_alloc(__SIZE_TYPE__ alignment, __SIZE_TYPE__ size);
 extern "C" void free(void *memory);
 
+// Sums stay in registers only where their loops are gone.
+#ifdef __clang__
+#define SWEEP_UNROLL _Pragma("unroll")
+#else
+#define SWEEP_UNROLL _Pragma("GCC unroll 16")
+#endif
+
 constexpr int LINE = 64;
 constexpr int STEP = VECTORS * WIDTH;  // sets that the product takes at once
 constexpr int ROW_TILES = (UNITS + ROWS - 1) / ROWS;
@@ -118,13 +125,19 @@ struct TileOfSets {
             const real *weights = packed + tile * ROWS * UNITS;
             for (int j = 0; j < UNITS; ++j) {
                 lane rates[VECTORS];
+                SWEEP_UNROLL
                 for (int v = 0; v < VECTORS; ++v) rates[v] = load(&own.r[copy][j][place + v * WIDTH]);
+                SWEEP_UNROLL
                 for (int i = 0; i < ROWS; ++i)
-                    for (int v = 0; v < VECTORS; ++v) sums[i][v] = lanes::fma(weight(weights, tile, i, j, place, v), rates[v], sums[i][v]);
+                    SWEEP_UNROLL
+                    for (int v = 0; v < VECTORS; ++v)
+                        sums[i][v] = lanes::fma(weight(weights, tile, i, j, place, v), rates[v], sums[i][v]);
             }
         }
+#pragma GCC unroll 1
         for (int i = 0; i < ROWS; ++i)
             if (UNITS % ROWS == 0 || tile * ROWS + i < UNITS)
+#pragma GCC unroll 1
                 for (int v = 0; v < VECTORS; ++v)
                     finish<observed>(tile * ROWS + i, place + v * WIDTH, sums[i][v], row, phase, begins, keeps);
     }
@@ -180,7 +193,9 @@ struct TileOfSets {
             Observer observer;
             observed_so_far(observer, unit, place, begins, u);
             observer.see(u, row + COLUMNS_INPUT + (TARGET_UNITS > 1 ? unit : 0));
-            observer.each_sum([&](int sum, lane &value) { store(&own.sums[sum][unit][place], value); });
+            observer.each_sum([&](int sum, lane &value) {
+                if (begins || !Observer::is_shift(sum)) store(&own.sums[sum][unit][place], value);
+            });
             observer.each_extreme([&](int extreme, lane &value) { store(&own.extremes[extreme][unit][place], value); });
         }
         if (keeps && a.places[unit] >= 0) {
@@ -259,7 +274,9 @@ struct FlushToZero {
 #endif
 };
 
-template <bool observed> int tiles(const Arguments &a, int first, int last) {
+template <bool observed> int tiles(const Arguments *given, int first, int last) {
+    // A copy of our own: no store to an array can change it, so what is in registers may stay there.
+    const Arguments a = *given;
     Scratch *scratch = (Scratch *)aligned_alloc(LINE, (sizeof(Scratch) + LINE - 1) / LINE * LINE);
     if (!scratch) return 1;
     const FlushToZero mode;
@@ -269,5 +286,5 @@ template <bool observed> int tiles(const Arguments &a, int first, int last) {
 }
 
 // Each returns 1 where there is no memory for the scratch.
-extern "C" int transient(const Arguments *a, int first, int last) { return tiles<false>(*a, first, last); }
-extern "C" int observed(const Arguments *a, int first, int last) { return tiles<true>(*a, first, last); }
+extern "C" int transient(const Arguments *a, int first, int last) { return tiles<false>(a, first, last); }
+extern "C" int observed(const Arguments *a, int first, int last) { return tiles<true>(a, first, last); }

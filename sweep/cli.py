@@ -18,11 +18,12 @@ from rich.console import Console
 from rich.markup import escape
 from threadpoolctl import threadpool_info
 
-from sweep import backends, best, jobfile, runner
+from sweep import bench, best, jobfile, runner
+from sweep.backends import NAMES, choose, get_backend, probe
 from sweep.errors import JobError, RunError, SweepError
 from sweep.job import Report
 from sweep.plan import cores, plan, size
-from sweep.store import Store, open_dataset
+from sweep.store import Store, computed_by, open_dataset
 
 app = typer.Typer(
     name="sweep",
@@ -36,7 +37,7 @@ _out, _err = Console(highlight=False, soft_wrap=True), Console(stderr=True, high
 
 JobFile = Annotated[Path, typer.Argument(metavar="JOB.toml", help="Job file.")]
 StorePath = Annotated[Path, typer.Argument(metavar="STORE", help="Store written by 'sweep run'.")]
-BackendName = Annotated[str, typer.Option("--backend", help=f"Back end: {', '.join(backends.NAMES)}.")]
+BackendName = Annotated[str, typer.Option("--backend", help=f"Back end: {', '.join(NAMES)}.")]
 Batch = Annotated[int | None, typer.Option("--batch", help="Most sets that the back end takes at once.")]
 Workers = Annotated[int | None, typer.Option("--workers", help="Processes of this machine instead of threads.")]
 
@@ -59,6 +60,7 @@ def _common(
 @app.command("plan")
 def plan_command(job: JobFile, backend: BackendName = "auto", workers: Workers = None, batch: Batch = None) -> None:
     """Say what a job will take. Runs nothing."""
+    _note(backend)
     _table(plan(jobfile.load(job), backend, batch=batch, workers=workers).rows())
 
 
@@ -78,6 +80,8 @@ def run(
     """Run a job into a store, and show its best set. Running again resumes."""
     loaded = jobfile.load(job)
     best.check_job(loaded)
+    if scheduler is None:
+        _note(backend)
     path = store or Path(f"{job.stem}.zarr")
     try:
         runner.run(
@@ -94,7 +98,8 @@ def run(
         _err.print(f"interrupted: run again to go on with {path}.", markup=False)
         raise typer.Exit(1) from None
     opened = Store(path)
-    _summary(path, opened)
+    # Which back end the workers of a scheduler have is known only now.
+    _summary(path, opened, backends=scheduler is not None)
     if opened.job.design.size > 1:
         _show(path, _picture(path), loaded.report)
     raise typer.Exit(_exit_code(opened))
@@ -104,7 +109,7 @@ def run(
 def status(store: StorePath) -> None:
     """Say how far a store is, and what failed."""
     opened = Store(store)
-    _summary(store, opened)
+    _summary(store, opened, backends=True)
     raise typer.Exit(_exit_code(opened))
 
 
@@ -161,11 +166,30 @@ def doctor() -> None:
         ("memory", f"{size(memory.available)} free of {size(memory.total)}"),
         ("GPU", _gpu()),
     ]
-    for found in backends.probe():
+    for found in probe():
         rows.append((f"back end {found.name}", f"{'works' if found.works else 'does not work'}: {found.reason}"))
-    chosen = backends.choose("auto")
+    chosen = choose("auto")
     rows.append(("auto", f"{chosen.name}, {chosen.reason}"))
     _table(rows)
+
+
+@app.command("bench")
+def bench_command(
+    backend: BackendName = "auto",
+    seconds: Annotated[float, typer.Option("--seconds", help="About how long each measurement takes.")] = 1.0,
+) -> None:
+    """Measure how fast this machine is, and against what limit."""
+    bench.check_seconds(seconds)
+    _table(bench.header(choose(backend)))
+    engine = get_backend(backend)
+    _out.print(bench.TITLE, style="bold", markup=False)
+    try:
+        for measure in bench.measures(engine, bench.CASES, seconds):
+            _out.print(measure.line(), markup=False)
+    except KeyboardInterrupt:
+        _err.print("interrupted: the cases above are complete.", markup=False)
+        raise typer.Exit(1) from None
+    _out.print(bench.explained(engine), markup=False)
 
 
 def _gpu() -> str:
@@ -186,12 +210,21 @@ def _table(rows: list[tuple[str, str]]) -> None:
         _out.print(f"[bold]{name:<{width}}[/bold]  {escape(value)}")
 
 
-def _summary(path: Path, store: Store) -> None:
+def _note(backend: str) -> None:
+    """Tell of a back end that was to be expected here and does not work."""
+    if note := choose(backend).note:
+        _err.print(f"note: {note}", markup=False)
+
+
+def _summary(path: Path, store: Store, backends: bool) -> None:
     counts = {name: number for name, number in store.counts().items() if number}
     told = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in counts.items())
     _out.print(f"{path}: {store.job.design.size:,} sets, {told}", markup=False)
     for failure in store.failures():
         _out.print(f"  block {failure['block']} failed: {failure['error']}", markup=False)
+    for part in computed_by(path) if backends else ():
+        who = f"{part['backend']}, {part['backend_reason']}; {part['device']}; {part['method']}"
+        _out.print(f"  by {who}: blocks {part['blocks']}", markup=False)
     if pending := store.pending():
         blocks = f"{len(pending):,} of {len(store.job.blocks):,} blocks"
         _out.print(f"  {blocks} are missing or incomplete: run the job again to go on.")

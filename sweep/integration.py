@@ -24,7 +24,7 @@ from sweep.errors import JobError, suggest
 
 SCHEMES = ("sequential", "simultaneous")
 PRECISIONS = ("float32", "float64")
-_MOST_STEPS = 2**33
+_MOST_STEPS = 2**32 - 1024
 
 
 def rate_constant(dt: float, tau: npt.ArrayLike) -> npt.NDArray[np.float64]:

@@ -346,7 +346,7 @@ def _parsed(listing: str) -> dict[str, list[Instruction]]:
 def _targets(opcode: str, operands: str, labels: Mapping[str, int]) -> tuple[int, ...]:
     # BSSY names a label too, and a barrier's end is not where the next instruction is taken from. A BRX, the branch of a
     # switch, lists its labels in a comment.
-    if opcode.split(".")[0] not in {"BRA", "BRX", "JMP", "JMX"}:
+    if opcode.split(".")[0] not in {"BRA", "BRX", "CALL", "JMP", "JMX"}:
         return ()
     return tuple(labels[label] for label in re.findall(r"\.L_\w+", operands) if label in labels)
 

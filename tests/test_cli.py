@@ -26,7 +26,7 @@ from sweep import cli
 from sweep.store import Store
 
 SWEEPS = Path(__file__).parent.parent / "sweeps"
-COMMANDS = ["plan", "run", "status", "plot", "schema", "doctor"]
+COMMANDS = ["plan", "run", "status", "plot", "schema", "doctor", "bench"]
 
 JOB = """
 title = "A small job"

@@ -110,6 +110,11 @@ class KernelBackend:
         self.name = name
         self._device = device
 
+    @property
+    def speed(self) -> float:
+        """Lane-instructions per second of the device, about."""
+        return self._device.speed
+
     def concurrency(self, cores: int) -> int:
         """Return two: one computes while the other's results are copied back and written."""
         return _AT_ONCE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import functools
@@ -45,13 +46,18 @@ _MOST_BYTES = 2**29
 @functools.cache
 def compiler() -> tuple[str, ...] | None:
     """Return the command of the C++ compiler: the one in ``CXX``, the system's, or that of the ziglang wheel."""
-    asked = os.environ.get("CXX")
-    for command in [shlex.split(asked)] if asked else [["c++"], ["g++"], ["clang++"]]:
+    asked = os.environ.get("CXX", "").strip()
+    try:
+        commands = [shlex.split(asked)] if asked else [["c++"], ["g++"], ["clang++"]]
+    except ValueError:  # a quote that is never closed
+        return None
+    for command in commands:
         found = shutil.which(command[0])
         if found:
             return (found, *command[1:])
     if not asked and importlib.util.find_spec("ziglang"):
-        return (sys.executable, "-m", "ziglang", "c++")
+        # Not "c++", which would build a whole standard library first.
+        return (sys.executable, "-m", "ziglang", "cc")
     return None
 
 
@@ -72,16 +78,16 @@ def vector_bytes() -> int:
 def why_not() -> str:
     """Return why nothing can be compiled here, and what to do; empty if it can."""
     if compiler() is None:
-        asked = os.environ.get("CXX")
+        asked = os.environ.get("CXX", "").strip()
         return (
             f"CXX = {asked!r} is not there; unset it or correct it"
             if asked
             else f"there is no C++ compiler; {_INSTALL}"
         )
     try:
-        answer = ctypes.CDLL(str(_library('extern "C" int ask() { return 42; }\n'))).ask()
+        answer = _library('extern "C" int ask() { return 42; }\n').ask()
     except (BackendError, OSError) as error:
-        return str(error)
+        return " ".join(str(error).split()).rstrip(".")
     return "" if answer == 42 else "what the compiler makes does not run as it should"
 
 
@@ -95,13 +101,15 @@ def version() -> str:
 
 def _called(command: Sequence[str], source: str) -> str:
     try:
-        done = subprocess.run(command, input=source, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, input=source, capture_output=True, encoding="utf-8", errors="replace", check=False
+        )
     except OSError as error:
         raise BackendError(f"the compiler {command[0]!r} cannot be run: {error}; {_INSTALL}.") from error
     if done.returncode:
         raise BackendError(
-            f"{' '.join(command[:3])} ... fails: {done.stderr.strip()[:1500]}\nThe run goes on with backend = 'numpy'; please "
-            "report it if the compiler is a recent one."
+            f"the compiler {' '.join(command[:3])} ... fails: {done.stderr.strip()[:1500]}\nName another one in CXX, or use "
+            "backend = 'numpy'; please report it if the compiler is a recent one."
         )
     return done.stdout
 
@@ -111,25 +119,35 @@ def folder() -> Path:
     """Return where compiled kernels are kept: the user's cache, or a folder of the process's where there is none."""
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     own = Path(home) / "tausweep"
-    with contextlib.suppress(OSError):
-        own.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=own):
-            return own
-    return Path(tempfile.mkdtemp(prefix="tausweep-"))
+    if own.is_absolute():  # a user without a home keeps the ~
+        with contextlib.suppress(OSError):
+            own.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=own):
+                return own
+    made = tempfile.mkdtemp(prefix="tausweep-")
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return Path(made)
 
 
-def _library(text: str) -> Path:
-    """Compile, unless it has been; by any number of processes at once."""
+def _library(text: str) -> ctypes.CDLL:
+    """Load what the compiler makes of a text; called only if nobody has before, by any number of processes at once."""
     command = compiler()
     assert command is not None
-    key = hashlib.sha256("\0".join([text, *command, *_OPTIONS, target()]).encode()).hexdigest()[:32]
-    path = folder() / f"{key}.so"
-    if not path.exists():
-        with tempfile.TemporaryDirectory(dir=folder()) as scratch:
-            made = Path(scratch) / "kernel.so"
-            _called([*command, *_OPTIONS, "-o", str(made), "-"], text)
-            os.replace(made, path)
-    return path
+    key = _digest("\0".join([text, *command, *_OPTIONS, target()]).encode())
+    # The name has the digest of the content too: to load a file that lacks its end would kill the process.
+    for kept in folder().glob(f"{key}-*.so"):
+        if kept.name == f"{key}-{_digest(kept.read_bytes())}.so":
+            return ctypes.CDLL(str(kept))
+    with tempfile.TemporaryDirectory(dir=folder()) as scratch:
+        made = Path(scratch) / "kernel.so"
+        _called([*command, *_OPTIONS, "-o", str(made), "-"], text)
+        path = folder() / f"{key}-{_digest(made.read_bytes())}.so"
+        os.replace(made, path)
+    return ctypes.CDLL(str(path))
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:32]
 
 
 class NativeDevice:
@@ -160,7 +178,7 @@ class NativeDevice:
         """Compile, or take what was compiled before, by this process or another."""
         with self._lock:
             if specialisation not in self._modules:
-                library = ctypes.CDLL(str(_library(specialisation.source)))
+                library = _library(specialisation.source)
                 for entry in _ENTRIES:
                     function = getattr(library, entry)
                     function.argtypes, function.restype = (ctypes.c_void_p, ctypes.c_int, ctypes.c_int), ctypes.c_int

@@ -28,8 +28,17 @@ _OTHER_REGISTERS, _COMPARING_REGISTERS = 34, 10
 _MOST_UNITS_OF_THREAD = {4: 12, 8: 8}
 _MOST_ROWS = 4
 _MOST_COMPARISONS = 32
-#: Instructions of a unit-step besides the product, of which the activation; as counted in the compiled kernels.
-_INSTRUCTIONS = 16
+#: Instructions of a unit-step besides the product, as counted in the compiled kernels: of the two equations, of the
+#: activation in float32 and float64, and of reading and writing the state where a launch is a step.
+_INSTRUCTIONS = 4
+_ACTIVATION_INSTRUCTIONS = {
+    "linear": (0, 0),
+    "relu": (1, 3),
+    "tanh": (13, 90),
+    "sigmoid": (10, 60),
+    "softplus": (17, 90),
+}
+_STEP_INSTRUCTIONS = 90
 _NOISE_INSTRUCTIONS = 45
 #: Shared memory for the series, and the most steps of it.
 _STAGE_BYTES, _STAGE_STEPS, _FEWEST_STAGE_STEPS = 16_384, 256, 16
@@ -124,10 +133,11 @@ class CudaPlan(Plan):
     def instructions(self) -> float:
         """About how many instructions of a thread a unit-step takes, idle lanes counted."""
         needs = self.needs
-        other = _INSTRUCTIONS + 2 * needs.sums + sum(needs.extremes) + _NOISE_INSTRUCTIONS * needs.noisy
+        other = _INSTRUCTIONS + _ACTIVATION_INSTRUCTIONS[needs.activation][needs.itemsize == 8]
+        other += 2 * needs.sums + sum(needs.extremes) + _NOISE_INSTRUCTIONS * needs.noisy
         product = needs.units if needs.coupling else 0
         if self.file == PRODUCT:
-            return 1.2 * product + 3 * other
+            return 1.2 * product + 3 * other + _STEP_INSTRUCTIONS
         if self.file == THREAD_PER_SET:
             return product + other
         held = self.rows // self.parts

@@ -1,0 +1,185 @@
+"""Count the machine instructions that a unit-step takes, by compiling and disassembling the kernels; needs no GPU.
+
+    python benchmarks/instructions.py [--architectures sm_80 sm_90 sm_100 sm_120] [--output results/instructions.json]
+
+Counted are the instructions that stand in the loop over the steps, those for idle lanes included, in both branches of a
+condition. That makes a bound for any device: it issues an instruction per lane and clock, finishes special functions in
+fewer lanes and double precision in fewer still. What happens once a segment, at most 1024 steps, is not counted.
+
+How a loop becomes instructions per unit-step:
+
+- ``thread_per_set.cu``: a turn of the loop is UNROLL steps of N units.
+- ``lanes_per_set.cu``: so it is, for all lanes of the warps that a set has, or that share its warp.
+- ``product.cu``, a launch per step: the inner loop makes DEPTH of the PADDED_FROM products of TILE x TILE unit-steps with
+  THREADS threads; the loop after it makes one unit-step; what stands outside both is shared by the TILE x TILE / THREADS
+  unit-steps of a thread. Basic blocks with double precision in a float32 kernel are those of a segment's end: left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import datetime
+import json
+import sys
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "tests")]
+
+import pytest  # noqa: E402
+
+try:
+    import sass
+except pytest.skip.Exception as missing:
+    sys.exit(str(missing))
+
+from cases import REGIMES, Regime, bound, kernels_digest  # noqa: E402
+from sass import Cubin, Instruction, count  # noqa: E402
+
+from sweep.backends.kernel import Needs  # noqa: E402
+from sweep.backends.planner import _DEPTH, LANES_PER_SET, PRODUCT, CudaPlan, passes  # noqa: E402
+
+ARCHITECTURES = ("sm_80", "sm_90", "sm_100", "sm_120")
+_WARP = 32
+_SPECIAL = ("MUFU",)
+_DOUBLE = ("DFMA", "DADD", "DMUL", "DSETP", "DMNMX")
+#: An H100 SXM: lane-instructions per second, and how many times longer a special function and double precision take.
+H100 = {"speed": 132 * 128 * 1.98e9, "special": 8.0, "double": 2.0}
+
+
+@dataclasses.dataclass(frozen=True)
+class Count:
+    """Instructions of a lane per unit-step: all, special functions, double precision."""
+
+    instructions: float = 0.0
+    special: float = 0.0
+    double: float = 0.0
+
+    @classmethod
+    def of(cls, code: Iterable[Instruction], times: float) -> Count:
+        """Return some instructions, each so many times."""
+        code = list(code)
+        return cls(times * len(code), times * count(code, *_SPECIAL), times * count(code, *_DOUBLE))
+
+    def __add__(self, other: Count) -> Count:
+        return Count(*(a + b for a, b in zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)))
+
+
+def counted(plan: CudaPlan, cubin: Cubin) -> Count:
+    """Return what a unit-step takes with one kernel."""
+    units = plan.needs.units
+    if plan.file == PRODUCT:
+        return _of_product(plan, cubin)
+    lanes = 1.0
+    if plan.file == LANES_PER_SET:
+        used = plan.parts * -(-units // plan.rows)
+        lanes = -(-used // _WARP) * _WARP if used > _WARP else _WARP / (_WARP // used)
+    return Count.of(cubin.time_loop("observed").body, lanes / (plan.unroll * units))
+
+
+def _of_product(plan: CudaPlan, cubin: Cubin) -> Count:
+    units, tile = plan.needs.units, plan.sets_per_block
+    rows, columns = -(-units // _DEPTH) * _DEPTH, -(-units // tile) * tile
+    code = [one for one in cubin.sass("observed") if not one.is_a("NOP")]
+    product = cubin.time_loop("observed").body
+    behind = product[-1].address
+    # From branch to branch, not as a loop of the graph: ptxas may leave the product by a call that never returns.
+    back = [(one.targets[0], one.address) for one in code if one.targets and behind < one.targets[0] < one.address]
+    first, last = max(back, key=lambda ends: ends[1] - ends[0])
+    finish = [one for one in code if first <= one.address <= last]
+    # What stands behind the last loop are slow paths of functions.
+    once = [one for one in code if one.address < first and not product[0].address <= one.address <= behind]
+    step = finish
+    if plan.needs.precision == "float32":
+        step = [one for block in blocks(finish) if not count(block, *_DOUBLE, "F2F") for one in block]
+    own = plan.threads / tile**2 * columns / units
+    return Count.of(product, own * rows / _DEPTH) + Count.of(once, own) + Count.of(step, 1.0)
+
+
+def blocks(code: Iterable[Instruction]) -> list[list[Instruction]]:
+    """Cut code into basic blocks."""
+    code = list(code)
+    targets = {target for one in code for target in one.targets}
+    cut: list[list[Instruction]] = [[]]
+    for one in code:
+        if one.address in targets and cut[-1]:
+            cut.append([])
+        cut[-1].append(one)
+        if one.targets:
+            cut.append([])
+    return [block for block in cut if block]
+
+
+def plans(regime: Regime) -> list[CudaPlan]:
+    """Return the kernels that take the steps of a regime; they depend on neither sets nor steps."""
+    small = dataclasses.replace(regime, sets=max(2, regime.networks), steps=16)
+    return [plan for _, plan in passes(Needs.of(small.job(), compensated=False))]
+
+
+def table(regimes: dict[str, Regime], architectures: Iterable[str]) -> dict[str, Any]:
+    """Count every regime for every architecture."""
+    architectures = tuple(architectures)
+    chosen = {name: plans(regime) for name, regime in regimes.items()}
+    every = {f"{name}, pass {i}": plan for name, own in chosen.items() for i, plan in enumerate(own)}
+    sources = {name: plan.specialisation.source for name, plan in every.items()}
+    cubins = sass.compile_all(sources, architectures, sass=True)
+    rows: dict[str, Any] = {}
+    for name, own in chosen.items():
+        row: dict[str, Any] = {
+            "kernel": own[0].describe(),
+            "passes": len(own),
+            "estimate": sum(p.instructions for p in own),
+        }
+        for arch in architectures:
+            compiled = [cubins[f"{name}, pass {i}", arch] for i in range(len(own))]
+            found = sum((counted(plan, cubin) for plan, cubin in zip(own, compiled, strict=True)), Count())
+            resources = [cubin.resources("observed") for cubin in compiled]
+            row[arch] = {
+                **{key: round(value, 2) for key, value in dataclasses.asdict(found).items()},
+                "registers": max(one.registers for one in resources),
+                "stack": max(one.stack for one in resources),
+                "spills": sum(one.spill_stores for one in resources),
+            }
+        rows[name] = row
+    return rows
+
+
+def lines(rows: dict[str, Any], architectures: Iterable[str]) -> Iterable[str]:
+    """Yield the table as Markdown."""
+    architectures = tuple(architectures)
+    yield f"| regime | kernel | {' | '.join(architectures)} | estimate | registers | H100 bound, 10⁹/s | by |"
+    yield "|---|---|" + "---|" * (len(architectures) + 4)
+    for name, row in rows.items():
+        numbers = " | ".join(f"{row[arch]['instructions']:.1f}" for arch in architectures)
+        end = "– | – | –"
+        if "sm_90" in row:
+            own = row["sm_90"]
+            most, by = bound(own, **H100)
+            spilt = f" ({own['spills']} B spilt)" if own["spills"] else ""
+            end = f"{own['registers']}{spilt} | {most / 1e9:,.0f} | {by}"
+        yield f"| {name} | {row['kernel'].split('(')[1].split('.')[0]} | {numbers} | {row['estimate']:.1f} | {end} |"
+
+
+def main() -> None:
+    """Count, print a table, write JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--architectures", nargs="+", default=ARCHITECTURES, choices=sass.ARCHITECTURES)
+    parser.add_argument("--output", type=Path, default=HERE / "results" / "instructions.json")
+    options = parser.parse_args()
+    rows = table(REGIMES, options.architectures)
+    print("\n".join(lines(rows, options.architectures)))
+    result = {
+        "date": datetime.date.today().isoformat(),
+        "nvrtc": metadata.version("nvidia-cuda-nvrtc"),
+        "kernels_sha256": kernels_digest(),
+        "regimes": rows,
+    }
+    options.output.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

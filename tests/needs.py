@@ -1,0 +1,122 @@
+"""What jobs may ask of the kernels, drawn for tests: at random, or so that every two answers meet."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from sweep.backends.kernel import (
+    ACTIVATION_NUMBERS,
+    BY_BOTH,
+    BY_SET,
+    BY_UNIT,
+    COMMON,
+    NEUTRAL,
+    WHICH,
+    Needs,
+)
+
+#: Networks of each size, among them those at the edges of what a warp and a block hold.
+SIZES: dict[str, tuple[int, ...]] = {
+    "few": (1, 2, 3, 4),
+    "some": (5, 7, 8, 11, 12),
+    "dozens": (13, 16, 17, 20, 24, 31, 32),
+    "many": (33, 48, 50, 64),
+    "wide": (80, 96, 100, 127, 128, 140),
+    "large": (150, 256),
+}
+
+_MODES = (NEUTRAL, COMMON, BY_UNIT, BY_SET, BY_BOTH)
+
+#: The questions, and what may be answered.
+ANSWERS: dict[str, tuple[Any, ...]] = {
+    "size": tuple(SIZES),
+    "activation": tuple(ACTIVATION_NUMBERS),
+    "sequential": (True, False),
+    "precision": ("float32", "float64"),
+    "compensated": (False, True),
+    "coupling": (0, 1, 2),
+    "stimuli": (0, 1, 3),
+    "input_by_unit": (False, True),
+    "moments_x": (0, 1, 2),
+    "moments_r": (0, 1, 2),
+    "extremes": ((False,) * 4, (True,) * 4, (True, False, False, True), (False, True, True, False)),
+    "comparisons": (0, 1, 3, 8),
+    "compares": ((True, False), (False, True), (True, True)),
+    "target_by_unit": (False, True),
+    "record_x": (False, True),
+    "record_r": (False, True),
+    "detect": (False, True),
+    # A rate constant has no value that changes nothing.
+    **{f"mode of {name}": _MODES[1:] if name.startswith("alpha") else _MODES for name in WHICH},
+}
+
+
+def needs(units: int, answers: Mapping[str, Any]) -> Needs:
+    """Return the needs of some answers, as far as a job can give them together."""
+    modes = [answers[f"mode of {name}"] for name in WHICH]
+    if units == 1:
+        modes = [{BY_UNIT: COMMON, BY_BOTH: BY_SET}.get(mode, mode) for mode in modes]
+    correlation, mse = answers["compares"] if answers["comparisons"] else (False, False)
+    one = Needs(
+        units=units,
+        precision=answers["precision"],
+        activation=answers["activation"],
+        sequential=answers["sequential"],
+        compensated=answers["compensated"],
+        coupling=answers["coupling"],
+        modes=tuple(modes),
+        stimuli=answers["stimuli"],
+        input_units=units if answers["stimuli"] and answers["input_by_unit"] else 1,
+        moments_x=answers["moments_x"],
+        moments_r=2 if correlation else answers["moments_r"],
+        extremes=answers["extremes"],
+        comparisons=answers["comparisons"],
+        correlation=correlation,
+        mse=mse,
+        target_units=units if answers["comparisons"] and answers["target_by_unit"] else 1,
+        record_x=answers["record_x"],
+        record_r=answers["record_r"],
+    )
+    return one.to_detect() if answers["detect"] else one
+
+
+def covering(seed: int = 0, pool: int = 1500) -> list[Needs]:
+    """Return needs among which every answer to a question meets every answer to every other one.
+
+    Of a pool of random answers those are taken, one after the other, that make the most pairs meet for the first time.
+    """
+    rng = np.random.default_rng(seed)
+    sizes = [len(answers) for answers in ANSWERS.values()]
+    chosen = rng.integers(sizes, size=(pool, len(sizes)))
+    starts = np.cumsum([0, *sizes])
+    given = np.zeros((pool, starts[-1]), dtype=bool)
+    np.put_along_axis(given, chosen + starts[:-1], True, axis=1)
+    question = np.repeat(np.arange(len(sizes)), sizes)
+    pairs = [(a, b) for a, b in itertools.combinations(range(starts[-1]), 2) if question[a] != question[b]]
+    first, second = np.array(pairs).T
+    meet = (given[:, first] & given[:, second]).astype(np.float32)
+    left = np.ones(len(pairs), dtype=np.float32)
+    found = []
+    while left.any():
+        best = int((meet @ left).argmax())
+        assert meet[best] @ left > 0, "the pool is too small for all pairs"
+        left[meet[best] > 0] = 0
+        answers = {name: ANSWERS[name][which] for name, which in zip(ANSWERS, chosen[best], strict=True)}
+        found.append(needs(int(rng.choice(SIZES[answers["size"]])), answers))
+    return found
+
+
+def plain(units: int, activation: str = "relu", precision: str = "float32") -> Needs:
+    """Return the needs of the jobs that budgets are for.
+
+    Time constants and gain by set, one matrix for all, mean and variance of r, no input.
+    """
+    nothing = dict.fromkeys(ANSWERS, False)
+    modes = {f"mode of {name}": BY_SET if name in ("alpha_s", "alpha_r", "gain") else NEUTRAL for name in WHICH}
+    none = {"stimuli": 0, "moments_x": 0, "extremes": (False,) * 4, "comparisons": 0}
+    own = {"activation": activation, "precision": precision, "sequential": True, "coupling": 1, "moments_r": 2}
+    return needs(units, nothing | modes | none | own)
