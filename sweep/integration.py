@@ -91,7 +91,7 @@ class Integration:
         if self.duration / self.dt > _MOST_STEPS:
             raise JobError(
                 f"integration.duration = {self.duration:g} ms has {self.duration / self.dt:.3g} steps of dt = {self.dt:g} ms: "
-                f"there can be at most {_MOST_STEPS:g}, for the noise numbers them in 32 bits. Shorten it or lengthen dt."
+                f"there can be at most {_MOST_STEPS:g}, for they are numbered in 32 bits. Shorten it or lengthen dt."
             )
         self.count("integration.duration", self.duration)
         self.count("integration.transient", self.transient)
