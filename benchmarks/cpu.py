@@ -1,4 +1,4 @@
-"""The NumPy back end against the plain loop and, where they are installed, JAX and PyTorch; and the engine's overhead.
+"""The CPU back ends against the plain loop and, where they are installed, JAX and PyTorch; and the engine's overhead.
 
     python benchmarks/cpu.py [--repeats 5] [--output results/cpu.json]
 
@@ -26,12 +26,12 @@ import numpy as np
 from cases import Case, L, M, S, plain_numpy
 
 import sweep
-from sweep.backends import get_backend
+from sweep.backends import get_backend, probe
 
 
-def simulate(case: Case) -> Any:
+def simulate(case: Case, backend: str) -> Any:
     """Run a case through the public interface, with all cores."""
-    return sweep.simulate(case.job(), backend="numpy")
+    return sweep.simulate(case.job(), backend=backend)
 
 
 def with_jax(case: Case) -> Callable[[], Any]:
@@ -167,8 +167,11 @@ def main() -> None:
     for case in (S, M, L):
         contenders: dict[str, Callable[[], Any]] = {
             "plain NumPy loop": lambda case=case: plain_numpy(case),
-            "tausweep numpy": lambda case=case: simulate(case),
+            "tausweep numpy": lambda case=case: simulate(case, "numpy"),
         }
+        if any(found.name == "native" and found.works for found in probe()):
+            simulate(case, "native")  # compiles
+            contenders["tausweep native"] = lambda case=case: simulate(case, "native")
         if importlib.util.find_spec("jax"):
             contenders["JAX jit(vmap(scan))"] = with_jax(case)
         if importlib.util.find_spec("torch"):

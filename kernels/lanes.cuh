@@ -95,13 +95,7 @@ template <typename lane> SWEEP_DEVICE lane minimum(lane a, lane b) {
         return least;
     }
 #endif
-    if constexpr (is_scalar<lane>) {
-        return a < b ? a : b;
-    } else {
-        lane least;
-        for (int i = 0; i < traits<lane>::width; ++i) least[i] = a[i] < b[i] ? a[i] : b[i];
-        return least;
-    }
+    return a < b ? a : b;  // of vectors too: GCC takes a loop over the elements apart where one of them is constant
 }
 
 template <typename lane> SWEEP_DEVICE lane maximum(lane a, lane b) {
@@ -112,13 +106,7 @@ template <typename lane> SWEEP_DEVICE lane maximum(lane a, lane b) {
         return most;
     }
 #endif
-    if constexpr (is_scalar<lane>) {
-        return a > b ? a : b;
-    } else {
-        lane most;
-        for (int i = 0; i < traits<lane>::width; ++i) most[i] = a[i] > b[i] ? a[i] : b[i];
-        return most;
-    }
+    return a > b ? a : b;
 }
 
 #ifndef __CUDA_ARCH__

@@ -79,7 +79,7 @@ def test_the_wheel_has_the_package_its_types_and_its_kernels(wheel: Path) -> Non
     files = contents(wheel)
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "sweep").rglob("*.py")}
     kernels = {f"sweep/{path.relative_to(ROOT)}" for path in (ROOT / "kernels").rglob("*") if path.is_file()}
-    assert {"sweep/kernels/philox.cuh", "sweep/kernels/README.md"} <= kernels
+    assert {f"sweep/kernels/{name}" for name in ("philox.cuh", "tile_of_sets.cpp", "README.md")} <= kernels
     ours = {name for name in files if not name.startswith(f"tausweep-{PROJECT['version']}.dist-info/")}
     assert ours == modules | kernels | {"sweep/py.typed"}
     for name in ours:

@@ -13,7 +13,7 @@ FILE = "tile_of_sets.cpp"
 
 #: Rows of W and vectors of sets that a product in registers takes at once, by the bytes of a vector: as many sums as fit
 #: the registers, of which there are twice as many where vectors have 64 bytes.
-_SHAPES = {64: (6, 4), 32: (4, 3), 16: (4, 2)}
+_SHAPES = {64: (6, 4), 32: (6, 2), 16: (4, 2)}
 #: Numbers of each kind that a tile of a small network has: enough to hide latencies, few enough for the first cache.
 _TILE_NUMBERS = 512
 #: Up to so many units each set may have a matrix of its own; beyond, sets of a tile share one.
