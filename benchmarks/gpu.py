@@ -378,7 +378,7 @@ def main() -> None:
     parser.add_argument("--first-result", action="store_true", help="only time the first results, for a fresh process")
     options = parser.parse_args()
     from sweep.backends.cupy import CupyDevice, why_not
-    from sweep.backends.device import KernelBackend
+    from sweep.backends.kernels import KernelBackend
 
     if why := why_not():
         print(f"nothing measured: {why}")

@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 
 from sweep.backends import Backend, Probe
-from sweep.backends.device import KernelBackend
 from sweep.backends.kernel import Needs
+from sweep.backends.kernels import KernelBackend
 from sweep.backends.planner import passes
 from sweep.designs import zipped
 from sweep.errors import JobError

@@ -10,8 +10,8 @@ from emulator import EmulatedDevice, Module
 from numpy.typing import NDArray
 
 from sweep.backends import Backend, Probe
-from sweep.backends.device import KernelBackend
 from sweep.backends.kernel import Needs, Plan
+from sweep.backends.kernels import KernelBackend
 from sweep.backends.planner import CudaPlan, passes
 
 

@@ -25,8 +25,8 @@ from test_conformance import network
 
 from sweep import Integration, Job, Model, Target, backends, cli, gaussian, grid, philox, record, samples, sine
 from sweep.backends import choose, get_backend, native, tiles
-from sweep.backends.device import KernelBackend
 from sweep.backends.kernel import Needs, Plan
+from sweep.backends.kernels import KernelBackend
 from sweep.errors import BackendError
 from sweep.signals import white_noise
 

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 
 from sweep import Integration, Job, Model, Target, gaussian, grid, record, samples, sine
 from sweep.backends import marshal, source
-from sweep.backends.device import KernelBackend
 from sweep.backends.kernel import Needs
+from sweep.backends.kernels import KernelBackend
 from sweep.backends.marshal import LONGEST_SEGMENT, segment_stop
 from sweep.backends.planner import (
     LANES_PER_SET,

@@ -16,8 +16,8 @@ import pytest
 from emulator import EmulationError, Module
 
 from sweep import Integration, Job, Model, Target, gaussian, grid, record, samples, sine
-from sweep.backends.device import KernelBackend
 from sweep.backends.kernel import Needs
+from sweep.backends.kernels import KernelBackend
 from sweep.backends.planner import LANES_PER_SET, PRODUCT, THREAD_PER_SET, plan
 from sweep.backends.source import Specialisation
 

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sweep.backends.device import KernelBackend
 from sweep.backends.kernel import Needs, Plan
+from sweep.backends.kernels import KernelBackend
 from sweep.backends.planner import CudaPlan, passes
 from sweep.backends.source import Specialisation
 from sweep.errors import BackendError

@@ -25,8 +25,8 @@ import numpy.typing as npt
 import psutil
 
 from sweep.backends import tiles
-from sweep.backends.device import KernelBackend
 from sweep.backends.kernel import Needs, Plan
+from sweep.backends.kernels import KernelBackend
 from sweep.backends.source import Specialisation
 from sweep.backends.tiles import TilePlan
 from sweep.errors import BackendError

@@ -139,8 +139,7 @@ class Comparison:
         """Return Pearson's correlation ``(target, lag, unit, set)``; NaN where one side is constant."""
         assert self._products is not None
         covariance = self._products.transpose(2, 0, 1, 3).reshape(self._shape) / count
-        scale = np.sqrt(self._series.variance[..., None] * variance)
-        return np.where(scale > 0, np.clip(covariance / scale, -1.0, 1.0), np.nan)
+        return self._series.correlation(covariance, variance)
 
     def mse(self, count: int) -> Array:
         """Return the mean squared difference ``(target, lag, unit, set)``."""

@@ -1,0 +1,268 @@
+"""A batch of sets on a device: laid out, launched span by span, brought back."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sweep.backends import marshal
+from sweep.backends.device import RECORD_BYTES, SERIES_BYTES, Compared, Device
+from sweep.backends.kernel import Needs, Plan
+from sweep.backends.marshal import Span
+from sweep.backends.targets import TargetSeries
+from sweep.job import Job
+from sweep.observables import STATUS
+from sweep.parameters import Parameters
+
+Progress = Callable[[int], None]
+Arrays = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some sets, from their start to their results."""
+
+    device: Device
+    job: Job
+    plans: Sequence[Compared]
+    parameters: Parameters
+    targets: TargetSeries | None
+
+    def run(self, progress: Progress | None) -> Arrays:
+        """Take all steps and return the results, ``(set, ...)`` by variable."""
+        job, needs = self.job, Needs.of(self.job, self.plans[0][1].needs.compensated)
+        records = {
+            record.variable: np.empty((self.parameters.size, *variable.shape), dtype=variable.dtype)
+            for record in job.records
+            for variable in job.variables
+            if variable.name == record.variable
+        }
+        report = _shared_among(progress, len(self.plans))
+        values: Arrays = {}
+        comparisons = []
+        for number, (compared, plan) in enumerate(self.plans):
+            arrays = self._pass(plan, compared, records if number == 0 else {}, report)
+            if number == 0:
+                values, diverged = marshal.measured(job, arrays, plan), arrays["diverged"]
+            if needs.comparisons:
+                comparisons.append(arrays["comparisons"])
+        if needs.comparisons and self.targets is not None:
+            values |= self._compared(np.concatenate(comparisons, axis=1), values)
+        lost = np.flatnonzero(diverged >= 0)
+        if lost.size:
+            diverged[lost] = self._find(lost)
+        return self._results(values, records, diverged)
+
+    def _find(self, lost: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
+        """Return the step at which each of some sets diverges, by going the same way once more."""
+        plan = self.plans[0][1]
+        looking = dataclasses.replace(plan, needs=plan.needs.to_detect())
+        again = dataclasses.replace(self, plans=[(slice(0), looking)], parameters=self.parameters.take(lost))
+        found: npt.NDArray[np.int64] = again._pass(looking, slice(0), {}, None)["diverged"]
+        # It cannot but find it, on the same way; yet a set with NaN must never pass for a good one.
+        return np.where(found < 0, self.job.integration.steps - 1, found)
+
+    def _compared(self, sums: np.ndarray, values: Arrays) -> Arrays:
+        """Return the comparisons ``(target, lag, unit, set)`` from their sums."""
+        job, targets = self.job, self.targets
+        assert targets is not None
+        count = job.integration.steps - job.integration.transient_steps
+        shape = (*targets.mean.shape[:2], *sums.shape[2:])
+        several = slice(None) if isinstance(job.target, tuple) else 0
+        out = {}
+        if "target_correlation" in job.observed:
+            out["target_correlation"] = targets.correlation(sums[0].reshape(shape) / count, values["r_var"])[several]
+        if "target_mse" in job.observed:
+            out["target_mse"] = (sums[1].reshape(shape) / count)[several]
+        return out
+
+    def _results(self, values: Arrays, records: Arrays, diverged: npt.NDArray[np.int64]) -> Arrays:
+        job, lost = self.job, diverged >= 0
+        results = {
+            name: np.moveaxis(value, -1, 0).astype(job.integration.dtype)
+            for name, value in values.items()
+            if name in job.observed
+        }
+        for value in results.values():
+            value[lost] = np.nan
+        if records:
+            unknown = marshal.unknown_from(job, diverged)
+            for value in records.values():
+                value[unknown] = np.nan
+        results |= records
+        results["status"] = np.where(lost, STATUS["diverged"], STATUS["ok"]).astype(np.int8)
+        results["diverged_at"] = np.where(lost, (diverged + 1) * job.integration.dt, np.nan)
+        return results
+
+    # ------------------------------------------------------------------------------------------------------- one pass
+
+    def _pass(self, plan: Plan, compared: slice, records: Arrays, progress: Progress | None) -> Arrays:
+        """Take all steps with one kernel; fill the records and return the final arrays, the sets in order."""
+        device, job = self.device, self.job
+        index = _arranged(plan, self.parameters)
+        real = index >= 0
+        padded = self.parameters.take(np.where(real, index, _before(index)))
+        module = device.load(plan.specialisation)
+        host = marshal.start(job, plan, padded)
+        buffers = {name: device.upload(array, name) for name, array in host.items()}
+        buffers |= self._common(plan, padded)
+        arguments = self._arguments(plan, padded, buffers)
+        for seen, span in enumerate(marshal.spans(job, self._span_steps(plan, padded.size))):
+            self._span(plan, module, arguments, buffers, compared, span, records, index)
+            device.synchronize()
+            if progress:
+                progress(int(real.sum()) * span.steps)
+            # Looked at ever more rarely: most jobs lose no set, and those that lose all do so soon.
+            if seen.bit_count() <= 1 and (device.download(buffers["diverged"]) >= 0).all():
+                if progress:
+                    progress(int(real.sum()) * (job.integration.steps - span.stop))
+                break
+        wanted = ("state", "rates", "moments", "extremes", "comparisons", "diverged")
+        final = {name: device.download(buffers[name]) for name in wanted if name in buffers}
+        order = np.argsort(index[real], kind="stable")
+        return {name: array[..., real][..., order] for name, array in final.items()}
+
+    def _common(self, plan: Plan, padded: Parameters) -> dict[str, Any]:
+        """Put what the sets share on the device."""
+        job, upload = self.job, self.device.upload
+        common: dict[str, Any] = {}
+        weights = marshal.weights(job, plan, padded)
+        if weights is not None:
+            common["weights"] = upload(weights, "weights")
+        if not plan.by_value:
+            rows = marshal.by_unit(job, plan, padded)
+            if rows.size:
+                common["by_unit"] = upload(rows, "by_unit")
+        if padded.entries:
+            common["entry_units"] = upload(np.array(list(padded.entries), dtype=np.int32), "entry_units")
+        if job.records:
+            common["places"] = upload(marshal.places(job), "places")
+        return common
+
+    def _arguments(self, plan: Plan, padded: Parameters, buffers: dict[str, Any]) -> npt.NDArray[np.void]:
+        job, timing = self.job, self.job.integration
+        arguments = np.zeros(1, dtype=plan.arguments)
+        for name, buffer in buffers.items():
+            arguments[name] = self.device.address(buffer)
+        arguments["seed"] = job.seed
+        arguments["origin"], arguments["end"] = timing.transient_steps, timing.steps
+        arguments["sets"], arguments["entry_count"] = padded.size, len(padded.entries)
+        arguments["every"] = job.records[0].every if job.records else 1
+        arguments["kept"] = marshal.record_shape(job, plan, 1, 1)[2 if plan.by_lanes else 1] if job.records else 0
+        arguments["constants"] = marshal.constants(job, plan, padded)
+        return arguments
+
+    def _span_steps(self, plan: Plan, sets: int) -> int:
+        """Return how many steps a span has: a launch's worth, and no more than fit as series and as records."""
+        needs = plan.needs
+        most = int(self.device.launch_seconds * self.device.speed / (plan.instructions * needs.units * sets))
+        if needs.columns:
+            most = min(most, SERIES_BYTES // (needs.columns * 8))
+        if needs.record_x or needs.record_r:
+            record = int(np.prod(marshal.record_shape(self.job, plan, sets, 1), dtype=np.int64))
+            most = min(most, RECORD_BYTES // (2 * record * needs.itemsize) * self.job.records[0].every)
+        return max(1, most)
+
+    def _span(
+        self,
+        plan: Plan,
+        module: Any,
+        arguments: npt.NDArray[np.void],
+        buffers: dict[str, Any],
+        compared: slice,
+        span: Span,
+        records: Arrays,
+        index: npt.NDArray[np.intp],
+    ) -> None:
+        """Launch the steps of a span, and bring back its records."""
+        device, job, needs = self.device, self.job, plan.needs
+        rows, sums = marshal.series(job, plan, self.targets, compared, span)
+        held = {"series": device.upload(rows, "series"), "series_sums": device.upload(sums, "series_sums")}
+        keeping = {}
+        if records and span.bounds:
+            shape = marshal.record_shape(job, plan, len(index), span.steps)
+            keeping = {name: device.empty(shape, needs.precision, f"record_{name}") for name in records}
+            held |= {f"record_{name}": buffer for name, buffer in keeping.items()}
+        for name, buffer in held.items():
+            arguments[name] = device.address(buffer)
+        entry = "observed" if span.bounds else "transient"
+        launch = (module, entry, plan, arguments)
+        if plan.one_step:
+            for _ in self._single_steps(plan, arguments, buffers, held, span, rows, sums):
+                device.launch(*launch)
+        else:
+            arguments["first"], arguments["steps"] = span.first, span.steps
+            device.launch(*launch)
+        real = index >= 0
+        for name, buffer in keeping.items():
+            within = marshal.records_in(job, span.first, span.stop)
+            kept = marshal.from_record(device.download(buffer), plan)[:, : within.stop - within.start]
+            records[name][index[real], within] = kept[real]
+
+    def _single_steps(
+        self,
+        plan: Plan,
+        arguments: npt.NDArray[np.void],
+        buffers: dict[str, Any],
+        held: dict[str, Any],
+        span: Span,
+        rows: np.ndarray,
+        sums: np.ndarray,
+    ) -> Iterator[None]:
+        """Point the arguments at one step after the other: its row of the series, its record, its rates."""
+        job, address = self.job, self.device.address
+        arguments["steps"] = 1
+        series, segment_sums = address(held["series"]), address(held["series_sums"])
+        record = {name: address(held[name]) for name in held if name.startswith("record_")}
+        each = 0
+        if record:
+            each = int(np.prod(marshal.record_shape(job, plan, int(arguments["sets"][0]), 1))) * plan.needs.itemsize
+        segment = 0
+        for step in range(span.first, span.stop):
+            while span.bounds and step >= span.bounds[segment + 1]:
+                segment += 1
+            arguments["first"] = step
+            arguments["series"] = series + (step - span.first) * rows[0].nbytes
+            arguments["series_sums"] = segment_sums + segment * sums[0].nbytes
+            for name, place in record.items():
+                before = marshal.records_in(job, span.first, step)
+                arguments[name] = place + (before.stop - before.start) * each
+            arguments["rates"], arguments["new_rates"] = address(buffers["rates"]), address(buffers["new_rates"])
+            yield
+            buffers["rates"], buffers["new_rates"] = buffers["new_rates"], buffers["rates"]
+
+
+def _arranged(plan: Plan, parameters: Parameters) -> npt.NDArray[np.intp]:
+    """Return the sets in the order in which the kernel takes them, padded with -1 to whole blocks."""
+    index = np.arange(parameters.size)
+    groups = [index]
+    if plan.shares_network:
+        # The sets of a tile share their matrix.
+        network = np.broadcast_to(parameters.selectors["network"], index.shape)
+        groups = [index[network == each] for each in np.unique(network)]
+    whole = plan.sets_per_block
+    return np.concatenate([np.pad(group, (0, -len(group) % whole), constant_values=-1) for group in groups])
+
+
+def _before(index: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """Return for each place the last real set up to it: what a padding set is a copy of."""
+    return index[np.maximum.accumulate(np.where(index >= 0, np.arange(len(index)), 0))]
+
+
+def _shared_among(progress: Progress | None, passes: int) -> Progress | None:
+    """Return a progress of which so many passes over the same steps make the whole."""
+    if progress is None or passes == 1:
+        return progress
+    seen = [0]
+
+    def share(done: int) -> None:
+        before = seen[0] // passes
+        seen[0] += done
+        progress(seen[0] // passes - before)
+
+    return share

@@ -1,0 +1,117 @@
+"""The back end of the kernels in ``kernels/``, on any device that runs them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from sweep.backends import marshal
+from sweep.backends.batch import Arrays, Batch, Progress
+from sweep.backends.device import RECORD_BYTES, SERIES_BYTES, Compared, Device
+from sweep.backends.kernel import Needs
+from sweep.backends.targets import target_series
+from sweep.errors import BackendError
+from sweep.job import Job
+from sweep.parameters import Parameters
+
+#: Calls of simulate at once: while one copies back and its block is written, the device works for the other.
+_AT_ONCE = 2
+
+
+class KernelBackend:
+    """Takes the steps with the kernels of ``kernels/``.
+
+    Parameters
+    ----------
+    name : str
+        Of the back end.
+    device : Device
+        Where they run.
+    """
+
+    def __init__(self, name: str, device: Device) -> None:
+        self.name = name
+        self._device = device
+
+    @property
+    def speed(self) -> float:
+        """Lane-instructions per second of the device, about."""
+        return self._device.speed
+
+    def concurrency(self, cores: int) -> int:
+        """Return two: one computes while the other's results are copied back and written."""
+        return _AT_ONCE
+
+    def describe(self, job: Job) -> str:
+        """Say in words which kernel takes the steps, and how often where once is not enough."""
+        plans = self._device.passes(Needs.of(job, compensated=False))
+        several = f", {len(plans)} passes" if len(plans) > 1 else ""
+        return plans[0][1].describe() + several
+
+    def prepare(self, job: Job) -> None:
+        """Sample the targets and compile the kernels; see :class:`sweep.backends.Backend`."""
+        target_series(job)
+        for compensated in _kinds(job.parameters(job.blocks[0]), job):
+            for _, plan in self._device.passes(Needs.of(job, compensated)):
+                self._device.load(plan.specialisation)
+
+    def simulate(
+        self, job: Job, parameters: Parameters, *, batch: int | None = None, progress: Progress | None = None
+    ) -> Arrays:
+        """Simulate some sets; see :class:`sweep.backends.Backend`."""
+        targets = target_series(job)
+        results = {
+            variable.name: np.empty((parameters.size, *variable.shape), dtype=variable.dtype)
+            for variable in job.variables
+        }
+        # What a set that diverges makes of the sums is no surprise.
+        with self._device.session(), np.errstate(all="ignore"):
+            for compensated, index in _kinds(parameters, job).items():
+                plans = self._device.passes(Needs.of(job, compensated))
+                most = self._most_sets(job, plans, batch)
+                for start in range(0, len(index), most):
+                    chosen = index[start : start + most]
+                    one = Batch(self._device, job, plans, parameters.take(chosen), targets)
+                    for name, values in one.run(progress).items():
+                        results[name][chosen] = values
+        return results
+
+    def working_bytes(self, job: Job, sets: int, batch: int | None = None) -> int:
+        """Return about how many bytes of the host's memory a call needs, the results not counted."""
+        plans = self._device.passes(Needs.of(job, compensated=False))
+        width = min(sets, self._most_sets(job, plans, batch))
+        return 2 * width * marshal.batch_bytes(job, plans[0][1]) + SERIES_BYTES + RECORD_BYTES * bool(job.records)
+
+    def _most_sets(self, job: Job, plans: Sequence[Compared], batch: int | None) -> int:
+        """Return how many sets to take at once: what fits the device, its cache where that counts, and a launch."""
+        plan = max((plan for _, plan in plans), key=lambda plan: marshal.batch_bytes(job, plan))
+        needs, each = plan.needs, marshal.batch_bytes(job, plan)
+        room = self._device.free_bytes() // _AT_ONCE - SERIES_BYTES
+        if job.records:
+            room -= RECORD_BYTES
+        most = room // each
+        if most < plan.sets_per_block:
+            raise BackendError(
+                f"the device has {self._device.free_bytes() / 2**20:.0f} MiB of free memory, and {plan.sets_per_block} sets of "
+                f"{needs.units} units want {plan.sets_per_block * each / 2**20:.0f} MiB besides the input: that is the least it "
+                "can take. Free its memory, observe less, or use backend = 'numpy'."
+            )
+        if plan.one_step:
+            most = min(most, max(4 * plan.sets_per_block, self._device.cache_bytes // each))
+        if job.records:
+            steps = -(-marshal.LONGEST_SEGMENT // job.records[0].every)
+            most = min(most, RECORD_BYTES // (steps * len(job.records) * needs.units * needs.itemsize))
+        updates = self._device.launch_seconds * self._device.speed / plan.instructions
+        if not plan.one_step:
+            most = min(most, int(updates / (needs.units * marshal.LONGEST_SEGMENT)))
+        least = math.lcm(*(plan.sets_per_block for _, plan in plans))
+        return max(1, min(batch or most, max(most, least)))
+
+
+def _kinds(parameters: Parameters, job: Job) -> dict[bool, npt.NDArray[np.intp]]:
+    """Return the sets whose sums need no compensation, and those whose do."""
+    needed = np.broadcast_to(parameters.compensated(job.integration), (parameters.size,))
+    return {bool(kind): np.flatnonzero(needed == kind) for kind in np.unique(needed)}
