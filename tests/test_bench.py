@@ -122,13 +122,14 @@ def test_ctrl_c_ends_it_cleanly(command: Callable[..., Any], monkeypatch: pytest
     timer = threading.Timer(0.5, signal.pthread_kill, [threading.get_ident(), signal.SIGINT])
     monkeypatch.setattr(bench, "CASES", (TINY[0], Case("long", units=8, sets=64, steps=50_000_000)))
     timer.start()
+    before = set(threading.enumerate())
     start = time.monotonic()
     code, out, err = command("--seconds", "0.001")
     assert time.monotonic() - start < 30
     assert code == 1
     assert "interrupted" in err
     assert out.splitlines()[-1].startswith("S ")
-    assert not [thread for thread in threading.enumerate() if "ThreadPoolExecutor" in thread.name]
+    assert not [one for one in threading.enumerate() if one not in before and "ThreadPoolExecutor" in one.name]
 
 
 # ---------------------------------------------------------------------------------------------------------- measuring

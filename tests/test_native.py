@@ -416,6 +416,7 @@ def test_a_compiler_that_is_not_there(named: str, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(BackendError, match=said):
         get_backend("native")
     assert choose().name == "numpy"
+    assert choose().note.startswith(f"native does not work here: CXX = {named!r} is not there")
 
 
 @pytest.mark.usefixtures("without_compiler")

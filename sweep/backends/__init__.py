@@ -145,7 +145,7 @@ def _probe_native() -> Probe:
         works=not why_not,
         reason=why_not or f"{native.version()}, on the CPU",
         device=_cpu(),
-        expected=bool(os.environ.get("CXX")) or native.compiler() is not None,
+        expected=bool(os.environ.get("CXX", "").strip()) or native.compiler() is not None,
     )
 
 
