@@ -18,9 +18,6 @@ from sweep.backends import source
 from sweep.backends.planner import LANES_PER_SET, PRODUCT, THREAD_PER_SET, CudaPlan, candidates, plan
 
 PLANS = [plan(each) for each in needs.covering()]
-#: Every other architecture gets some of them.
-OTHERS = [arch for arch in sass.ARCHITECTURES if arch != "sm_90"]
-_SHARE = 3 * len(OTHERS)
 
 
 def label(one: CudaPlan) -> str:
@@ -33,13 +30,9 @@ def label(one: CudaPlan) -> str:
 
 @pytest.fixture(scope="module")
 def cubins() -> dict[tuple[int, str], sass.Cubin]:
-    """Compile all plans for one architecture and, between them, a third for the others."""
-    found = {}
-    for number, arch in enumerate(("sm_90", *OTHERS)):
-        chosen = range(len(PLANS)) if arch == "sm_90" else range(number, len(PLANS), _SHARE)
-        sources = {f"{i}": PLANS[i].specialisation.source for i in chosen}
-        found |= {(int(name), arch): cubin for (name, arch), cubin in sass.compile_all(sources, [arch]).items()}
-    return found
+    """Compile all plans for all architectures."""
+    sources = {f"{i}": one.specialisation.source for i, one in enumerate(PLANS)}
+    return {(int(name), arch): cubin for (name, arch), cubin in sass.compile_all(sources).items()}
 
 
 def test_the_covering_has_every_design_in_both_precisions() -> None:
@@ -54,7 +47,7 @@ def test_every_kind_of_job_compiles_without_spills(cubins: dict[tuple[int, str],
     """A kernel has both entries and no warning, no spills, and as many blocks fit a multiprocessor as were asked for."""
     one = PLANS[number]
     compiled = {arch: cubin for (which, arch), cubin in cubins.items() if which == number}
-    assert "sm_90" in compiled
+    assert set(compiled) == set(sass.ARCHITECTURES)
     for arch, cubin in compiled.items():
         assert cubin.warnings == [], arch
         assert cubin.entries == ["observed", "transient"]
@@ -66,13 +59,6 @@ def test_every_kind_of_job_compiles_without_spills(cubins: dict[tuple[int, str],
             warps = 4 * (16_384 // (32 * -(-used.registers // 8) * 8))
             blocks = int(dict(one.specialisation.macros)["MIN_BLOCKS"])
             assert warps >= blocks * one.threads // 32, (arch, entry, used)
-
-
-def test_other_architectures_get_a_third(cubins: dict[tuple[int, str], sass.Cubin]) -> None:
-    """Each architecture compiles some plans, and together the others compile about a third of them."""
-    counts = {arch: sum(of == arch for _, of in cubins) for arch in sass.ARCHITECTURES}
-    assert all(count >= 3 for count in counts.values())
-    assert sum(counts[arch] for arch in OTHERS) >= len(PLANS) // 4
 
 
 # ---------------------------------------------------------------------------------------------------------- budgets
