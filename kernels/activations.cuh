@@ -51,9 +51,10 @@ template <typename lane> SWEEP_DEVICE lane tanh(lane z) {
     }
 }
 
-// e^z / (1 + e^z), with z held where both are finite and the quotient is at its limit.
+// e^z / (1 + e^z), with z held where the quotient is at its limit and the reciprocal of its divisor is no subnormal, which a
+// GPU would take for 0.
 template <typename lane> SWEEP_DEVICE lane sigmoid(lane z) {
-    const lane held = minimum(broadcast<lane>(88), maximum(broadcast<lane>(least_exponent<lane>), z));
+    const lane held = minimum(broadcast<lane>(80), maximum(broadcast<lane>(least_exponent<lane>), z));
     const lane power = exp(held);
     return divide(power, 1 + power);
 }

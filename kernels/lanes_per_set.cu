@@ -180,7 +180,8 @@ struct SomeUnits {
     SWEEP_DEVICE void detect(word step) {
         real sound = 0;
 #pragma unroll
-        for (int i = 0; i < HELD; ++i) sound += unsound(units[i]);
+        for (int i = 0; i < HELD; ++i)
+            if (has(i)) sound += unsound(units[i]);
         if (diverged < 0 && !(sound == 0)) diverged = step;
     }
 
@@ -204,8 +205,8 @@ struct SomeUnits {
         real sound = 0;
 #pragma unroll
         for (int i = 0; i < HELD; ++i) {
-            sound += unsound(units[i]);
             if (!has(i)) continue;
+            sound += unsound(units[i]);
             store_unit(a, unit(i), set, units[i]);
             if constexpr (observed && !DETECT) observers[i].store_extremes(a, unit(i), set);
         }

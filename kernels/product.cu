@@ -49,7 +49,7 @@ SWEEP_DEVICE void multiply(const Arguments &a, int first_unit, int first_set, re
     const int unit = threadIdx.x / (TILE / OWN_SETS) * OWN_UNITS, set = threadIdx.x % (TILE / OWN_SETS) * OWN_SETS;
     const int network = COUPLING == 2 ? a.networks[first_set] : 0;
     const real *matrix = a.weights + (long long)network * PADDED_FROM * PADDED_TO;
-    real sums[OWN_UNITS][OWN_SETS] = {};
+    alignas(Quad) real sums[OWN_UNITS][OWN_SETS] = {};
     Tile weights, rates;
     weights.load(matrix, 0, first_unit, PADDED_TO);
     rates.load(a.rates, 0, first_set, a.sets);

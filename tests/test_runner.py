@@ -419,7 +419,8 @@ for sets in (320, 1280):
     status, said = finish(python(code, tmp_path / "out"), timeout=120)
     assert status == 0, said
     (few, block), (many_blocks, _) = (map(int, line.split()) for line in said.splitlines())
-    assert many_blocks < few + 2 * block
+    # Two threads may have their most at once, or not.
+    assert many_blocks < 1.5 * few + 2 * block
     assert many_blocks < 20 * block
 
 

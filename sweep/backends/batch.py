@@ -19,6 +19,9 @@ from sweep.job import Job
 from sweep.observables import STATUS
 from sweep.parameters import Parameters
 
+#: Few sets do not fill a device, and a step of theirs takes its time all the same.
+_MOST_STEPS = 2**17
+
 Progress = Callable[[int], None]
 Arrays = dict[str, np.ndarray]
 
@@ -166,7 +169,7 @@ class Batch:
         if needs.record_x or needs.record_r:
             record = int(np.prod(marshal.record_shape(self.job, plan, sets, 1), dtype=np.int64))
             most = min(most, RECORD_BYTES // (2 * record * needs.itemsize) * self.job.records[0].every)
-        return max(1, most)
+        return max(1, min(most, _MOST_STEPS))
 
     def _span(
         self,

@@ -29,6 +29,8 @@ from sweep.errors import BackendError
 #: Single-precision operations per clock of a multiprocessor, by compute capability; 128 where it is not listed.
 _LANES_OF_SM = {"75": 64, "80": 64}
 _OLDEST = 75
+#: Where the driver does not tell, kHz.
+_CLOCK = 1_500_000
 _INSTALL = "install it with pip install 'tausweep[cuda13]', or 'tausweep[cuda12]' for a driver older than 580"
 _CACHE = "CUPY_CACHE_DIR"
 
@@ -63,7 +65,7 @@ def why_not() -> str:
 def _ensure_cache() -> str:
     """Let CuPy's import not fail for want of a folder for compiled kernels; return what is wrong if that is the user's."""
     asked = os.environ.get(_CACHE)
-    folder = Path(asked).expanduser() if asked else Path("~/.cupy/kernel_cache").expanduser()
+    folder = Path(os.path.expanduser(asked or "~/.cupy/kernel_cache"))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -87,6 +89,7 @@ def _ensure_cache() -> str:
 def _explained(error: Exception) -> str:
     """Say what an error of CUDA means and what to do."""
     text = str(error)
+    compact = text.replace("_", "").lower()
     for code, meaning in (
         (
             "InsufficientDriver",
@@ -101,7 +104,7 @@ def _explained(error: Exception) -> str:
         ("ECCUncorrectable", "the GPU's memory is faulty"),
         ("Unavailable", "the GPU is busy or in exclusive use by another process"),
     ):
-        if code.lower() in text.lower():
+        if code.lower() in compact:
             return f"{meaning} ({text.strip()})"
     return text.strip() or type(error).__name__
 
@@ -143,7 +146,8 @@ class CupyDevice:
     @cached_property
     def speed(self) -> float:
         """Single-precision lane-instructions per second."""
-        return float(self._attributes["MultiProcessorCount"] * self._lanes * self._attributes["ClockRate"] * 1e3)
+        clock = self._attributes.get("ClockRate") or _CLOCK
+        return float(self._attributes["MultiProcessorCount"] * self._lanes * clock * 1e3)
 
     @cached_property
     def cache_bytes(self) -> int:
@@ -153,10 +157,11 @@ class CupyDevice:
     @contextlib.contextmanager
     def session(self) -> Iterator[None]:
         """Give the thread a stream of its own, which waits for no other."""
-        if not hasattr(self._own, "stream"):
-            self._own.stream = self._cupy.cuda.Stream(non_blocking=True)
-        with self._own.stream, self._translated():
-            yield
+        with self._translated():
+            if not hasattr(self._own, "stream"):
+                self._own.stream = self._cupy.cuda.Stream(non_blocking=True)
+            with self._own.stream:
+                yield
 
     def load(self, specialisation: Specialisation) -> Any:
         """Compile with NVRTC, or take what this process or the cache on disk has."""
@@ -210,8 +215,9 @@ class CupyDevice:
 
     def free_bytes(self) -> int:
         """Return what the driver has, and what CuPy keeps for new arrays."""
-        free, _ = self._cupy.cuda.runtime.memGetInfo()
-        return int(free + self._cupy.get_default_memory_pool().free_bytes())
+        with self._translated():
+            free, _ = self._cupy.cuda.runtime.memGetInfo()
+            return int(free + self._cupy.get_default_memory_pool().free_bytes())
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:

@@ -108,7 +108,7 @@ class KernelBackend:
         if not plan.one_step:
             most = min(most, int(updates / (needs.units * marshal.LONGEST_SEGMENT)))
         least = math.lcm(*(plan.sets_per_block for _, plan in plans))
-        return max(1, min(batch or most, max(most, least)))
+        return min(batch or max(most, least), max(most, least))
 
 
 def _kinds(parameters: Parameters, job: Job) -> dict[bool, npt.NDArray[np.intp]]:

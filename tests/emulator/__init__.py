@@ -99,6 +99,8 @@ class EmulatedDevice:
         self._random = np.random.default_rng(seed)
         self._free = free
         self._live: dict[int, Region] = {}
+        self._buffers: weakref.WeakSet[Buffer] = weakref.WeakSet()
+        self._guard = threading.Lock()
         self._freed: deque[Region] = deque()
 
     def load(self, specialisation: Source) -> Module:
@@ -119,6 +121,8 @@ class EmulatedDevice:
         region.array((region.size,), np.dtype(np.uint8)).fill(0xFF)
         self._live[region.base] = region
         buffer = Buffer(region, shape, dtype)
+        with self._guard:
+            self._buffers.add(buffer)
         weakref.finalize(buffer, _free, region, self._live, self._freed).atexit = False
         return buffer
 
@@ -196,7 +200,9 @@ class EmulatedDevice:
         return f"address {address:#x}, where no array is, is {verb}"
 
     def _damages(self) -> Iterator[str]:
-        for region in list(self._live.values()):
+        with self._guard:
+            held = list(self._buffers)  # which no other thread can free meanwhile
+        for region in (buffer.region for buffer in held):
             if damage := region.damage():
                 region.restore_canary()
                 first, last = damage
