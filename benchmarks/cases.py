@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -66,9 +67,9 @@ class Regime(Case):
         )
 
 
-def _regime(units: int, what: str = "tanh", **own: object) -> Regime:
+def _regime(units: int, what: str = "tanh", **own: Any) -> Regime:
     sets = min(_BUSY_SETS, _BUSY_UNITS // units)
-    return Regime(f"N = {units}, {what}", units=units, sets=sets, steps=1000, **own)  # type: ignore[arg-type]
+    return Regime(f"N = {units}, {what}", units=units, sets=sets, steps=1000, **own)
 
 
 REGIMES = {

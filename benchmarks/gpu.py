@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import datetime
+import importlib
 import json
 import os
 import platform
@@ -40,7 +41,7 @@ ROOT = HERE.parent
 def make_importable() -> None:
     """Let modules of the package be imported where not all is installed that the whole package needs."""
     try:
-        import sweep  # noqa: F401
+        importlib.import_module("sweep")
     except ModuleNotFoundError:
         for name in [name for name in sys.modules if name.split(".")[0] == "sweep"]:
             del sys.modules[name]
@@ -52,11 +53,11 @@ def make_importable() -> None:
 sys.path[:0] = [str(HERE), str(ROOT)]
 make_importable()
 
-from cases import REGIMES, Case, Regime, S, bound, kernels_digest  # noqa: E402
-from gpu_peers import peers  # noqa: E402
+from cases import REGIMES, Case, Regime, S, bound, kernels_digest
+from gpu_peers import peers
 
-from sweep.backends import Backend  # noqa: E402
-from sweep.bench import seconds_of  # noqa: E402
+from sweep.backends import Backend
+from sweep.bench import seconds_of
 
 COUNTS = HERE / "results" / "instructions.json"
 #: Most steps of a measurement, and most bytes of its results.

@@ -30,18 +30,18 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "tests")]
 
-import pytest  # noqa: E402
+import pytest
 
 try:
     import sass
 except pytest.skip.Exception as missing:
     sys.exit(str(missing))
 
-from cases import REGIMES, Regime, bound, kernels_digest  # noqa: E402
-from sass import Cubin, Instruction, count  # noqa: E402
+from cases import REGIMES, Regime, bound, kernels_digest
+from sass import Cubin, Instruction, count
 
-from sweep.backends.kernel import Needs  # noqa: E402
-from sweep.backends.planner import _DEPTH, LANES_PER_SET, PRODUCT, CudaPlan, passes  # noqa: E402
+from sweep.backends.kernel import Needs
+from sweep.backends.planner import _DEPTH, LANES_PER_SET, PRODUCT, CudaPlan, passes
 
 ARCHITECTURES = ("sm_80", "sm_90", "sm_100", "sm_120")
 _WARP = 32

@@ -20,13 +20,7 @@
 #ifndef SWEEP_PHILOX_CUH
 #define SWEEP_PHILOX_CUH
 
-#ifndef SWEEP_DEVICE
-#ifdef __CUDACC__
-#define SWEEP_DEVICE __device__ __forceinline__
-#else
-#define SWEEP_DEVICE __attribute__((always_inline)) inline
-#endif
-#endif
+#include "lanes.cuh"
 
 #ifdef __CUDA_ARCH__
 #define SWEEP_MUL(a, b) __fmul_rn(a, b)

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import sass
 
+from sweep.backends.source import inlined
+
 KERNELS = Path(__file__).parents[1] / "kernels"
 
 EMPTY = 'extern "C" __global__ void nothing() {}'
@@ -108,8 +110,7 @@ extern "C" __global__ void __launch_bounds__(1024, BLOCKS) crowded(float *x, int
 """
 
 NOISE = f"""
-#line 1 "philox.cuh"
-{(KERNELS / "philox.cuh").read_text(encoding="utf-8")}
+{inlined(KERNELS / "philox.cuh")}
 #line 1 "noise.cu"
 extern "C" __global__ void noise(float *out, unsigned long long seed, int blocks) {{
     const unsigned long long stream = blockIdx.x * blockDim.x + threadIdx.x;

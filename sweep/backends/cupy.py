@@ -7,9 +7,11 @@ always passed.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import importlib.util
 import os
+import shutil
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
@@ -77,12 +79,9 @@ def _ensure_cache() -> str:
                 "to a folder of your own, or unset it"
             )
         # A read-only home is no reason to do without the GPU.
-        own = (
-            Path(tempfile.gettempdir())
-            / f"tausweep-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
-            / "kernel_cache"
-        )
-        os.environ[_CACHE] = str(own)
+        own = tempfile.mkdtemp(prefix="tausweep-")
+        atexit.register(shutil.rmtree, own, ignore_errors=True)
+        os.environ[_CACHE] = own
     return ""
 
 
@@ -139,9 +138,10 @@ class CupyDevice:
         self._own = threading.local()
         self._modules: dict[Specialisation, Any] = {}
         self._lock = threading.Lock()
-        device = cupy.cuda.Device()
-        self._attributes = device.attributes
-        self._lanes = _LANES_OF_SM.get(device.compute_capability, 128)
+        # Threads start on the first device, whichever is current here.
+        self._device = cupy.cuda.Device()
+        self._attributes = self._device.attributes
+        self._lanes = _LANES_OF_SM.get(self._device.compute_capability, 128)
 
     @cached_property
     def speed(self) -> float:
@@ -157,7 +157,7 @@ class CupyDevice:
     @contextlib.contextmanager
     def session(self) -> Iterator[None]:
         """Give the thread a stream of its own, which waits for no other."""
-        with self._translated():
+        with self._translated(), self._device:
             if not hasattr(self._own, "stream"):
                 self._own.stream = self._cupy.cuda.Stream(non_blocking=True)
             with self._own.stream:
@@ -167,7 +167,7 @@ class CupyDevice:
         """Compile with NVRTC, or take what this process or the cache on disk has."""
         with self._lock:
             if specialisation not in self._modules:
-                with self._translated():
+                with self._translated(), self._device:
                     self._modules[specialisation] = self._compiled(specialisation.source)
             return self._modules[specialisation]
 
@@ -215,7 +215,7 @@ class CupyDevice:
 
     def free_bytes(self) -> int:
         """Return what the driver has, and what CuPy keeps for new arrays."""
-        with self._translated():
+        with self._translated(), self._device:
             free, _ = self._cupy.cuda.runtime.memGetInfo()
             return int(free + self._cupy.get_default_memory_pool().free_bytes())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -203,7 +204,7 @@ def _modes(job: Job, bases: set[str]) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class Plan(ABC):
     """A kernel, specialised, and how sets are laid out for it.
 
     Attributes
@@ -254,17 +255,17 @@ class Plan:
         return 0
 
     @property
+    @abstractmethod
     def instructions(self) -> float:
         """About how many instructions of a lane a unit-step takes."""
-        raise NotImplementedError
 
+    @abstractmethod
     def describe(self) -> str:
         """Say in words how the steps are taken."""
-        raise NotImplementedError
 
+    @abstractmethod
     def own_macros(self) -> dict[str, int | str]:
         """Return the macros of the design."""
-        raise NotImplementedError
 
     def packed(self, matrices: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Lay out weight matrices ``(network, to, from)`` as the kernel reads them."""

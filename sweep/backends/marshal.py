@@ -14,7 +14,7 @@ from sweep.backends.drive import input_drive
 from sweep.backends.kernel import BY_BOTH, BY_SET, BY_UNIT, COMMON, WHICH, Plan
 from sweep.backends.targets import TargetSeries
 from sweep.job import Job
-from sweep.model import Array
+from sweep.model import Array, parse_name
 from sweep.observables import record_steps
 from sweep.parameters import Parameters
 
@@ -222,10 +222,13 @@ def _each(values: np.ndarray, sets: int, dtype: npt.DTypeLike) -> np.ndarray:
 def batch_bytes(job: Job, plan: Plan) -> int:
     """Return how many bytes of device memory a set needs, its records not counted."""
     needs = plan.needs
-    state = 2 + 2 * needs.compensated + (2 + needs.sums if plan.one_step else 0)
-    rows = state + 4 * any(needs.extremes) + sum(mode == BY_BOTH for mode in needs.modes)
+    rows = 2 + 2 * needs.compensated + 4 * any(needs.extremes) + sum(mode == BY_BOTH for mode in needs.modes)
+    if plan.one_step:
+        rows += 6 + (needs.correlation + needs.mse) * needs.comparisons
     doubles = 4 * bool(needs.moments_x or needs.moments_r) + 2 * needs.comparisons
-    return needs.units * (rows * needs.itemsize + doubles * 8) + len(needs.modes) * needs.itemsize + 24
+    waiting = 2 * plan.rows_of_rates if plan.one_step else 0
+    single = waiting + len(needs.modes) + sum(parse_name(name).base == "W" for name in job.design.parameters)
+    return needs.units * (rows * needs.itemsize + doubles * 8) + single * needs.itemsize + 24
 
 
 def record_shape(job: Job, plan: Plan, sets: int, steps: int) -> tuple[int, int, int]:

@@ -26,6 +26,14 @@ class Device:
         runtime.getDeviceCount()
         self.id = device or 0
 
+    def __enter__(self) -> Device:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """There is but one."""
+
     @property
     def compute_capability(self) -> str:
         """Without a dot."""
