@@ -19,6 +19,14 @@
 #endif
 #endif
 
+// GCC may take a loop over the elements of a vector apart (at 64 bytes it always did), and makes two instructions of a
+// comparison and a choice: on x86 it is told by name what to use. Clang needs no help.
+#if defined(__FMA__) && !defined(__clang__) && !defined(__CUDACC__)
+#define SWEEP_X86 1
+#else
+#define SWEEP_X86 0
+#endif
+
 #ifdef __CUDA_ARCH__
 #define SWEEP_LIBRARY(name) ::name
 #else
@@ -73,6 +81,16 @@ template <typename lane> SWEEP_DEVICE lane broadcast(scalar_of<lane> a) {
 // a b + c, rounded once.
 template <typename lane> SWEEP_DEVICE lane fma(lane a, lane b, lane c) {
     if constexpr (!is_scalar<lane>) {
+#if SWEEP_X86
+        if constexpr (sizeof(lane) == 16 && is_float<lane>) return __builtin_ia32_vfmaddps(a, b, c);
+        if constexpr (sizeof(lane) == 16 && !is_float<lane>) return __builtin_ia32_vfmaddpd(a, b, c);
+        if constexpr (sizeof(lane) == 32 && is_float<lane>) return __builtin_ia32_vfmaddps256(a, b, c);
+        if constexpr (sizeof(lane) == 32 && !is_float<lane>) return __builtin_ia32_vfmaddpd256(a, b, c);
+#ifdef __AVX512F__  // no mask, rounded as ever
+        if constexpr (sizeof(lane) == 64 && is_float<lane>) return __builtin_ia32_vfmaddps512_mask(a, b, c, -1, 4);
+        if constexpr (sizeof(lane) == 64 && !is_float<lane>) return __builtin_ia32_vfmaddpd512_mask(a, b, c, -1, 4);
+#endif
+#endif
         lane sum;
         for (int i = 0; i < traits<lane>::width; ++i) sum[i] = fma<scalar_of<lane>>(a[i], b[i], c[i]);
         return sum;
@@ -95,7 +113,11 @@ template <typename lane> SWEEP_DEVICE lane minimum(lane a, lane b) {
         return least;
     }
 #endif
-    return a < b ? a : b;  // of vectors too: GCC takes a loop over the elements apart where one of them is constant
+#if SWEEP_X86
+    if constexpr (is_float<lane> && sizeof(lane) == 16) return __builtin_ia32_minps(a, b);
+    if constexpr (is_float<lane> && sizeof(lane) == 32) return __builtin_ia32_minps256(a, b);
+#endif
+    return a < b ? a : b;
 }
 
 template <typename lane> SWEEP_DEVICE lane maximum(lane a, lane b) {
@@ -105,6 +127,10 @@ template <typename lane> SWEEP_DEVICE lane maximum(lane a, lane b) {
         asm("max.ftz.NaN.f32 %0, %1, %2;" : "=f"(most) : "f"(a), "f"(b));
         return most;
     }
+#endif
+#if SWEEP_X86
+    if constexpr (is_float<lane> && sizeof(lane) == 16) return __builtin_ia32_maxps(a, b);
+    if constexpr (is_float<lane> && sizeof(lane) == 32) return __builtin_ia32_maxps256(a, b);
 #endif
     return a > b ? a : b;
 }

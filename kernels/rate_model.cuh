@@ -40,11 +40,11 @@ SWEEP_DEVICE lane drive(const Arguments &a, const Parameters<held> &p, int i, la
     return h;
 }
 
-// One step of one unit; `i` is its place among those that the lane holds.
+// One step of one unit, in two halves with the activation between them; `i` is its place among those that the lane holds.
+// First x, and z, of which r nears f.
 template <int held>
-SWEEP_DEVICE void step(const Arguments &a, const Parameters<held> &p, int i, Unit &unit, lane h, lane xi) {
-    const lane alpha_s = p.alpha_s(a, i), alpha_r = p.alpha_r(a, i);
-    const lane old = unit.x, change = h - old;
+SWEEP_DEVICE lane step_x(const Arguments &a, const Parameters<held> &p, int i, Unit &unit, lane h, lane xi) {
+    const lane alpha_s = p.alpha_s(a, i), old = unit.x, change = h - old;
     if constexpr (COMPENSATED) {
         lane increment = alpha_s * change;
         if constexpr (modes[NOISE] != NEUTRAL) increment = lanes::fma(p.noise(a, i), xi, increment);
@@ -53,13 +53,22 @@ SWEEP_DEVICE void step(const Arguments &a, const Parameters<held> &p, int i, Uni
         unit.x = lanes::fma(alpha_s, change, old);
         if constexpr (modes[NOISE] != NEUTRAL) unit.x = lanes::fma(p.noise(a, i), xi, unit.x);
     }
-    const lane seen = SEQUENTIAL ? unit.x : old;
-    const lane aim = lanes::activation(p.slope(a, i) * (seen - p.threshold(a, i)));
-    const lane change_r = aim - unit.r;
+    return p.slope(a, i) * ((SEQUENTIAL ? unit.x : old) - p.threshold(a, i));
+}
+
+// Then r, which nears f(z).
+template <int held> SWEEP_DEVICE void step_r(const Arguments &a, const Parameters<held> &p, int i, Unit &unit, lane aim) {
+    const lane alpha_r = p.alpha_r(a, i), change = aim - unit.r;
     if constexpr (COMPENSATED)
-        add(unit.r, alpha_r * change_r, unit.lost_r);
+        add(unit.r, alpha_r * change, unit.lost_r);
     else
-        unit.r = lanes::fma(alpha_r, change_r, unit.r);
+        unit.r = lanes::fma(alpha_r, change, unit.r);
+}
+
+template <int held>
+SWEEP_DEVICE void step(const Arguments &a, const Parameters<held> &p, int i, Unit &unit, lane h, lane xi) {
+    const lane z = step_x(a, p, i, unit, h, xi);
+    step_r(a, p, i, unit, lanes::activation(z));
 }
 
 // ------------------------------------------------------------------------------- state between launches, divergence

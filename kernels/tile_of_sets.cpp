@@ -1,12 +1,12 @@
 // The CPU's design: a tile of sets per turn, a vector of neighbouring sets per lane. The state of a tile stays in the
 // cache for a whole launch; W r is a product in registers, ROWS units times VECTORS vectors of sets, so that every weight
-// serves VECTORS vectors and every rate ROWS rows, and the Euler step follows on the sums while they are there.
+// serves VECTORS vectors and every rate ROWS rows. x follows on the sums while they are there; f and r have loops of their own.
 //
 //   h_i = g sum_j W_ij r_j + g_u (U u)_i + b_i, then one step of rate_model.cuh for every unit
 //
 // Calls     run(arguments, first set, last set): whole tiles, by any number of threads at once, each with sets of its own.
 // Memory    [row][set] outside; inside [row][TILE], in one scratch array. Weights that all sets share are packed,
-//           [to / ROWS][from][to % ROWS]; a set's own are unpacked into the scratch, [to][from][TILE].
+//           product by product, [from][to]; a set's own are unpacked into the scratch, [to][from][TILE].
 //
 // Macros    those of arguments.cuh, and VECTOR_BYTES, TILE, ROWS, VECTORS; OWN_WEIGHTS 1: every set may have
 //           a matrix of its own; 0: a tile shares one, and entries that a set replaces are 0 in it and added one by one.
@@ -23,28 +23,38 @@ extern "C" void *aligned_alloc(__SIZE_TYPE__ alignment, __SIZE_TYPE__ size);
 extern "C" void free(void *memory);
 
 // Sums stay in registers only where their loops are gone.
+#define SWEEP_PRAGMA(text) _Pragma(#text)
 #ifdef __clang__
-#define SWEEP_UNROLL _Pragma("unroll")
+#define SWEEP_UNROLL(times) SWEEP_PRAGMA(unroll times)
+#define SWEEP_ROLLED SWEEP_PRAGMA(nounroll)
 #else
-#define SWEEP_UNROLL _Pragma("GCC unroll 16")
+#define SWEEP_UNROLL(times) SWEEP_PRAGMA(GCC unroll times)
+#define SWEEP_ROLLED SWEEP_PRAGMA(GCC unroll 1)
 #endif
 
 constexpr int LINE = 64;
 constexpr int STEP = VECTORS * WIDTH;  // sets that the product takes at once
-constexpr int ROW_TILES = (UNITS + ROWS - 1) / ROWS;
-constexpr int SUMS = 6 + (CORRELATION + MSE) * COMPARISONS;
+constexpr int MATRIX_PRODUCTS = (UNITS + ROWS - 1) / ROWS;
+constexpr int FULL = (UNITS - MATRIX_PRODUCTS * (ROWS - 1)) * ROWS;  // units in products of ROWS; the others have a row less
+constexpr int SUMS = 3 * ((MOMENTS_X > 0) + (MOMENTS_R > 0)) + (CORRELATION + MSE) * COMPARISONS;
 constexpr bool OBSERVES = MOMENTS_X || MOMENTS_R || LOW_X || LOW_R || HIGH_X || HIGH_R || COMPARISONS;
 static_assert(TILE % STEP == 0, "a tile is whole products");
 
-// Everything of a tile that lasts from step to step.
+// What lasts of a unit from step to step, but for r, of which the product wants the rows of all units.
+struct UnitOfSets {
+    real x[TILE];
+    real lost_x[COMPENSATED ? TILE : 0], lost_r[COMPENSATED ? TILE : 0];
+    real sums[SUMS][TILE];
+    real extremes[LOW_X || LOW_R || HIGH_X || HIGH_R ? 4 : 0][TILE];
+};
+
+// Everything of a tile that lasts.
 struct Scratch {
-    real x[UNITS][TILE];
-    real r[2][UNITS][TILE];
-    real lost_x[COMPENSATED ? UNITS : 1][TILE], lost_r[COMPENSATED ? UNITS : 1][TILE];
-    real sums[OBSERVES ? SUMS : 1][OBSERVES ? UNITS : 1][TILE];
-    real extremes[LOW_X || LOW_R || HIGH_X || HIGH_R ? 4 : 1][UNITS][TILE];
-    real weights[OWN_WEIGHTS ? UNITS * UNITS : 1][TILE];
-    float normals[NOISY ? NOISE_STEPS : 1][NOISY ? UNITS + 1 : 1][TILE];
+    real r[2][UNITS][TILE];  // before and after the step
+    UnitOfSets units[UNITS];
+    real aims[ROWS][TILE];  // z, then f(z)
+    real weights[OWN_WEIGHTS ? UNITS * UNITS : 0][TILE];
+    float normals[NOISY ? NOISE_STEPS : 0][UNITS + 1][TILE];
     real unsound[TILE];
     long long diverged[TILE];
 };
@@ -60,17 +70,17 @@ struct TileOfSets {
         copy = 0;
         for (int i = 0; i < UNITS; ++i) {
             for (int t = 0; t < TILE; ++t) {
-                own.x[i][t] = *at(a.state, STATE_X * UNITS + i, a.sets, set + t);
+                own.units[i].x[t] = *at(a.state, STATE_X * UNITS + i, a.sets, set + t);
                 own.r[0][i][t] = *at(a.state, STATE_R * UNITS + i, a.sets, set + t);
                 if constexpr (COMPENSATED) {
-                    own.lost_x[i][t] = *at(a.state, LOST_X * UNITS + i, a.sets, set + t);
-                    own.lost_r[i][t] = *at(a.state, LOST_R * UNITS + i, a.sets, set + t);
+                    own.units[i].lost_x[t] = *at(a.state, LOST_X * UNITS + i, a.sets, set + t);
+                    own.units[i].lost_r[t] = *at(a.state, LOST_R * UNITS + i, a.sets, set + t);
                 }
             }
         }
         if constexpr (OWN_WEIGHTS) unpack();
         const int network = COUPLING == 2 && !OWN_WEIGHTS ? a.networks[set] : 0;
-        packed = a.weights + (long long)network * ROW_TILES * ROWS * UNITS;
+        packed = a.weights + (long long)network * UNITS * UNITS;
         for (int t = 0; t < TILE; ++t) own.diverged[t] = a.diverged[set + t];
     }
 
@@ -90,9 +100,11 @@ struct TileOfSets {
             const int phase = step % NOISE_STEPS;
             if (NOISY && (phase == 0 || steps == 1)) draw(step / NOISE_STEPS);
             const bool keeps = (RECORD_X || RECORD_R) && observed && --until == 0;
-            for (int place = 0; place < TILE; place += STEP)
-                for (int tile = 0; tile < ROW_TILES; ++tile)
-                    rows_of<observed>(tile, place, row + s * COLUMNS, phase, begins, keeps);
+            const real *now = row + s * COLUMNS;
+            for (int unit = 0; unit < FULL; unit += ROWS) advance_rows<ROWS, observed>(unit, now, phase, begins, keeps);
+            if constexpr (FULL < UNITS)
+                for (int unit = FULL; unit < UNITS; unit += ROWS - 1)
+                    advance_rows<ROWS - 1, observed>(unit, now, phase, begins, keeps);
             copy = 1 - copy;
             if (keeps) {
                 until = a.every;
@@ -104,7 +116,7 @@ struct TileOfSets {
 
     // The normals of all units for the steps that one call of the noise serves.
     SWEEP_DEVICE void draw(word block) {
-        for (int b = 0; b < (UNITS + 1) / NOISE_UNITS; ++b) {
+        for (int b = 0; b < (UNITS + NOISE_UNITS - 1) / NOISE_UNITS; ++b) {
             float four[4][TILE];
             for (int t = 0; t < TILE; ++t) {
                 float normals[4];
@@ -117,51 +129,57 @@ struct TileOfSets {
         }
     }
 
-    // ROWS units of STEP sets.
-    template <bool observed>
-    SWEEP_DEVICE void rows_of(int tile, int place, const real *row, int phase, bool begins, bool keeps) {
-        lane sums[ROWS][VECTORS] = {};
+    // A step of some neighbouring units, one loop after the other: a chain of operations as long as a whole step would leave
+    // the processor, which looks ahead some hundred instructions, waiting for most of it.
+    template <int rows, bool observed>
+    SWEEP_DEVICE void advance_rows(int first, const real *row, int phase, bool begins, bool keeps) {
+        for (int place = 0; place < TILE; place += STEP) currents<rows>(first, place, row, phase);
+        SWEEP_ROLLED
+        for (int t = 0; t < rows * TILE; t += WIDTH) store(&own.aims[0][t], lanes::activation(load(&own.aims[0][t])));
+        SWEEP_ROLLED
+        for (int i = 0; i < rows; ++i)
+            SWEEP_ROLLED
+            for (int place = 0; place < TILE; place += WIDTH) rates<observed>(i, first + i, place, row, begins, keeps);
+    }
+
+    // W r, and x after the step; leaves z.
+    template <int rows> SWEEP_DEVICE void currents(int first, int place, const real *row, int phase) {
+        lane sums[rows][VECTORS] = {};
         if constexpr (COUPLING > 0) {
-            const real *weights = packed + tile * ROWS * UNITS;
+            const real *weights = packed + first * UNITS;
+            SWEEP_UNROLL(4)
             for (int j = 0; j < UNITS; ++j) {
                 lane rates[VECTORS];
-                SWEEP_UNROLL
+                SWEEP_UNROLL(16)
                 for (int v = 0; v < VECTORS; ++v) rates[v] = load(&own.r[copy][j][place + v * WIDTH]);
-                SWEEP_UNROLL
-                for (int i = 0; i < ROWS; ++i)
-                    SWEEP_UNROLL
+                SWEEP_UNROLL(16)
+                for (int i = 0; i < rows; ++i)
+                    SWEEP_UNROLL(16)
                     for (int v = 0; v < VECTORS; ++v)
-                        sums[i][v] = lanes::fma(weight(weights, tile, i, j, place, v), rates[v], sums[i][v]);
+                        sums[i][v] = lanes::fma(weight(weights[j * rows + i], first + i, j, place + v * WIDTH), rates[v], sums[i][v]);
             }
         }
-#pragma GCC unroll 1
-        for (int i = 0; i < ROWS; ++i)
-            if (UNITS % ROWS == 0 || tile * ROWS + i < UNITS)
-#pragma GCC unroll 1
-                for (int v = 0; v < VECTORS; ++v)
-                    finish<observed>(tile * ROWS + i, place + v * WIDTH, sums[i][v], row, phase, begins, keeps);
+        SWEEP_UNROLL(16)
+        for (int i = 0; i < rows; ++i)
+            SWEEP_UNROLL(16)
+            for (int v = 0; v < VECTORS; ++v)
+                store(&own.aims[i][place + v * WIDTH], current(first + i, place + v * WIDTH, sums[i][v], row, phase));
     }
 
-    SWEEP_DEVICE lane weight(const real *weights, int tile, int i, int j, int place, int v) const {
-        if constexpr (OWN_WEIGHTS) {
-            const int to = tile * ROWS + i < UNITS ? tile * ROWS + i : UNITS - 1;
-            return load(&own.weights[to * UNITS + j][place + v * WIDTH]);
-        } else {
-            return common(weights[j * ROWS + i]);
-        }
+    SWEEP_DEVICE lane weight(const real &shared, int to, int from, int place) const {
+        if constexpr (OWN_WEIGHTS)
+            return load(&own.weights[to * UNITS + from][place]);
+        else
+            return common(shared);
     }
 
-    template <bool observed>
-    SWEEP_DEVICE void finish(int unit, int place, lane recurrent, const real *row, int phase, bool begins, bool keeps) {
+    // x after the step; returns z.
+    SWEEP_DEVICE lane current(int unit, int place, lane recurrent, const real *row, int phase) {
         Parameters<1> p;
         p.load(a, set + place, unit);
         Unit u = {};
-        u.x = load(&own.x[unit][place]);
-        u.r = load(&own.r[copy][unit][place]);
-        if constexpr (COMPENSATED) {
-            u.lost_x = load(&own.lost_x[unit][place]);
-            u.lost_r = load(&own.lost_r[unit][place]);
-        }
+        u.x = load(&own.units[unit].x[place]);
+        if constexpr (COMPENSATED) u.lost_x = load(&own.units[unit].lost_x[place]);
         if constexpr (COUPLING == 2 && !OWN_WEIGHTS) {
             for (int e = 0; e < a.entry_count; ++e)
                 if (a.entry_units[2 * e] == unit)
@@ -178,13 +196,24 @@ struct TileOfSets {
         }
         if constexpr (NOISY)
             for (int t = 0; t < WIDTH; ++t) xi[t] = own.normals[phase][unit][place + t];
-        step(a, p, 0, u, drive(a, p, 0, recurrent, input), xi);
-        store(&own.x[unit][place], u.x);
+        const lane z = step_x(a, p, 0, u, drive(a, p, 0, recurrent, input), xi);
+        store(&own.units[unit].x[place], u.x);
+        if constexpr (COMPENSATED) store(&own.units[unit].lost_x[place], u.lost_x);
+        return z;
+    }
+
+    // r after the step, and what is measured.
+    template <bool observed>
+    SWEEP_DEVICE void rates(int i, int unit, int place, const real *row, bool begins, bool keeps) {
+        Parameters<1> p;
+        p.load(a, set + place, unit);
+        Unit u = {};
+        u.x = load(&own.units[unit].x[place]);
+        u.r = load(&own.r[copy][unit][place]);
+        if constexpr (COMPENSATED) u.lost_r = load(&own.units[unit].lost_r[place]);
+        step_r(a, p, 0, u, load(&own.aims[i][place]));
         store(&own.r[1 - copy][unit][place], u.r);
-        if constexpr (COMPENSATED) {
-            store(&own.lost_x[unit][place], u.lost_x);
-            store(&own.lost_r[unit][place], u.lost_r);
-        }
+        if constexpr (COMPENSATED) store(&own.units[unit].lost_r[place], u.lost_r);
         if constexpr (DETECT) {
             const lane before = unit ? load(&own.unsound[place]) : lane{};
             store(&own.unsound[place], before + unsound(u));
@@ -194,9 +223,9 @@ struct TileOfSets {
             observed_so_far(observer, unit, place, begins, u);
             observer.see(u, row + COLUMNS_INPUT + (TARGET_UNITS > 1 ? unit : 0));
             observer.each_sum([&](int sum, lane &value) {
-                if (begins || !Observer::is_shift(sum)) store(&own.sums[sum][unit][place], value);
+                if (begins || !Observer::is_shift(sum)) store(&own.units[unit].sums[sum_row(sum)][place], value);
             });
-            observer.each_extreme([&](int extreme, lane &value) { store(&own.extremes[extreme][unit][place], value); });
+            observer.each_extreme([&](int extreme, lane &value) { store(&own.units[unit].extremes[extreme][place], value); });
         }
         if (keeps && a.places[unit] >= 0) {
             const int kept = record * a.kept + a.places[unit];
@@ -205,12 +234,14 @@ struct TileOfSets {
         }
     }
 
+    static SWEEP_DEVICE constexpr int sum_row(int sum) { return sum - (MOMENTS_X ? 0 : 3) - (MOMENTS_R || sum < 6 ? 0 : 3); }
+
     SWEEP_DEVICE void observed_so_far(Observer &observer, int unit, int place, bool begins, const Unit &u) {
         if (begins)
             observer.begin(u);
         else
-            observer.each_sum([&](int sum, lane &value) { value = load(&own.sums[sum][unit][place]); });
-        observer.each_extreme([&](int extreme, lane &value) { value = load(&own.extremes[extreme][unit][place]); });
+            observer.each_sum([&](int sum, lane &value) { value = load(&own.units[unit].sums[sum_row(sum)][place]); });
+        observer.each_extreme([&](int extreme, lane &value) { value = load(&own.units[unit].extremes[extreme][place]); });
     }
 
     SWEEP_DEVICE void detect(word step) {
@@ -239,13 +270,13 @@ struct TileOfSets {
         for (int t = 0; t < TILE; ++t) own.unsound[t] = 0;
         for (int i = 0; i < UNITS; ++i)
             for (int t = 0; t < TILE; ++t) {
-                const real x = own.x[i][t], r = own.r[copy][i][t];
+                const real x = own.units[i].x[t], r = own.r[copy][i][t];
                 own.unsound[t] += (x - x) + (r - r);
                 *at(a.state, STATE_X * UNITS + i, a.sets, set + t) = x;
                 *at(a.state, STATE_R * UNITS + i, a.sets, set + t) = r;
                 if constexpr (COMPENSATED) {
-                    *at(a.state, LOST_X * UNITS + i, a.sets, set + t) = own.lost_x[i][t];
-                    *at(a.state, LOST_R * UNITS + i, a.sets, set + t) = own.lost_r[i][t];
+                    *at(a.state, LOST_X * UNITS + i, a.sets, set + t) = own.units[i].lost_x[t];
+                    *at(a.state, LOST_R * UNITS + i, a.sets, set + t) = own.units[i].lost_r[t];
                 }
             }
         for (int t = 0; t < TILE; ++t)
@@ -257,7 +288,7 @@ struct TileOfSets {
         if constexpr (observed && (LOW_X || LOW_R || HIGH_X || HIGH_R)) {
             for (int row = 0; row < 4 * UNITS; ++row)
                 for (int t = 0; t < TILE; ++t) {
-                    real &here = own.extremes[row / UNITS][row % UNITS][t], &there = *at(a.extremes, row, a.sets, set + t);
+                    real &here = own.units[row % UNITS].extremes[row / UNITS][t], &there = *at(a.extremes, row, a.sets, set + t);
                     (in ? here : there) = in ? there : here;
                 }
         }

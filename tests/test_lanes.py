@@ -171,7 +171,7 @@ def assert_same_bits(got: Array, expected: Array) -> None:
     [
         ("float", "linear", 0),
         ("float", "relu", 0),
-        ("float", "tanh", 2.6),
+        ("float", "tanh", 4.1),
         ("float", "sigmoid", 2.5),
         ("float", "softplus", 2.5),
         ("double", "linear", 0),

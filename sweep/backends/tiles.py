@@ -66,12 +66,12 @@ class TilePlan(Plan):
         }
 
     def packed(self, matrices: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Lay out weight matrices: ``(network, to / rows, from, to % rows)``, padded with 0, but where each set has one."""
+        """Lay out weight matrices: one product after the other, ``[from][to]``; as they are where each set has its own."""
         if self.own_weights:
             return matrices
         count, units, _ = matrices.shape
-        whole = np.pad(matrices, ((0, 0), (0, -units % self.rows), (0, 0)))
-        return whole.reshape(count, -1, self.rows, units).transpose(0, 1, 3, 2)
+        products = np.array_split(matrices, -(-units // self.rows), axis=1)
+        return np.concatenate([part.transpose(0, 2, 1).reshape(count, -1) for part in products], axis=1)
 
     def describe(self) -> str:
         """Say in words how the steps are taken."""
@@ -96,5 +96,5 @@ def plan(needs: Needs, vector_bytes: int) -> TilePlan:
 
 
 def _rows(units: int, most: int) -> int:
-    """Return the rows of a product: the more the better, but rows that pad the last product are work for nothing."""
-    return min(range(1, most + 1), key=lambda rows: (-(-units // rows) * rows + (most - rows) * units / 8, -rows))
+    """Return the rows of the largest products where all are as equal as can be: none is padded."""
+    return -(-units // -(-units // most))
