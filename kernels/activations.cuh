@@ -5,7 +5,8 @@
 //   tanh 4.10 ulp     sigmoid 2.41 ulp     softplus 2.45 ulp     (a result that should be subnormal may be 0)
 //
 // On a GPU the reciprocal and the power of two are the hardware's, and subnormals are 0: were each of the two off by
-// 1 ulp beyond its rounding, the errors would stay below 4, 8 and 6 ulp. double is left to the mathematical library.
+// 1 ulp beyond its rounding, the errors would stay below 4, 8 and 6 ulp. double: 2.6, 2.6 and 3.6 ulp on a CPU; on a GPU it is left
+// to the mathematical library.
 // The polynomials are our own, minimax for the relative error of the result.
 
 #ifndef SWEEP_ACTIVATIONS_CUH
@@ -25,23 +26,26 @@ template <typename lane> SWEEP_DEVICE lane linear(lane z) { return z; }
 
 template <typename lane> SWEEP_DEVICE lane relu(lane z) { return maximum(lane{}, z); }
 
-// Odd to the last bit, z itself for small z, never beyond 1. Two formulas: a GPU has a power of two in hardware; on a CPU a
-// quotient of polynomials is the shortest way.
+// Odd to the last bit, z itself for small z, never beyond 1.
 template <typename lane> SWEEP_DEVICE lane tanh(lane z) {
-    if constexpr (is_float<lane>) {
 #ifdef __CUDA_ARCH__
-        const lane size = absolute(z);
+    if constexpr (is_float<lane>) {
         // 1 - 2 / (e^(2|z|) + 1); below 0.55, where that loses digits, an odd polynomial.
-        const lane large = fma(reciprocal(power_of_two(size * (2 * log2_e)) + 1), -2.0f, 1.0f);
+        const lane size = absolute(z);
+        const lane large = fma(reciprocal(power_of_two(size * (2 * (float)log2_e)) + 1), -2.0f, 1.0f);
         const lane square = z * z;
         lane p = fma(square, 0.0164378807f, -0.0526720099f);
         p = fma(square, p, 0.133207291f);
         p = fma(square, p, -0.333329469f);
         const lane small = fma(z * square, p, z);
         return select(size < 0.55f, small, copy_sign(large, z));
+    } else {
+        return ::tanh(z);
+    }
 #else
+    if constexpr (is_float<lane>) {
         // 2 a b / (a^2 + b^2) with a / b = tanh(z / 2): near 1, where roundings weigh most, an error of a / b is forgiven.
-        // From |z| = 9.02 on it is 1.
+        // From |z| = 9.02 on it is 1. A GPU, which has a power of two in hardware, is as fast with more digits.
         const lane held = minimum(broadcast<lane>(9.02f), maximum(broadcast<lane>(-9.02f), z));
         const lane square = held * held;
         lane b = fma(square, broadcast<lane>(2.4093415e-06f), broadcast<lane>(0.00240185438f));
@@ -50,10 +54,15 @@ template <typename lane> SWEEP_DEVICE lane tanh(lane z) {
         const lane p = fma(square, broadcast<lane>(0.000113095237f), broadcast<lane>(0.0297200754f));
         const lane a = fma(held * square, p, held);
         return a * (b + b) / fma(b, b, a * a);
-#endif
     } else {
-        return library_tanh(z);
+        // u / (u + 2) with u = e^(2|z|) - 1; from |z| = 19.06 on it is 1.
+        const lane size = absolute(z);
+        lane scale, excess;
+        split_exponential(minimum(broadcast<lane>(40), size + size), scale, excess);
+        const lane u = fma(scale, excess, scale - 1);
+        return copy_sign(u / (u + 2), z);
     }
+#endif
 }
 
 // e^z / (1 + e^z), with z held where the quotient is at its limit and the reciprocal of its divisor is no subnormal, which a
@@ -79,7 +88,19 @@ template <typename lane> SWEEP_DEVICE lane softplus(lane z) {
         p = fma(y, p, broadcast<lane>(1));
         return fma(y, p, positive);
     } else {
-        return positive + library_log1p(y);
+#ifdef __CUDA_ARCH__
+        return positive + ::log1p(y);
+#else
+        // 2 artanh(s), by its series: s <= 1/3.
+        const lane s = y / (2 + y), square = s * s, fourth = square * square;
+        lane even = broadcast<lane>(1 / 29.0), odd = broadcast<lane>(1 / 31.0);
+#pragma GCC unroll 7
+        for (int k = 25; k > 0; k -= 4) {
+            even = fma(fourth, even, broadcast<lane>(1.0 / k));
+            odd = fma(fourth, odd, broadcast<lane>(1.0 / (k + 2)));
+        }
+        return fma(s + s, fma(square, odd, even), positive);
+#endif
     }
 }
 

@@ -27,12 +27,6 @@
 #define SWEEP_X86 0
 #endif
 
-#ifdef __CUDA_ARCH__
-#define SWEEP_LIBRARY(name) ::name
-#else
-#define SWEEP_LIBRARY(name) __builtin_##name
-#endif
-
 namespace lanes {
 
 // ------------------------------------------------------------------------------------------------- what a lane is
@@ -95,9 +89,17 @@ template <typename lane> SWEEP_DEVICE lane fma(lane a, lane b, lane c) {
         for (int i = 0; i < traits<lane>::width; ++i) sum[i] = fma<scalar_of<lane>>(a[i], b[i], c[i]);
         return sum;
     } else if constexpr (is_float<lane>) {
-        return SWEEP_LIBRARY(fmaf)(a, b, c);
+#ifdef __CUDA_ARCH__
+        return ::fmaf(a, b, c);
+#else
+        return __builtin_fmaf(a, b, c);
+#endif
     } else {
-        return SWEEP_LIBRARY(fma)(a, b, c);
+#ifdef __CUDA_ARCH__
+        return ::fma(a, b, c);
+#else
+        return __builtin_fma(a, b, c);
+#endif
     }
 }
 
@@ -200,24 +202,9 @@ template <typename lane> SWEEP_DEVICE lane divide(lane a, lane b) {
     return a / b;
 }
 
-// A function of the mathematical library, element by element. It serves double.
-#define SWEEP_ELEMENTWISE(name)                                                                              \
-    template <typename lane> SWEEP_DEVICE lane library_##name(lane a) {                                      \
-        if constexpr (is_scalar<lane>) {                                                                     \
-            return SWEEP_LIBRARY(name)(a);                                                                   \
-        } else {                                                                                             \
-            lane result;                                                                                     \
-            for (int i = 0; i < traits<lane>::width; ++i) result[i] = library_##name<scalar_of<lane>>(a[i]); \
-            return result;                                                                                   \
-        }                                                                                                    \
-    }
-SWEEP_ELEMENTWISE(exp)
-SWEEP_ELEMENTWISE(log1p)
-SWEEP_ELEMENTWISE(tanh)
-#undef SWEEP_ELEMENTWISE
-
-constexpr float log2_e = 1.44269502f;
-constexpr float ln_2 = 0.693147182f, ln_2_rest = -1.90465421e-9f;
+constexpr double log2_e = 0x1.71547652b82fep+0;
+constexpr double ln_2 = 0x1.62e42fefa39efp-1;
+template <typename lane> constexpr double ln_2_rest = is_float<lane> ? ln_2 - (float)ln_2 : 0x1.abc9e3b39803fp-56;
 
 #ifdef __CUDA_ARCH__
 // 2^a, by the hardware.
@@ -227,44 +214,61 @@ SWEEP_DEVICE float power_of_two(float a) {
     return power;
 }
 #else
-// e^a = scale (1 + excess) for a float between -88 and 88: scale is a power of two, 0 in place of 2^-127, and excess
-// lies between sqrt(1/2) - 1 and sqrt(2) - 1. Its polynomial is minimax, with a relative error of 1.4e-8.
+// (e^a - 1 - a) / a^2 for |a| <= log(2) / 2: minimax for float, so that e^a - 1 has a relative error of 1.4e-8; the Taylor
+// series for double, 1.2e-17. Even and odd powers apart, for shorter chains.
+template <typename lane> SWEEP_DEVICE lane exponential_rest(lane a, lane square) {
+    const auto add = [&](lane sum, double even, double odd) {
+        return fma(square, sum, fma(a, broadcast<lane>(odd), broadcast<lane>(even)));
+    };
+    if constexpr (is_float<lane>) {
+        const lane high = fma(a, broadcast<lane>(0.00836708769f), broadcast<lane>(0.0416677482f));
+        return add(fma(square, broadcast<lane>(0.00138378609f), high), 0.49999997f, 0.16666539f);
+    } else {
+        lane p = fma(a, broadcast<lane>(1 / 6227020800.0), broadcast<lane>(1 / 479001600.0));
+        p = add(p, 1 / 3628800.0, 1 / 39916800.0);
+        p = add(p, 1 / 40320.0, 1 / 362880.0);
+        p = add(p, 1 / 720.0, 1 / 5040.0);
+        p = add(p, 1 / 24.0, 1 / 120.0);
+        return add(p, 1 / 2.0, 1 / 6.0);
+    }
+}
+
+// e^a = scale (1 + excess), for a no smaller than least_exponent and no larger than its opposite: scale is a power of two,
+// 0 in place of the largest that is subnormal, and excess lies between sqrt(1/2) - 1 and sqrt(2) - 1.
 template <typename lane> SWEEP_DEVICE void split_exponential(lane a, lane &scale, lane &excess) {
-    const lane shift = broadcast<lane>(0x1.8p23f + 127);  // rounds to an integer and leaves it, biased, in the low bits
+    constexpr int digits = is_float<lane> ? 23 : 52, bias = is_float<lane> ? 127 : 1023;
+    // Rounds to an integer and leaves it, biased, in the low bits.
+    const lane shift = broadcast<lane>((is_float<lane> ? 0x1.8p23 : 0x1.8p52) + bias);
     const lane shifted = fma(a, broadcast<lane>(log2_e), shift);
     const lane power = shifted - shift;
-    const lane rest = fma(power, broadcast<lane>(-ln_2_rest), fma(power, broadcast<lane>(-ln_2), a));
+    const lane rest = fma(power, broadcast<lane>(-ln_2_rest<lane>), fma(power, broadcast<lane>(-ln_2), a));
     const lane square = rest * rest;
-    const lane low = fma(rest, broadcast<lane>(0.16666539f), broadcast<lane>(0.49999997f));
-    lane p = fma(rest, broadcast<lane>(0.00836708769f), broadcast<lane>(0.0416677482f));
-    p = fma(square, broadcast<lane>(0.00138378609f), p);
-    p = fma(square, p, low);
-    scale = from_bits<lane>(bits(shifted) << 23);
-    excess = fma(square, p, rest);
+    scale = from_bits<lane>(bits(shifted) << digits);
+    excess = fma(square, exponential_rest(rest, square), rest);
 }
 #endif
 
-// e^a, for a no larger than 88 and no smaller than this, where e^a is 0.
-template <typename lane> constexpr int least_exponent = is_float<lane> ? -88 : -746;
+// e^a, for a no larger than the opposite of this, and no smaller, where e^a is 0.
+template <typename lane> constexpr int least_exponent = is_float<lane> ? -88 : -709;
 
 template <typename lane> SWEEP_DEVICE lane exp(lane a) {
-    if constexpr (is_float<lane>) {
 #ifdef __CUDA_ARCH__
-        const lane binary = a * log2_e;
+    if constexpr (is_float<lane>) {
+        const lane binary = a * (float)log2_e;
         const lane power = power_of_two(binary);
-        const lane rest = fma(binary, -ln_2_rest, fma(binary, -ln_2, a));  // a less what `binary` holds of it
+        // a less what `binary` holds of it
+        const lane rest = fma(binary, -(float)ln_2_rest<lane>, fma(binary, -(float)ln_2, a));
         return fma(power, rest, power);
-#else
-        lane scale, excess;
-        split_exponential(a, scale, excess);
-        return fma(scale, excess, scale);
-#endif
     } else {
-        return library_exp(a);
+        return ::exp(a);
     }
+#else
+    lane scale, excess;
+    split_exponential(a, scale, excess);
+    return fma(scale, excess, scale);
+#endif
 }
 
 }  // namespace lanes
 
-#undef SWEEP_LIBRARY
 #endif
