@@ -13,6 +13,8 @@
 
 typedef REAL vector_of_sets __attribute__((vector_size(VECTOR_BYTES), may_alias));
 #define LANE vector_of_sets
+typedef float normals __attribute__((vector_size(VECTOR_BYTES), may_alias));  // as many as there are, also of sets in double
+typedef unsigned words __attribute__((vector_size(VECTOR_BYTES), may_alias));
 
 #include "noise.cuh"
 #include "observables.cuh"
@@ -33,12 +35,15 @@ extern "C" void free(void *memory);
 #endif
 
 constexpr int LINE = 64;
+typedef float normals_of_lane __attribute__((vector_size(WIDTH * sizeof(float)), may_alias));
+constexpr int NORMALS = sizeof(normals) / sizeof(float);
 constexpr int STEP = VECTORS * WIDTH;  // sets that the product takes at once
 constexpr int MATRIX_PRODUCTS = (UNITS + ROWS - 1) / ROWS;
 constexpr int FULL = (UNITS - MATRIX_PRODUCTS * (ROWS - 1)) * ROWS;  // units in products of ROWS; the others have a row less
 constexpr int SUMS = 3 * ((MOMENTS_X > 0) + (MOMENTS_R > 0)) + (CORRELATION + MSE) * COMPARISONS;
 constexpr bool OBSERVES = MOMENTS_X || MOMENTS_R || LOW_X || LOW_R || HIGH_X || HIGH_R || COMPARISONS;
 static_assert(TILE % STEP == 0, "a tile is whole products");
+static_assert(!NOISY || TILE % NORMALS == 0, "a tile is whole vectors of normals");
 
 // What lasts of a unit from step to step, but for r, of which the product wants the rows of all units.
 struct UnitOfSets {
@@ -54,6 +59,7 @@ struct Scratch {
     UnitOfSets units[UNITS];
     real aims[ROWS][TILE];  // z, then f(z)
     real weights[OWN_WEIGHTS ? UNITS * UNITS : 0][TILE];
+    word streams[NOISY ? 2 : 0][TILE];  // low words, high words
     float normals[NOISY ? NOISE_STEPS : 0][UNITS + 1][TILE];
     real unsound[TILE];
     long long diverged[TILE];
@@ -82,6 +88,11 @@ struct TileOfSets {
         const int network = COUPLING == 2 && !OWN_WEIGHTS ? a.networks[set] : 0;
         packed = a.weights + (long long)network * UNITS * UNITS;
         for (int t = 0; t < TILE; ++t) own.diverged[t] = a.diverged[set + t];
+        if constexpr (NOISY)
+            for (int t = 0; t < TILE; ++t) {
+                own.streams[0][t] = (word)a.streams[set + t];
+                own.streams[1][t] = (word)(a.streams[set + t] >> 32);
+            }
     }
 
     SWEEP_DEVICE void unpack() {
@@ -116,17 +127,14 @@ struct TileOfSets {
 
     // The normals of all units for the steps that one call of the noise serves.
     SWEEP_DEVICE void draw(word block) {
-        for (int b = 0; b < (UNITS + NOISE_UNITS - 1) / NOISE_UNITS; ++b) {
-            float four[4][TILE];
-            for (int t = 0; t < TILE; ++t) {
-                float normals[4];
-                philox::normals(block, b, a.streams[set + t], a.seed, normals);
-                for (int n = 0; n < 4; ++n) four[n][t] = normals[n];
+        for (int place = 0; place < TILE; place += NORMALS)
+            for (int b = 0; b < (UNITS + NOISE_UNITS - 1) / NOISE_UNITS; ++b) {
+                normals four[4];
+                const auto low = *(const words *)&own.streams[0][place], high = *(const words *)&own.streams[1][place];
+                philox::normals<normals>(block, b, low, high, a.seed, four);
+                for (int n = 0; n < 4; ++n)
+                    *(normals *)&own.normals[n / NOISE_UNITS][b * NOISE_UNITS + n % NOISE_UNITS][place] = four[n];
             }
-            for (int n = 0; n < 4; ++n)
-                for (int t = 0; t < TILE; ++t)
-                    own.normals[n / NOISE_UNITS][b * NOISE_UNITS + n % NOISE_UNITS][t] = four[n][t];
-        }
     }
 
     // A step of some neighbouring units, one loop after the other: a chain of operations as long as a whole step would leave
@@ -194,8 +202,7 @@ struct TileOfSets {
             else
                 for (int t = 0; t < WIDTH; ++t) input[t] = row[a.stimuli[set + place + t] * INPUT_UNITS + column];
         }
-        if constexpr (NOISY)
-            for (int t = 0; t < WIDTH; ++t) xi[t] = own.normals[phase][unit][place + t];
+        if constexpr (NOISY) xi = __builtin_convertvector(*(const normals_of_lane *)&own.normals[phase][unit][place], lane);
         const lane z = step_x(a, p, 0, u, drive(a, p, 0, recurrent, input), xi);
         store(&own.units[unit].x[place], u.x);
         if constexpr (COMPENSATED) store(&own.units[unit].lost_x[place], u.lost_x);

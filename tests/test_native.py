@@ -9,6 +9,7 @@ import platform
 import re
 import shutil
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -438,6 +439,30 @@ def test_a_compiler_that_fails(
     assert said.startswith(f"note: native does not work here: {why}")
     assert said.endswith("; using numpy\n")
     assert said.count("\n") == 1
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64" or not shutil.which("g++"), reason="it is about g++ for x86")
+@pytest.mark.parametrize("units", [1, 2, 32])
+@pytest.mark.parametrize(("processor", "width", "register"), [("haswell", 32, "ymm"), ("skylake-avx512", 64, "zmm")])
+def test_a_time_loop_is_made_of_whole_vectors(processor: str, width: int, register: str, units: int) -> None:
+    """Also for processors that are not this one, no multiply-add is taken apart, and all of a product are there."""
+    job = Job(
+        model=network(units, activation="tanh"),
+        design=grid(tau_s=[1.0, 2.0], tau_r=[1.0], gain=[1.0]),
+        integration=SHORT,
+        observe=["r_mean", "r_var"],
+    )
+    plan = tiles.plan(Needs.of(job, compensated=False), width)
+    options = [f"-march={processor}" if option == "-march=native" else option for option in native._OPTIONS]
+    done = subprocess.run(
+        ["g++", *options, "-S", "-o", "-", "-"],
+        input=plan.specialisation.source,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert re.findall(r"vfm\w+s[sd]\s.*", done.stdout) == []
+    assert len(re.findall(rf"vfmadd\w+ps\s.*%{register}", done.stdout)) > plan.rows * plan.vectors
 
 
 @pytest.mark.parametrize("name", ["clang++", "ziglang"])
