@@ -16,6 +16,8 @@ from sweep.integration import Integration as Integration
 from sweep.job import Job as Job
 from sweep.job import Report as Report
 from sweep.jobfile import load as load
+from sweep.memory import lazy as lazy
+from sweep.memory import simulate as simulate
 from sweep.model import Model as Model
 from sweep.network import excitatory_inhibitory as excitatory_inhibitory
 from sweep.network import gaussian as gaussian
@@ -26,9 +28,7 @@ from sweep.observables import record as record
 from sweep.plan import plan as plan
 from sweep.recordings import samples as samples
 from sweep.recordings import spikes as spikes
-from sweep.runner import lazy as lazy
 from sweep.runner import run as run
-from sweep.runner import simulate as simulate
 from sweep.signals import constant as constant
 from sweep.signals import pulse as pulse
 from sweep.signals import sine as sine

@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import platform
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -99,7 +100,7 @@ def _attrs(units: str, long_name: str) -> dict[str, str]:
 def attributes(job: Job) -> dict[str, str]:
     """Return where the result comes from: the job, its hash, versions, seed, time."""
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    versions = {name: importlib.metadata.version(name) for name in _VERSIONS}
+    versions = _versions()
     return {
         "Conventions": "CF-1.11",
         "title": job.title or "parameter sweep of a firing-rate network",
@@ -112,6 +113,12 @@ def attributes(job: Job) -> dict[str, str]:
         "seed": str(job.seed),
         "versions": json.dumps({**versions, "python": platform.python_version()}),
     }
+
+
+@cache
+def _versions() -> dict[str, str]:
+    # Once per process, for to look them up takes longer than all the rest of a small job.
+    return {name: importlib.metadata.version(name) for name in _VERSIONS}
 
 
 def provenance(parts: Sequence[Mapping[str, str]]) -> dict[str, str]:

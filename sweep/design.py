@@ -81,6 +81,30 @@ class Blocks:
         """Go through the blocks in order."""
         return (self[number] for number in range(len(self)))
 
+    def slabs(self, sets: int) -> Iterator[range]:
+        """Join blocks that follow one another to rectangles of at most so many sets, or of one block.
+
+        Yields
+        ------
+        range
+            The numbers of the blocks, from the first start to the last stop of which the rectangle reaches.
+        """
+        first = 0
+        for slab in Blocks(sets=self.counts, shape=_cut(self.counts, max(1, sets // math.prod(self.shape)))):
+            yield range(first, first + slab.size)
+            first += slab.size
+
+
+def _cut(lengths: tuple[int, ...], room: int) -> tuple[int, ...]:
+    """Return the shape of equal parts with room for so many: trailing dimensions whole, then part of one, then points."""
+    shape: list[int] = []
+    for n in reversed(lengths):
+        most = min(n, room)
+        # As many parts as that takes, but of equal length, so that the last is not a tiny rest.
+        shape.append(-(-n // -(-n // most)))
+        room = room // n if room >= n else 1
+    return tuple(reversed(shape))
+
 
 def _unravel(number: int, shape: tuple[int, ...]) -> tuple[int, ...]:
     # In Python's integers: a design may have more sets than NumPy can count.
@@ -177,14 +201,7 @@ class Design:
         JobError
             If `sets_per_block` is not a whole number of at least 1.
         """
-        room = whole("sets_per_block", sets_per_block, 1)
-        shape: list[int] = []
-        for n in reversed(self.shape):
-            most = min(n, room)
-            # As many parts as that takes, but of equal length, so that the last is not a tiny rest.
-            shape.append(-(-n // -(-n // most)))
-            room = room // n if room >= n else 1
-        return Blocks(sets=self.shape, shape=tuple(reversed(shape)))
+        return Blocks(sets=self.shape, shape=_cut(self.shape, whole("sets_per_block", sets_per_block, 1)))
 
     def values(self, block: Block) -> dict[str, Array]:
         """Return what the sets of a block are.

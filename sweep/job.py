@@ -361,9 +361,12 @@ class Job:
 
     def spec(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Return the job as JSON-ready data, and the arrays in it by the digest of their content."""
-        arrays: dict[str, np.ndarray] = {}
-        data = spec.encode(self, arrays)
-        return data, arrays
+        return self._spec
+
+    @cached_property
+    def _spec(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        arrays: dict[str, np.ndarray] = {}  # whose digests take their time: that is why it is kept
+        return spec.encode(self, arrays), arrays
 
     @classmethod
     def from_spec(cls, data: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Job:

@@ -15,6 +15,7 @@ import dataclasses
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -120,6 +121,7 @@ class ParameterName:
         return dataclasses.replace(row, name=str(self), long_name=f"{row.long_name} {where}")
 
 
+@lru_cache(maxsize=4096)
 def parse_name(name: str) -> ParameterName:
     """Read the name of a parameter.
 

@@ -76,14 +76,20 @@ class Parameters:
         alpha_s, alpha_r = self.rate_constants(timing.dt)
         return np.asarray((alpha_s.min(axis=1) < COMPENSATE_BELOW) | (alpha_r.min(axis=1) < COMPENSATE_BELOW))
 
-    def take(self, index: npt.NDArray[np.intp]) -> Parameters:
-        """Return the parameters of some of the sets, in the order of ``index``; what is common stays so."""
+    def take(self, index: npt.NDArray[np.intp] | slice) -> Parameters:
+        """Return the parameters of some of the sets, in the order of ``index``; what is common stays so.
+
+        Those of a slice are views: nothing is copied.
+        """
 
         def pick(array: np.ndarray) -> np.ndarray:
-            return array[index] if len(array) > 1 else array
+            if len(array) == 1:
+                return array
+            # Twice as fast as array[index].
+            return array[index] if isinstance(index, slice) else array.take(index, axis=0)
 
         taken = Parameters(
-            size=len(index),
+            size=len(range(self.size)[index]) if isinstance(index, slice) else len(index),
             values={name: pick(value) for name, value in self.values.items()},
             selectors={name: pick(value) for name, value in self.selectors.items()},
             entries={key: pick(value) for key, value in self.entries.items()},

@@ -19,6 +19,9 @@ from sweep.observables import Record
 #: A calibration is long enough when it takes so many seconds.
 _CALIBRATION = 0.2
 _FIRST_STEPS = 16
+_TRIES = 2
+#: How much longer than the shorter of its two runs the longer one takes at least.
+_APART = 1.5
 
 
 def cores() -> int:
@@ -121,7 +124,7 @@ def plan(job: Job, backend: str = "auto", *, batch: int | None = None, workers: 
     largest = math.prod(blocks.shape)
     threads = min(engine.concurrency(1 if workers else cores()), len(blocks))
     at_once = min((workers or 1) * threads, len(blocks))
-    rate = _calibrate(job, engine, threads, batch) * (at_once / threads)
+    pace = _calibrate(job, engine, threads, batch)
     # Parameters travel as float64, a handful per set.
     parameters = largest * 8 * (len(job.design.parameters) + 2)
     per_block = largest * job.bytes_per_set + parameters + engine.working_bytes(job, largest, batch)
@@ -138,7 +141,7 @@ def plan(job: Job, backend: str = "auto", *, batch: int | None = None, workers: 
         method=engine.describe(job),
         workers=workers or 1,
         threads=threads,
-        seconds=job.design.size * job.integration.steps / rate,
+        seconds=job.design.size * (pace.set + pace.step * job.integration.steps) * threads / at_once,
     )
 
 
@@ -147,25 +150,53 @@ def positive(name: str, value: int | None) -> int | None:
     return None if value is None else whole(name, value, 1)
 
 
-def _calibrate(job: Job, backend: Backend, threads: int, batch: int | None) -> float:
-    """Return set-steps per second with so many threads, from the first sets over a few steps."""
+@dataclass(frozen=True)
+class _Pace:
+    """Seconds that a set takes besides its steps, and seconds of a step of it, while all threads are at work."""
+
+    set: float
+    step: float
+
+
+def _calibrate(job: Job, backend: Backend, threads: int, batch: int | None) -> _Pace:
+    """Measure the pace with so many threads, from the first sets over a few steps."""
     block = job.blocks[0]
     parameters = job.parameters(block)
     sets = min(block.size, batch or block.size, max(64, 2**16 // job.model.units))
     parameters = parameters.take(np.arange(sets))
-    steps = min(_FIRST_STEPS, job.integration.steps)
-    with ThreadPoolExecutor(threads) as pool:
-        while True:
-            short = _shortened(job, steps)
-            backend.simulate(short, parameters, batch=batch)
+
+    def seconds(short: Job) -> float:
+        """Return how long a set takes, the shortest of some tries: others may use the machine."""
+        backend.simulate(short, parameters, batch=batch)
+        tries = []
+        for _ in range(_TRIES):
             start = time.perf_counter()
             for done in [pool.submit(backend.simulate, short, parameters, batch=batch) for _ in range(threads)]:
                 done.result()
-            elapsed = time.perf_counter() - start
-            if elapsed >= _CALIBRATION / 4 or steps == job.integration.steps:
-                return threads * sets * steps / elapsed
+            tries.append(time.perf_counter() - start)
+        return min(tries) / (threads * sets)
+
+    with ThreadPoolExecutor(threads) as pool:
+        few, least = None, 0.0
+        steps = min(_FIRST_STEPS, job.integration.steps)
+        while True:
+            short = _shortened(job, steps)
+            taken = seconds(short)
+            if short.integration.steps == job.integration.steps:
+                return _Pace(taken, 0.0)
+            elapsed = taken * threads * sets
+            # Two lengths tell the steps from what a set takes besides them, if they differ by more than chance.
+            if few is None and elapsed < _CALIBRATION / 4:
+                few, least = short, taken
+            elif few is None:
+                few = _shortened(job, 1)
+                least = seconds(few)
+            if elapsed >= _CALIBRATION / 4 and taken >= _APART * least:
+                break
             grow = min(16.0, max(2.0, _CALIBRATION / 2 / elapsed))
             steps = min(round(steps * grow), job.integration.steps)
+    step = (taken - least) / (short.integration.steps - few.integration.steps)
+    return _Pace(max(0.0, taken - step * short.integration.steps), step)
 
 
 def _shortened(job: Job, steps: int) -> Job:

@@ -11,6 +11,10 @@ from tqdm.auto import tqdm
 from sweep.job import Job
 
 
+class Cancelled(BaseException):
+    """The run that a thread works for is over. Not an Exception, so that nothing on the way takes it for a failure."""
+
+
 class Bar:
     """A progress bar in sets, which moves within a block too: a set half simulated counts half."""
 

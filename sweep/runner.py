@@ -1,4 +1,4 @@
-"""Run a job: in memory, lazily, or into a store, over the threads, processes and machines of Dask."""
+"""Run a job into a store, over the threads, processes and machines of Dask."""
 
 from __future__ import annotations
 
@@ -16,23 +16,17 @@ from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import dask
-import numpy as np
-import psutil
 import xarray as xr
-from dask.highlevelgraph import HighLevelGraph
 
-from sweep import dataset
-from sweep.backends import Results, choose, get_backend, provenance, simulate_block
+from sweep.backends import get_backend, provenance, simulate_block
 from sweep.backends.targets import target_series
 from sweep.cluster import join, start
 from sweep.errors import BackendError, JobError, RunError, StoreError
 from sweep.job import Job
-from sweep.journal import ranges
-from sweep.plan import cores, positive, size
-from sweep.progress import Bar
+from sweep.plan import cores, positive
+from sweep.progress import Bar, Cancelled
 from sweep.store import Store, lock, open_dataset, prepare
 
 if TYPE_CHECKING:
@@ -44,122 +38,6 @@ Path_ = str | os.PathLike[str]
 _AHEAD = 2
 #: So many failures in a row mean that the machine is at fault, not the sets.
 _FAILURES_IN_A_ROW = 8
-
-
-# ---------------------------------------------------------------------------------------------------------- in memory
-
-
-def lazy(job: Job, backend: str = "auto", batch: int | None = None) -> xr.Dataset:
-    """Lay out the result of a job without running it.
-
-    Parameters
-    ----------
-    job : Job
-        What to run.
-    backend : str
-        ``"auto"``, or the name of a back end.
-    batch : int, optional
-        Most sets that the back end takes at once.
-
-    Returns
-    -------
-    xarray.Dataset
-        Dask-backed, a chunk per block. Computing any part of it simulates the blocks that it needs, on whatever
-        scheduler Dask is set to.
-
-    Raises
-    ------
-    BackendError
-        If the back end cannot work here.
-    """
-    return _lazy(job, backend, positive("batch", batch), None)
-
-
-def _lazy(job: Job, backend: str, batch: int | None, progress: Callable[[int], None] | None) -> xr.Dataset:
-    # Imported where it is used, for it imports half of scipy, which a plan or a run does not need.
-    from dask.array.core import Array as DaskArray
-
-    # Settled now, for the attributes say it; whoever computes it later must have it.
-    chosen, blocks = choose(backend), job.blocks
-    token = uuid.uuid4().hex
-    work, given = f"simulate-{token}", f"job-{token}"
-    corners = list(itertools.product(*map(range, blocks.counts)))
-    # The layer that simulates is shared by all variables, whose layers only pick from its results.
-    simulate_layer: dict[Any, Any] = {given: job}
-    for number, corner in enumerate(corners):
-        simulate_layer[(work, *corner)] = (_block_of, given, number, chosen.name, batch, progress)
-    arrays = {}
-    sets = tuple(
-        tuple(min(size, n - start) for start in range(0, n, size))
-        for n, size in zip(job.design.shape, blocks.shape, strict=True)
-    )
-    for variable in job.variables:
-        name = f"{variable.name}-{token}"
-        zeros = (0,) * len(variable.shape)
-        layer = {(name, *corner, *zeros): (_pick, (work, *corner), variable.name) for corner in corners}
-        layers: dict[str, Any] = {work: simulate_layer, name: layer}
-        graph = HighLevelGraph(layers, {work: set(), name: {work}})
-        chunks = (*sets, *((size,) for size in variable.shape))
-        arrays[variable.name] = DaskArray(graph, name, chunks, dtype=variable.dtype)
-    by = {**provenance(backend, job), "blocks": ranges(range(len(blocks)))}
-    return dataset.assemble(job, arrays, dataset.attributes(job) | dataset.provenance([by]))
-
-
-def _block_of(
-    job: Job, number: int, backend: str, batch: int | None, progress: Callable[[int], None] | None
-) -> Results:
-    """Simulate a block; its results have the block's shape in front."""
-    block = job.blocks[number]
-    results = simulate_block(backend, job, block, batch, progress)
-    return {name: value.reshape((*block.shape, *value.shape[1:])) for name, value in results.items()}
-
-
-def _pick(results: Results, name: str) -> np.ndarray:
-    return results[name]
-
-
-def simulate(job: Job, backend: str = "auto", batch: int | None = None, progress: bool = False) -> xr.Dataset:
-    """Run a job in memory, on the threads of this process.
-
-    Parameters
-    ----------
-    job : Job
-        What to run.
-    backend : str
-        ``"auto"``, the fastest that works here, or the name of a back end.
-    batch : int, optional
-        Most sets that the back end takes at once. It never changes a result.
-    progress : bool
-        Whether to show a progress bar.
-
-    Returns
-    -------
-    xarray.Dataset
-        Labelled results; ``status`` says what became of each set.
-
-    Raises
-    ------
-    BackendError
-        If the back end cannot work here.
-    JobError
-        If the result would not fit in memory.
-    """
-    # Twice, for while the blocks are joined both they and the whole are there.
-    needed, available = 2 * job.design.size * job.bytes_per_set, psutil.virtual_memory().available
-    if needed > available:
-        raise JobError(
-            f"the result needs {size(needed)} and {size(available)} of memory are free: use run(job, store=...) and "
-            "open the store, or observe less."
-        )
-    engine = get_backend(backend)
-    engine.prepare(job)
-    with Bar(job, done=0, show=progress) as bar:
-        lazily = _lazy(job, backend, positive("batch", batch), bar.steps if progress else None)
-        with dask.config.set(scheduler="threads", num_workers=engine.concurrency(cores())):
-            return lazily.compute()
-
-
-# -------------------------------------------------------------------------------------------------------- into a store
 
 
 def run(
@@ -354,10 +232,6 @@ class _Outcome:
 _LISTENERS: dict[str, Callable[[int], None]] = {}
 
 
-class _Cancelled(BaseException):
-    """The run that a thread works for is over. Not an Exception, so that nothing on the way takes it for a failure."""
-
-
 @contextlib.contextmanager
 def _interrupts() -> Iterator[Callable[[], None]]:
     """Give what raises KeyboardInterrupt if Ctrl-C was pressed and got lost.
@@ -401,7 +275,7 @@ def _run_block(path: str, backend: str, batch: int | None, number: int, token: s
     def report(set_steps: int) -> None:
         nonlocal reported
         if token not in _LISTENERS:
-            raise _Cancelled
+            raise Cancelled
         reported += set_steps
         _LISTENERS[token](set_steps)
 

@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -40,6 +40,8 @@ _TAG = "tausweep_format"
 _JOB = "job-arrays"
 #: Coordinates of up to so many values are loaded when a store is opened.
 _SMALL = 2**20
+#: Statuses are read so many at a time.
+_STATUSES = 2**22
 #: All-zero blocks must leave a chunk too, or they would look as if they were never written.
 _CONFIG: ArrayConfigParams = {"write_empty_chunks": True}
 
@@ -138,12 +140,9 @@ class Store:
         or ``failed``.
         """
         complete = set.intersection(*(self._present(variable.name) for variable in self.job.variables))
-        statuses = self._statuses()
         done = (STATUS["ok"], STATUS["diverged"])
         finished = {
-            number
-            for number in complete
-            if (status := statuses(self.job.blocks[number])) is not None and np.isin(status, done).all()
+            number for number, status in self._statuses(complete) if status is not None and np.isin(status, done).all()
         }
         return [number for number in range(len(self.job.blocks)) if number not in finished]
 
@@ -159,21 +158,28 @@ class Store:
                     found.append(self._chunk(name, block))
         return found
 
-    def _statuses(self) -> Callable[[Block], np.ndarray | None]:
-        """Return what gives the status of a block's sets, or None where it cannot be read."""
-        array = self._arrays["status"]
+    def _statuses(self, wanted: Collection[int]) -> Iterator[tuple[int, np.ndarray | None]]:
+        """Yield some blocks, in order, with the status of their sets, or None where it cannot be read."""
+        blocks = self.job.blocks
+        # Many at once, for a block by itself takes its time, but never all, of which there may be any number.
+        for slab in blocks.slabs(_STATUSES):
+            numbers = [number for number in slab if number in wanted]
+            corner = blocks[slab[0]].start
+            region = self._status(corner, blocks[slab[-1]].stop) if numbers else None
+            for number in numbers:
+                start, stop = blocks[number].start, blocks[number].stop
+                if region is None:  # one damaged chunk: look at them one by one
+                    yield number, self._status(start, stop)
+                else:
+                    within = zip(corner, start, stop, strict=True)
+                    yield number, region[tuple(slice(a - first, b - first) for first, a, b in within)]
 
-        def one(block: Block) -> np.ndarray | None:
-            try:
-                return np.asarray(array[block.slices or ...])
-            except Exception:  # whatever a damaged chunk makes the codecs raise, the remedy is to compute it again
-                return None
-
+    def _status(self, start: tuple[int, ...], stop: tuple[int, ...]) -> np.ndarray | None:
+        """Read the status of a region."""
         try:
-            whole = np.asarray(array[...])
-        except Exception:  # one damaged chunk: look at them one by one
-            return one
-        return lambda block: whole[block.slices or ...]
+            return np.asarray(self._arrays["status"][tuple(map(slice, start, stop)) or ...])
+        except Exception:  # whatever a damaged chunk makes the codecs raise, the remedy is to compute it again
+            return None
 
     def _present(self, name: str) -> set[int]:
         """Return the blocks whose chunk of a variable is there and not empty."""
@@ -194,24 +200,19 @@ class Store:
     def counts(self) -> dict[str, int]:
         """Return how many sets have which status; those whose status cannot be read count as ``not_run``."""
         found = dict.fromkeys(STATUS, 0)
-        statuses = self._statuses()
-        for block in self.job.blocks:
-            status = statuses(block)
+        for number, status in self._statuses(range(len(self.job.blocks))):
             if status is None:
-                status = np.full(block.shape, STATUS["not_run"])
+                found["not_run"] += self.job.blocks[number].size
+                continue
             for name, value in STATUS.items():
                 found[name] += int((status == value).sum())
         return found
 
     def failures(self) -> list[dict[str, Any]]:
         """Return what the journal says of the blocks that have failed and have not been computed since."""
-        statuses = self._statuses()
-        failed = []
-        for number, event in sorted(journal.last_of_blocks(self.path).items()):
-            status = statuses(self.job.blocks[number]) if event.get("event") == "failed" else None
-            if status is not None and (status == STATUS["failed"]).all():
-                failed.append(event)
-        return failed
+        said = {n: event for n, event in journal.last_of_blocks(self.path).items() if event.get("event") == "failed"}
+        statuses = self._statuses(said)
+        return [said[n] for n, status in statuses if status is not None and (status == STATUS["failed"]).all()]
 
     def sweep_up(self) -> None:
         """Remove the temporary files of writers that were killed. Only under the lock: no writer may be alive."""

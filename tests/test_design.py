@@ -112,6 +112,19 @@ def test_no_tiny_block_is_left_over(n: int, most: int) -> None:
     assert length == -(-n // len(blocks))
 
 
+@given(design=designs(), most=st.integers(1, 50), sets=st.integers(1, 200))
+def test_slabs_are_rectangles_of_blocks_that_follow_one_another(design: Design, most: int, sets: int) -> None:
+    """Slabs partition the blocks in order; each is exactly the sets between its first and last corner, and not too many."""
+    blocks = design.blocks(most)
+    slabs = list(blocks.slabs(sets))
+    assert [number for slab in slabs for number in slab] == list(range(len(blocks)))
+    for slab in slabs:
+        corners = zip(blocks[slab[0]].start, blocks[slab[-1]].stop, strict=True)
+        size = math.prod(stop - start for start, stop in corners)
+        assert size == sum(blocks[number].size for number in slab)
+        assert len(slab) == 1 or size <= sets
+
+
 def test_a_design_without_dimensions_is_one_set_in_one_block() -> None:
     """The empty design has size 1, and a block, values, labels and coordinates that are empty."""
     design = Design()

@@ -88,6 +88,17 @@ def test_taking_sets_is_gathering_them(chosen: np.ndarray, known: bool) -> None:
     np.testing.assert_array_equal(taken.entries[1, 1], expected.entries[1, 1])
 
 
+def test_taking_a_slice_copies_nothing() -> None:
+    """Neighbouring sets are views of the whole, those past its end left out, with the values of taking them by number."""
+    block = some(np.arange(50))
+    part, expected = block.take(slice(40, 60)), block.take(np.arange(40, 50))
+    assert part.size == 10
+    np.testing.assert_array_equal(part.values["tau_r"], expected.values["tau_r"])
+    np.testing.assert_array_equal(part.stream, expected.stream)
+    assert np.shares_memory(part.values["tau_r"], block.values["tau_r"])
+    assert not np.shares_memory(expected.values["tau_r"], block.values["tau_r"])
+
+
 @given(chosen=indices)
 def test_a_stream_is_named_by_the_sets_own_values(chosen: np.ndarray) -> None:
     """Neither order nor neighbours change a stream, and sets that differ have different ones."""

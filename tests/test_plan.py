@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 import tracemalloc
 from pathlib import Path
@@ -14,7 +15,9 @@ from jobs import small
 import sweep
 from sweep import Integration, Job, Model, Target, gaussian, grid, latin_hypercube, record, sine
 from sweep.backends import get_backend
+from sweep.backends.numpy import NumpyBackend
 from sweep.errors import BackendError, JobError
+from sweep.parameters import Parameters
 from sweep.plan import Plan, duration, size
 from sweep.recordings import samples
 from sweep.targets import model_output
@@ -103,10 +106,10 @@ def test_the_time_planned_is_about_the_time_taken(workers: int | None) -> None:
         integration=Integration(dt=1.0, duration=1000.0),
         sets_per_block=None,
     )
-    planned = sweep.plan(job, workers=workers)
+    planned = sweep.plan(job, "numpy", workers=workers)
     start = time.perf_counter()
     if workers is None:
-        sweep.simulate(job)
+        sweep.simulate(job, "numpy")
     else:
         engine = get_backend("numpy")
         for block in job.blocks:
@@ -114,6 +117,28 @@ def test_the_time_planned_is_about_the_time_taken(workers: int | None) -> None:
     took = time.perf_counter() - start
     assert planned.seconds == pytest.approx(took, rel=4)
     assert took == pytest.approx(planned.seconds, rel=4)
+
+
+class _Clockwork(NumpyBackend):
+    """A back end that takes 50 ms for 1000 sets, and 0.2 ms for a step of them."""
+
+    def simulate(
+        self, job: Job, parameters: Parameters, *, batch: int | None = None, progress: Any = None
+    ) -> dict[str, np.ndarray]:
+        time.sleep(parameters.size * (5e-5 + 2e-7 * job.integration.steps))
+        return {}
+
+
+@pytest.mark.parametrize("steps", [4, 10_000])
+def test_what_a_set_costs_besides_its_steps_is_not_taken_for_steps(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
+    """The time planned is that of the steps plus that of the sets, however many steps there are."""
+    monkeypatch.setattr(importlib.import_module("sweep.plan"), "get_backend", lambda name: _Clockwork())
+    job = small(
+        design=grid(gain=np.linspace(0, 2, 1000)),
+        integration=Integration(dt=1.0, duration=float(steps)),
+        sets_per_block=1000,
+    )
+    assert sweep.plan(job, "numpy").seconds == pytest.approx(5e-2 + 2e-4 * steps, rel=0.3)
 
 
 @pytest.mark.parametrize("lags", [(0.0,), (-8.0, 0.0), (-4.0, 12.0)])

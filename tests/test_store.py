@@ -10,6 +10,7 @@ import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -169,7 +170,7 @@ job = jobs.small(observe=["x_final", sweep.record("x")], integration=sweep.Integ
 for limit in 10_000, 60_000:
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, 60_000))
     try:
-        sweep.run(job, sys.argv[1])
+        sweep.run(job, sys.argv[1], backend="numpy")
     except (sweep.errors.StoreError, sweep.errors.RunError) as error:
         print(error)"""
     job = small(observe=["x_final", record("x")], integration=Integration(dt=1.0, duration=4000.0))
@@ -179,7 +180,7 @@ for limit in 10_000, 60_000:
     assert f"could not be written to {path}: [Errno 27] File too large" in said
     assert "run again to go on" in said
     assert Store(path).pending() == list(range(6))
-    assert_same(sweep.run(job, path), sweep.simulate(job))
+    assert_same(sweep.run(job, path, backend="numpy"), sweep.simulate(job, "numpy"))
 
 
 # -------------------------------------------------------------------------------------------------------------- blocks
@@ -527,6 +528,32 @@ def test_a_failure_to_write_is_not_a_failure_of_the_sets(path: Path, monkeypatch
     with pytest.raises(RunError, match="No space left on device"):
         sweep.run(small(), path)
     assert Store(path).counts()["failed"] == 0
+
+
+def test_statuses_are_read_part_by_part(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many sets there are, few are read at once, and none of parts in which no block can be finished."""
+    job = small()
+    sweep.run(job, path)
+    read: list[int] = []
+    take = zarr.Array.__getitem__
+
+    def counting(array: Any, selection: Any) -> Any:
+        values = take(array, selection)
+        read.append(np.size(values))
+        return values
+
+    monkeypatch.setattr("sweep.store._STATUSES", 4)
+    store = Store(path)
+    monkeypatch.setattr(zarr.Array, "__getitem__", counting)
+    assert store.pending() == []
+    assert read == [4, 4, 4]
+    store.discard(job.blocks[1])
+    store.discard(job.blocks[2])
+    store.discard(job.blocks[3])
+    assert store.counts() == {"not_run": 6, "ok": 6, "diverged": 0, "failed": 0}
+    read.clear()
+    assert store.pending() == [1, 2, 3]
+    assert read == [4, 4]
 
 
 def test_damaged_chunks_are_found_by_reading(path: Path) -> None:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from sweep.backends import marshal
 from sweep.backends.device import RECORD_BYTES, SERIES_BYTES, Compared, Device
-from sweep.backends.kernel import Needs, Plan
+from sweep.backends.kernel import Plan
 from sweep.backends.marshal import Span
 from sweep.backends.targets import TargetSeries
 from sweep.job import Job
@@ -24,6 +24,8 @@ _MOST_STEPS = 2**17
 
 Progress = Callable[[int], None]
 Arrays = dict[str, np.ndarray]
+#: Where sets are found among those that the kernel takes, which are more.
+Places = slice | npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -36,15 +38,10 @@ class Batch:
     parameters: Parameters
     targets: TargetSeries | None
 
-    def run(self, progress: Progress | None) -> Arrays:
-        """Take all steps and return the results, ``(set, ...)`` by variable."""
-        job, needs = self.job, Needs.of(self.job, self.plans[0][1].needs.compensated)
-        records = {
-            record.variable: np.empty((self.parameters.size, *variable.shape), dtype=variable.dtype)
-            for record in job.records
-            for variable in job.variables
-            if variable.name == record.variable
-        }
+    def run(self, results: Arrays, progress: Progress | None) -> None:
+        """Take all steps and fill in the results, ``(set, ...)`` by variable."""
+        job = self.job
+        records = {record.variable: results[record.variable] for record in job.records}
         report = _shared_among(progress, len(self.plans))
         values: Arrays = {}
         comparisons = []
@@ -52,14 +49,17 @@ class Batch:
             arrays = self._pass(plan, compared, records if number == 0 else {}, report)
             if number == 0:
                 values, diverged = marshal.measured(job, arrays, plan), arrays["diverged"]
-            if needs.comparisons:
+            if plan.needs.comparisons:
                 comparisons.append(arrays["comparisons"])
-        if needs.comparisons and self.targets is not None:
+        if comparisons:
             values |= self._compared(np.concatenate(comparisons, axis=1), values)
+        for name in job.observed:
+            _turn(values[name], results[name])
+        results["status"][...] = STATUS["ok"]
+        results["diverged_at"][...] = np.nan
         lost = np.flatnonzero(diverged >= 0)
         if lost.size:
-            diverged[lost] = self._find(lost)
-        return self._results(values, records, diverged)
+            self._mark(lost, self._find(lost), results)
 
     def _find(self, lost: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
         """Return the step at which each of some sets diverges, by going the same way once more."""
@@ -84,51 +84,44 @@ class Batch:
             out["target_mse"] = (sums[1].reshape(shape) / count)[several]
         return out
 
-    def _results(self, values: Arrays, records: Arrays, diverged: npt.NDArray[np.int64]) -> Arrays:
-        job, lost = self.job, diverged >= 0
-        results = {
-            name: np.moveaxis(value, -1, 0).astype(job.integration.dtype)
-            for name, value in values.items()
-            if name in job.observed
-        }
-        for value in results.values():
-            value[lost] = np.nan
-        if records:
-            unknown = marshal.unknown_from(job, diverged)
-            for value in records.values():
-                value[unknown] = np.nan
-        results |= records
-        results["status"] = np.where(lost, STATUS["diverged"], STATUS["ok"]).astype(np.int8)
-        results["diverged_at"] = np.where(lost, (diverged + 1) * job.integration.dt, np.nan)
-        return results
+    def _mark(self, lost: npt.NDArray[np.intp], steps: npt.NDArray[np.int64], results: Arrays) -> None:
+        """Write into the results that some sets diverged, and at which steps."""
+        job = self.job
+        for name in job.observed:
+            results[name][lost] = np.nan
+        if job.records:
+            unknown = marshal.unknown_from(job, steps)
+            for record in job.records:
+                kept = results[record.variable][lost]
+                kept[unknown] = np.nan
+                results[record.variable][lost] = kept
+        results["status"][lost] = STATUS["diverged"]
+        results["diverged_at"][lost] = (steps + 1) * job.integration.dt
 
     # ------------------------------------------------------------------------------------------------------- one pass
 
     def _pass(self, plan: Plan, compared: slice, records: Arrays, progress: Progress | None) -> Arrays:
         """Take all steps with one kernel; fill the records and return the final arrays, the sets in order."""
         device, job = self.device, self.job
-        index = _arranged(plan, self.parameters)
-        real = index >= 0
-        padded = self.parameters.take(np.where(real, index, _before(index)))
+        index, places = _arranged(plan, self.parameters)
+        padded = self.parameters.take(index)
         module = device.load(plan.specialisation)
         host = marshal.start(job, plan, padded)
         buffers = {name: device.upload(array, name) for name, array in host.items()}
         buffers |= self._common(plan, padded)
         arguments = self._arguments(plan, padded, buffers)
         for seen, span in enumerate(marshal.spans(job, self._span_steps(plan, padded.size))):
-            self._span(plan, module, arguments, buffers, compared, span, records, index)
+            self._span(plan, module, arguments, buffers, compared, span, records, places)
             device.synchronize()
             if progress:
-                progress(int(real.sum()) * span.steps)
+                progress(self.parameters.size * span.steps)
             # Looked at ever more rarely: most jobs lose no set, and those that lose all do so soon.
             if seen.bit_count() <= 1 and (device.download(buffers["diverged"]) >= 0).all():
                 if progress:
-                    progress(int(real.sum()) * (job.integration.steps - span.stop))
+                    progress(self.parameters.size * (job.integration.steps - span.stop))
                 break
         wanted = ("state", "rates", "moments", "extremes", "comparisons", "diverged")
-        final = {name: device.download(buffers[name]) for name in wanted if name in buffers}
-        order = np.argsort(index[real], kind="stable")
-        return {name: array[..., real][..., order] for name, array in final.items()}
+        return {name: device.download(buffers[name])[..., places] for name in wanted if name in buffers}
 
     def _common(self, plan: Plan, padded: Parameters) -> dict[str, Any]:
         """Put what the sets share on the device."""
@@ -180,7 +173,7 @@ class Batch:
         compared: slice,
         span: Span,
         records: Arrays,
-        index: npt.NDArray[np.intp],
+        places: Places,
     ) -> None:
         """Launch the steps of a span, and bring back its records."""
         device, job, needs = self.device, self.job, plan.needs
@@ -188,7 +181,7 @@ class Batch:
         held = {"series": device.upload(rows, "series"), "series_sums": device.upload(sums, "series_sums")}
         keeping = {}
         if records and span.bounds:
-            shape = marshal.record_shape(job, plan, len(index), span.steps)
+            shape = marshal.record_shape(job, plan, int(arguments["sets"][0]), span.steps)
             keeping = {name: device.empty(shape, needs.precision, f"record_{name}") for name in records}
             held |= {f"record_{name}": buffer for name, buffer in keeping.items()}
         for name, buffer in held.items():
@@ -201,11 +194,10 @@ class Batch:
         else:
             arguments["first"], arguments["steps"] = span.first, span.steps
             device.launch(*launch)
-        real = index >= 0
         for name, buffer in keeping.items():
             within = marshal.records_in(job, span.first, span.stop)
             kept = marshal.from_record(device.download(buffer), plan)[:, : within.stop - within.start]
-            records[name][index[real], within] = kept[real]
+            records[name][:, within] = kept[places]
 
     def _single_steps(
         self,
@@ -240,21 +232,35 @@ class Batch:
             buffers["rates"], buffers["new_rates"] = buffers["new_rates"], buffers["rates"]
 
 
-def _arranged(plan: Plan, parameters: Parameters) -> npt.NDArray[np.intp]:
-    """Return the sets in the order in which the kernel takes them, padded with -1 to whole blocks."""
-    index = np.arange(parameters.size)
-    groups = [index]
-    if plan.shares_network:
-        # The sets of a tile share their matrix.
-        network = np.broadcast_to(parameters.selectors["network"], index.shape)
-        groups = [index[network == each] for each in np.unique(network)]
-    whole = plan.sets_per_block
-    return np.concatenate([np.pad(group, (0, -len(group) % whole), constant_values=-1) for group in groups])
+def _arranged(plan: Plan, parameters: Parameters) -> tuple[npt.NDArray[np.intp] | slice, Places]:
+    """Return the sets in the order in which the kernel takes them, and where among those each set is found.
+
+    They are padded to whole blocks with copies of the last; slices where the order is that of the sets.
+    """
+    size, whole = parameters.size, plan.sets_per_block
+    if not plan.shares_network:
+        padded = np.minimum(np.arange(size + -size % whole), size - 1) if size % whole else slice(0, size)
+        return padded, slice(0, size)
+    # The sets of a tile share their matrix.
+    index = np.arange(size)
+    network = np.broadcast_to(parameters.selectors["network"], index.shape)
+    places, groups, first = np.empty(size, dtype=np.intp), [], 0
+    for each in np.unique(network):
+        group = index[network == each]
+        places[group] = first + np.arange(len(group))
+        groups.append(np.pad(group, (0, -len(group) % whole), mode="edge"))
+        first += len(groups[-1])
+    return np.concatenate(groups), places
 
 
-def _before(index: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-    """Return for each place the last real set up to it: what a padding set is a copy of."""
-    return index[np.maximum.accumulate(np.where(index >= 0, np.arange(len(index)), 0))]
+def _turn(values: np.ndarray, results: np.ndarray) -> None:
+    """Copy ``(..., set)`` into ``(set, ...)``, along the longer of the two."""
+    flat, turned = values.reshape(-1, values.shape[-1]), results.reshape(len(results), -1)
+    if len(flat) < len(turned):
+        for row, column in zip(flat, turned.T, strict=True):
+            column[...] = row
+    else:
+        turned[...] = flat.T
 
 
 def _shared_among(progress: Progress | None, passes: int) -> Progress | None:

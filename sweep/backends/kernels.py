@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,9 @@ from sweep.backends.targets import target_series
 from sweep.errors import BackendError
 from sweep.job import Job
 from sweep.parameters import Parameters
+
+#: Some of the sets: where they are neighbours nothing of theirs need be copied.
+Chosen = slice | npt.NDArray[np.intp]
 
 #: Calls of simulate at once: while one copies back and its block is written, the device works for the other.
 _AT_ONCE = 2
@@ -63,20 +66,20 @@ class KernelBackend:
     ) -> Arrays:
         """Simulate some sets; see :class:`sweep.backends.Backend`."""
         targets = target_series(job)
-        results = {
-            variable.name: np.empty((parameters.size, *variable.shape), dtype=variable.dtype)
-            for variable in job.variables
-        }
+        results = _empty(job, parameters.size)
         # What a set that diverges makes of the sums is no surprise.
         with self._device.session(), np.errstate(all="ignore"):
-            for compensated, index in _kinds(parameters, job).items():
+            for compensated, chosen in _kinds(parameters, job).items():
                 plans = self._device.passes(Needs.of(job, compensated))
-                most = self._most_sets(job, plans, batch)
-                for start in range(0, len(index), most):
-                    chosen = index[start : start + most]
-                    one = Batch(self._device, job, plans, parameters.take(chosen), targets)
-                    for name, values in one.run(progress).items():
-                        results[name][chosen] = values
+                for part in _parts(chosen, self._most_sets(job, plans, batch)):
+                    one = Batch(self._device, job, plans, parameters.take(part), targets)
+                    if isinstance(part, slice):
+                        one.run({name: values[part] for name, values in results.items()}, progress)
+                        continue
+                    own = _empty(job, len(part))
+                    one.run(own, progress)
+                    for name, values in own.items():
+                        results[name][part] = values
         return results
 
     def working_bytes(self, job: Job, sets: int, batch: int | None = None) -> int:
@@ -111,7 +114,21 @@ class KernelBackend:
         return min(batch or max(most, least), max(most, least))
 
 
-def _kinds(parameters: Parameters, job: Job) -> dict[bool, npt.NDArray[np.intp]]:
-    """Return the sets whose sums need no compensation, and those whose do."""
-    needed = np.broadcast_to(parameters.compensated(job.integration), (parameters.size,))
-    return {bool(kind): np.flatnonzero(needed == kind) for kind in np.unique(needed)}
+def _kinds(parameters: Parameters, job: Job) -> dict[bool, Chosen]:
+    """Return the sets whose sums need no compensation, and those whose do; a slice where all are of one kind."""
+    needed = parameters.compensated(job.integration)
+    if needed.all() or not needed.any():
+        return {bool(needed[0]): slice(0, parameters.size)}
+    return {kind: np.flatnonzero(needed == kind) for kind in (False, True)}
+
+
+def _parts(chosen: Chosen, most: int) -> Iterator[Chosen]:
+    """Cut sets into parts of at most so many."""
+    if isinstance(chosen, slice):
+        return (slice(start, min(start + most, chosen.stop)) for start in range(0, chosen.stop, most))
+    return (chosen[start : start + most] for start in range(0, len(chosen), most))
+
+
+def _empty(job: Job, sets: int) -> Arrays:
+    """Return room for the results of so many sets."""
+    return {variable.name: np.empty((sets, *variable.shape), dtype=variable.dtype) for variable in job.variables}

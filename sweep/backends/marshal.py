@@ -13,6 +13,7 @@ import numpy.typing as npt
 from sweep.backends.drive import input_drive
 from sweep.backends.kernel import BY_BOTH, BY_SET, BY_UNIT, COMMON, WHICH, Plan
 from sweep.backends.targets import TargetSeries
+from sweep.integration import rate_constant
 from sweep.job import Job
 from sweep.model import Array, parse_name
 from sweep.observables import record_steps
@@ -65,17 +66,21 @@ def spans(job: Job, most: int) -> list[Span]:
     return cut
 
 
-def fields(job: Job, parameters: Parameters) -> dict[str, Array]:
-    """Return what the equations contain, by the names of ``Which``, each ``(set or 1, unit or 1)`` float64."""
-    alpha_s, alpha_r = parameters.rate_constants(job.integration.dt)
-    own = {"alpha_s": alpha_s, "alpha_r": alpha_r, "noise": parameters.values["noise"] * np.sqrt(2.0 * alpha_s)}
-    return {name: own[name] if name in own else parameters.values[name] for name in WHICH}
+def field(name: str, job: Job, parameters: Parameters) -> Array:
+    """Return what the equations contain, by one of the names of ``Which``, ``(set or 1, unit or 1)`` float64."""
+    dt, values = job.integration.dt, parameters.values
+    if name in ("alpha_s", "alpha_r"):
+        return rate_constant(dt, values[f"tau{name[5:]}"])
+    if name == "noise":
+        return values["noise"] * np.sqrt(2.0 * rate_constant(dt, values["tau_s"]))
+    return values[name]
 
 
 def constants(job: Job, plan: Plan, parameters: Parameters) -> npt.NDArray[np.floating]:
     """Return what is passed by value: what all sets have in common, then what varies by unit, then the weights."""
-    needs, values = plan.needs, fields(job, parameters)
-    common = [values[name][0, 0] if mode == COMMON else 0.0 for name, mode in zip(WHICH, needs.modes, strict=True)]
+    needs, first = plan.needs, parameters.take(slice(1))
+    modes = zip(WHICH, needs.modes, strict=True)
+    common = [field(name, job, first)[0, 0] if mode == COMMON else 0.0 for name, mode in modes]
     parts = [np.array(common)]
     if plan.by_value:
         parts.append(by_unit(job, plan, parameters).ravel())
@@ -86,19 +91,18 @@ def constants(job: Job, plan: Plan, parameters: Parameters) -> npt.NDArray[np.fl
 
 def by_unit(job: Job, plan: Plan, parameters: Parameters) -> npt.NDArray[np.floating]:
     """Return what varies by unit alone, ``(row, unit)``."""
-    needs, values = plan.needs, fields(job, parameters)
-    rows = [values[name][0] for name, mode in zip(WHICH, needs.modes, strict=True) if mode == BY_UNIT]
+    needs, first = plan.needs, parameters.take(slice(1))
+    rows = [field(name, job, first)[0] for name, mode in zip(WHICH, needs.modes, strict=True) if mode == BY_UNIT]
     return np.array(rows, dtype=needs.precision).reshape(-1, needs.units)
 
 
 def by_set(job: Job, plan: Plan, parameters: Parameters) -> npt.NDArray[np.floating]:
     """Return what varies by set, ``(row, set)``; a parameter that varies by unit too has a row for each."""
-    needs, values = plan.needs, fields(job, parameters)
-    rows = []
+    needs, rows = plan.needs, []
     for name, mode in zip(WHICH, needs.modes, strict=True):
         if mode in (BY_SET, BY_BOTH):
             width = needs.units if mode == BY_BOTH else 1
-            rows.append(np.broadcast_to(values[name], (parameters.size, width)).T)
+            rows.append(np.broadcast_to(field(name, job, parameters), (parameters.size, width)).T)
     return np.concatenate(rows, dtype=needs.precision) if rows else np.zeros((1, parameters.size), needs.precision)
 
 
@@ -179,30 +183,35 @@ def _by_step(values: np.ndarray, compared: slice) -> np.ndarray:
 
 
 def start(job: Job, plan: Plan, parameters: Parameters) -> dict[str, np.ndarray]:
-    """Return the arrays that a batch begins with, by their names in ``struct Arguments``."""
+    """Return the arrays that a batch begins with, by their names in ``struct Arguments``.
+
+    Those that begin with the same number for all sets are broadcast: their memory is the device's alone.
+    """
     needs, sets = plan.needs, parameters.size
     units, precision = needs.units, needs.precision
-    x, r = (np.broadcast_to(parameters.values[name], (sets, units)).T.astype(precision) for name in ("x0", "r0"))
-    lost = [np.zeros((2, units, sets), dtype=precision)] if needs.compensated else []
+    zero = np.zeros((), dtype=precision)
+    state = np.zeros((2 + 2 * needs.compensated, units, sets), dtype=precision)
+    for row, name in enumerate(("x0", "r0")):
+        state[row] = parameters.values[name].T
     arrays = {
-        "state": np.concatenate([x[None], r[None], *lost]),
-        "diverged": np.full(sets, -1, dtype=np.int64),
+        "state": state,
+        "diverged": np.broadcast_to(np.int64(-1), sets),
         "by_set": by_set(job, plan, parameters),
     }
     if plan.one_step:
         rates = np.zeros((plan.rows_of_rates, sets), dtype=precision)
-        rates[:units] = r
-        arrays |= {"rates": rates, "new_rates": np.zeros_like(rates)}
+        rates[:units] = state[1]
+        arrays |= {"rates": rates, "new_rates": np.broadcast_to(zero, rates.shape)}
         if needs.sums:
-            arrays["sums"] = np.zeros((6 + (needs.correlation + needs.mse) * needs.comparisons, units, sets), precision)
+            rows = 6 + (needs.correlation + needs.mse) * needs.comparisons
+            arrays["sums"] = np.broadcast_to(zero, (rows, units, sets))
     if needs.moments_x or needs.moments_r:
-        arrays["moments"] = np.zeros((4, units, sets))
+        arrays["moments"] = np.broadcast_to(0.0, (4, units, sets))
     if any(needs.extremes):
-        extremes = np.full((4, units, sets), np.inf, dtype=precision)
-        extremes[1::2] *= -1
-        arrays["extremes"] = extremes
+        lows_and_highs = np.array([np.inf, -np.inf] * 2, dtype=precision)
+        arrays["extremes"] = np.broadcast_to(lows_and_highs[:, None, None], (4, units, sets))
     if needs.comparisons:
-        arrays["comparisons"] = np.zeros((2, needs.comparisons, units, sets))
+        arrays["comparisons"] = np.broadcast_to(0.0, (2, needs.comparisons, units, sets))
     if needs.coupling == 2:
         arrays["networks"] = _each(parameters.selectors["network"], sets, np.int32)
     if parameters.entries:
@@ -251,14 +260,17 @@ def records_in(job: Job, first: int, stop: int) -> slice:
 
 
 def measured(job: Job, arrays: dict[str, np.ndarray], plan: Plan) -> dict[str, np.ndarray]:
-    """Return the statistics of a batch from its final arrays, ``(unit, set)`` in float64."""
+    """Return the statistics of a batch from its final arrays, ``(unit, set)``, as far as they are needed."""
     needs, count = plan.needs, job.integration.steps - job.integration.transient_steps
     rates = arrays["rates"][: needs.units] if plan.one_step else arrays["state"][1]
     out = {"x_final": arrays["state"][0], "r_final": rates}
-    if "moments" in arrays:
-        for row, of in enumerate("xr"):
-            variance = np.maximum(arrays["moments"][2 * row + 1], 0.0) / count
-            out |= {f"{of}_mean": arrays["moments"][2 * row], f"{of}_var": variance, f"{of}_std": np.sqrt(variance)}
+    for row, (of, moments) in enumerate((("x", needs.moments_x), ("r", needs.moments_r))):
+        if moments:
+            out[f"{of}_mean"] = arrays["moments"][2 * row]
+        if moments == 2:
+            out[f"{of}_var"] = np.maximum(arrays["moments"][2 * row + 1], 0.0) / count
+        if f"{of}_std" in job.observed:
+            out[f"{of}_std"] = np.sqrt(out[f"{of}_var"])
     if "extremes" in arrays:
         out |= dict(zip(("x_min", "x_max", "r_min", "r_max"), arrays["extremes"], strict=True))
     return out
