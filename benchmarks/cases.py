@@ -1,4 +1,4 @@
-"""What is measured, what bounds it, and the loop that a user would write without us."""
+"""What is measured on a GPU, and what bounds it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sweep.observables import record
 from sweep.recordings import samples
 from sweep.targets import Target
 
-__all__ = ["REGIMES", "UNITS", "Case", "L", "M", "Regime", "S", "bound", "kernels_digest", "plain_numpy"]
+__all__ = ["REGIMES", "UNITS", "Case", "L", "M", "Regime", "S", "bound", "kernels_digest"]
 
 UNITS = (1, 2, 4, 8, 12, 16, 20, 32, 48, 64, 96, 128, 256, 512)
 #: Sets with which a large GPU is busy: many more threads than it holds at a time.
@@ -83,23 +83,6 @@ REGIMES = {
         *(_regime(units, "float64", precision="float64") for units in (2, 32, 128)),
     )
 }
-
-
-def plain_numpy(case: Case) -> dict[str, np.ndarray]:
-    """Simulate a case as one would write it down: all sets at once, a line an equation."""
-    values = {name: value.astype(np.float32)[:, None] for name, value in case.values().items()}
-    gain, alpha_s, alpha_r = values["gain"], 1 / values["tau_s"], 1 / values["tau_r"]
-    weights = case.weights().astype(np.float32)
-    u = np.sin(2 * np.pi * 5.0 * np.arange(case.steps) / 1000).astype(np.float32)
-    x = np.zeros((case.sets, case.units), np.float32)
-    r, total, squares = np.zeros_like(x), np.zeros_like(x), np.zeros_like(x)
-    for t in range(case.steps):
-        x = x + alpha_s * (gain * (r @ weights.T) + u[t] - x)
-        r = r + alpha_r * (np.tanh(x) - r)
-        total += r
-        squares += r * r
-    mean = total / case.steps
-    return {"r_mean": mean, "r_var": squares / case.steps - mean**2, "r_final": r}
 
 
 def bound(counted: Mapping[str, float], speed: float, special: float, double: float) -> tuple[float, str]:

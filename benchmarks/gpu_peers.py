@@ -90,10 +90,10 @@ def peers(cases: dict[str, Case], engine: Backend, repeats: int) -> tuple[dict[s
 
 
 def _with_jax(case: Case) -> Callable[[], Any]:
-    from cpu import with_jax
+    from contenders.problem import Problem
+    from contenders.with_jax import textbook
 
-    compiled = with_jax(case)
-    return lambda: [np.asarray(value) for value in compiled()]
+    return textbook(Problem(case.job()))
 
 
 def _if_importable(name: str, missing: dict[str, str]) -> Any:

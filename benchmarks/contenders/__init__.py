@@ -1,0 +1,66 @@
+"""Who takes part in ``peers.py``: a module for each library, imported only when its turn comes."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+from dataclasses import dataclass
+
+from contenders.problem import Problem, Run
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A way to simulate a problem.
+
+    Attributes
+    ----------
+    label : str
+        Its name in tables.
+    module, function : str
+        What makes it, ``function(problem, *arguments)``.
+    package : str
+        Whose version says which it is.
+    scheme : str
+        That of the job which it solves.
+    """
+
+    label: str
+    module: str
+    package: str
+    function: str = "make"
+    arguments: tuple[str, ...] = ()
+    scheme: str = "sequential"
+
+    @property
+    def ours(self) -> bool:
+        """Whether it is a back end of tausweep's."""
+        return self.module == "ours"
+
+    def make(self, problem: Problem) -> Run:
+        """Return what simulates a problem; raises whatever the library raises, ImportError where it is not there."""
+        module = importlib.import_module(f"contenders.{self.module}")
+        run: Run = getattr(module, self.function)(problem, *self.arguments)
+        return run
+
+    def version(self) -> str:
+        """Return the version of its package; empty where it is not installed."""
+        try:
+            return importlib.metadata.version(self.package)
+        except importlib.metadata.PackageNotFoundError:
+            return ""
+
+
+#: By the names that ``--only`` takes. The first is what others are compared with, and the native back end is "ours".
+CONTENDERS = {
+    "plain": Contender("plain NumPy", "plain", "numpy"),
+    "numpy": Contender("tausweep, NumPy", "ours", "tausweep", arguments=("numpy",)),
+    "native": Contender("tausweep, native", "ours", "tausweep", arguments=("native",)),
+    "vmap": Contender("JAX, vmap(scan)", "with_jax", "jax", "textbook"),
+    "jax": Contender("JAX, best form", "with_jax", "jax"),
+    "torch": Contender("PyTorch", "with_torch", "torch", "make_eager"),
+    "compiled": Contender("torch.compile", "with_torch", "torch", "make_compiled"),
+    "numba": Contender("Numba", "with_numba", "numba"),
+    "heyoka": Contender("heyoka", "with_heyoka", "heyoka"),
+    "diffrax": Contender("diffrax", "with_diffrax", "diffrax", scheme="simultaneous"),
+}

@@ -1,0 +1,29 @@
+"""tausweep, through its public interface, as a user calls it: the result is a labelled Dataset."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+from contenders.problem import Outcome, Problem, Run
+
+import sweep
+
+_NAMES = {"mean": "r_mean", "var": "r_var", "final": "r_final", "record": "r", "correlation": "target_correlation"}
+
+
+def make(problem: Problem, backend: str) -> Run:
+    """Return the simulation of a job with a back end."""
+    return partial(_simulate, problem, backend)
+
+
+def _simulate(problem: Problem, backend: str) -> Outcome:
+    found = sweep.simulate(problem.job, backend=backend)
+    dims = len(problem.job.design.shape)
+    outcome = {}
+    for name, variable in _NAMES.items():
+        if variable in found:
+            values = np.asarray(found[variable])
+            values = values.reshape(problem.sets, *values.shape[dims:])
+            outcome[name] = values[:, :, 0] if name == "correlation" else values
+    return outcome

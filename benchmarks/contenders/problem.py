@@ -1,0 +1,203 @@
+"""What contenders are given, and what they give back: arrays of float32, on the host, before and after the clock."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from sweep.backends.targets import target_series
+from sweep.job import Job
+
+#: ``mean``, ``var``, ``final`` of r, each ``(set, unit)``; ``record`` ``(set, time, unit)``; ``correlation`` ``(set, lag)``.
+Outcome = dict[str, np.ndarray]
+Run = Callable[[], Outcome]
+
+#: How long the tries may take by which the fastest form of a contender is found, at most, after its first run.
+_TRIES, _TRY_SECONDS = 2, 3.0
+
+
+class Unsuited(Exception):
+    """A contender cannot state a problem, or has no reasonable way to; the message says why."""
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """A job as the arrays that a contender works with.
+
+    Attributes
+    ----------
+    job : Job
+        What tausweep is given. Of the parameters tau_s, tau_r, gain and threshold may differ between sets.
+    """
+
+    job: Job
+
+    @property
+    def steps(self) -> int:
+        """Number of steps, the transient included."""
+        return self.job.integration.steps
+
+    @property
+    def transient(self) -> int:
+        """Steps that no statistic sees."""
+        return self.job.integration.transient_steps
+
+    @property
+    def units(self) -> int:
+        """Number of units, N."""
+        return self.job.model.units
+
+    @property
+    def sets(self) -> int:
+        """Number of parameter sets."""
+        return self.job.design.size
+
+    @property
+    def updates(self) -> int:
+        """Unit-updates of the whole problem."""
+        return self.units * self.sets * self.steps
+
+    @property
+    def activation(self) -> str:
+        """``tanh`` or ``relu``."""
+        return self.job.model.activation
+
+    @property
+    def every(self) -> int:
+        """Steps from one record of r to the next; 0 without records."""
+        return self.job.records[0].every if self.job.records else 0
+
+    @property
+    def only_correlation(self) -> bool:
+        """Whether correlations are all that is asked for."""
+        return self.lagged is not None
+
+    @cached_property
+    def _values(self) -> dict[str, np.ndarray]:
+        (block,) = self.job.design.blocks(self.sets)
+        found = self.job.parameters(block)
+        alpha_s, alpha_r = found.rate_constants(self.job.integration.dt)
+        chosen = {"alpha_s": alpha_s, "alpha_r": alpha_r}
+        chosen |= {name: found.values[name] for name in ("gain", "threshold", "noise")}
+        own = {
+            name: np.ascontiguousarray(np.broadcast_to(value[:, 0], self.sets), dtype=np.float32)
+            for name, value in chosen.items()
+        }
+        return own | {"network": found.selectors["network"]}
+
+    @property
+    def alpha_s(self) -> np.ndarray:
+        """Rate constants dt / tau_s, ``(set,)``."""
+        return self._values["alpha_s"]
+
+    @property
+    def alpha_r(self) -> np.ndarray:
+        """Rate constants dt / tau_r, ``(set,)``."""
+        return self._values["alpha_r"]
+
+    @property
+    def gain(self) -> np.ndarray:
+        """The factor of W r, ``(set,)``."""
+        return self._values["gain"]
+
+    @property
+    def threshold(self) -> np.ndarray | None:
+        """What is taken from x before the activation, ``(set,)``; None if nothing is."""
+        value = self._values["threshold"]
+        return value if value.any() else None
+
+    @cached_property
+    def noise_scale(self) -> np.ndarray | None:
+        """The standard deviation of a step's noise, sigma sqrt(2 alpha_s), ``(set,)``; None without noise."""
+        sigma = self._values["noise"]
+        return sigma * np.sqrt(2 * self.alpha_s) if sigma.any() else None
+
+    @property
+    def own_weights(self) -> bool:
+        """Whether each set has a matrix of its own."""
+        return self.weights is not None and self.weights.ndim == 3
+
+    @cached_property
+    def weights(self) -> np.ndarray | None:
+        """W, ``(unit, unit)`` or ``(set, unit, unit)``, from the second unit to the first; None without any."""
+        found = self.job.model.weights
+        if found is None:
+            return None
+        if found.ndim == 3:
+            found = found[np.broadcast_to(self._values["network"], self.sets)]
+        return np.ascontiguousarray(found, dtype=np.float32)
+
+    @cached_property
+    def u(self) -> np.ndarray:
+        """The input of every step, ``(step,)``."""
+        (signal,) = self.job.inputs
+        return signal.sample(0, self.steps, self.job.integration.dt)[0].astype(np.float32)
+
+    @cached_property
+    def lagged(self) -> np.ndarray | None:
+        """The target of every observed step at every lag, with mean 0 and variance 1, ``(lag, step)``; None without one."""
+        series = target_series(self.job)
+        if series is None:
+            return None
+        read = series.at(self.transient, self.steps)[0, :, 0]
+        read = (read - series.mean[0, :, 0, None]) / np.sqrt(series.variance[0, :, 0, None])
+        return np.ascontiguousarray(read, dtype=np.float32)
+
+    def prepare(self) -> None:
+        """Make every array now, and not when a contender first asks for it."""
+        for name in ("_values", "weights", "u", "lagged", "noise_scale"):
+            getattr(self, name)
+
+
+def moments(mean: np.ndarray, squares: np.ndarray, final: np.ndarray) -> Outcome:
+    """Return the statistics of r, from the means of r and of its square."""
+    return {"mean": mean, "var": squares - mean * mean, "final": final}
+
+
+def fastest(forms: Mapping[str, Callable[[], Run]]) -> Run:
+    """Make every form in which a contender can state a problem, run each, and return the one that took least.
+
+    Parameters
+    ----------
+    forms : mapping
+        By name, what makes (and compiles) a form.
+
+    Returns
+    -------
+    callable
+        With the name of the form as its attribute ``form``, and the seconds that it took to make and run it first,
+        ``first``. A form that fails is not taken; if all fail the first failure is raised.
+    """
+    best: tuple[float, str, float, Run] | None = None
+    failures: list[Exception] = []
+    for name, make in forms.items():
+        start = time.perf_counter()
+        try:
+            run = make()
+            run()
+            first = time.perf_counter() - start
+            taken: list[float] = []
+            while len(taken) < _TRIES and sum(taken) < _TRY_SECONDS:
+                start = time.perf_counter()
+                run()
+                taken.append(time.perf_counter() - start)
+        except Exception as error:  # another library may fail in its own ways
+            failures.append(error)
+            continue
+        seconds = statistics.median(taken)
+        if best is None or seconds < best[0]:
+            best = seconds, name, first, run
+    if best is None:
+        raise failures[0]
+    _, name, first, run = best
+
+    def chosen() -> Outcome:
+        return run()
+
+    chosen.form, chosen.first = name, first  # type: ignore[attr-defined]
+    return chosen

@@ -1,0 +1,193 @@
+"""JAX: a scan over the steps, in the forms that XLA may make the best of; the fastest is kept.
+
+Tried, on two cores: ``jit(vmap(scan))`` as one writes it first; the same unrolled; a scan over the whole batch with the
+units first, so that the sets are contiguous, and one product for all; the same with the product written out as a sum over
+the units, which XLA fuses with the rest of the step. For two units the last is five times as fast as the first; for 32 the
+unrolled vmap is best, for 128 all are alike. Not kept: tiles of sets in ``lax.map``, which loses the second core; two CPU
+devices and ``shard_map``, which gained next to nothing at N = 2 and 32 and lost a third at N = 128. Of the generators the
+default, threefry, is the fastest here: XLA's own (rbg) took 2.4 times as long, and 4.5 times where Box and Muller made
+normals of its words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from contenders.problem import Outcome, Problem, Run, Unsuited, fastest, moments
+
+#: Most units for which the product is written out.
+_WRITTEN_OUT = 32
+#: Steps between two sums of products with a target.
+_CHUNK = 200
+
+
+def make(problem: Problem) -> Run:
+    """Return the fastest form."""
+    forms: dict[str, Callable[[], Run]] = {}
+    if problem.only_correlation:
+        return fastest({f"unroll {n}": partial(_correlations, problem, n) for n in (1, 4, 10)})
+    if problem.noise_scale is not None:
+        for normals in (_Drawn("threefry2x32"), _Drawn("unsafe_rbg"), _Inverted()):
+            forms[normals.name] = partial(_units_first, problem, 4, False, normals)
+        return fastest(forms)
+    if not problem.every:
+        forms |= {f"vmap, unroll {n}": partial(textbook, problem, n) for n in (1, 8)}
+    if not problem.own_weights:
+        forms |= {f"units first, product, unroll {n}": partial(_units_first, problem, n, False) for n in (1, 4)}
+    if problem.units <= _WRITTEN_OUT:
+        forms |= {f"units first, sum, unroll {n}": partial(_units_first, problem, n, True) for n in (1, 4)}
+    return fastest(forms)
+
+
+def textbook(problem: Problem, unroll: int = 1) -> Run:
+    """Return ``jit(vmap(scan))``, the form one writes first: a set as if there were no other."""
+    if problem.every or problem.noise_scale is not None or problem.only_correlation:
+        raise Unsuited("only mean, variance and final rate, without noise")
+    u, steps = jnp.asarray(problem.u), problem.steps
+
+    def one(weights: Any, gain: Any, alpha_s: Any, alpha_r: Any) -> Any:
+        def step(state: Any, now: Any) -> Any:
+            x, r, total, squares = state
+            x = x + alpha_s * (gain * (weights @ r) + now - x)
+            r = r + alpha_r * (jnp.tanh(x) - r)
+            return (x, r, total + r, squares + r * r), None
+
+        zero = jnp.zeros(problem.units, jnp.float32)
+        (_, r, total, squares), _ = jax.lax.scan(step, (zero,) * 4, u, unroll=unroll)
+        return moments(total / steps, squares / steps, r)
+
+    each = jax.vmap(one, in_axes=(0 if problem.own_weights else None, 0, 0, 0))
+    values = [problem.weights, problem.gain, problem.alpha_s, problem.alpha_r]
+    return _compiled(each, values)
+
+
+def _compiled(function: Callable[..., Any], values: list[Any]) -> Run:
+    # As arguments, for what is a constant XLA may fold for minutes.
+    given, compiled = [jnp.asarray(value) for value in values], jax.jit(function)
+
+    def run() -> Outcome:
+        return {name: np.ascontiguousarray(value) for name, value in compiled(*given).items()}
+
+    return run
+
+
+def _units_first(problem: Problem, unroll: int, written_out: bool, normals: Any = None) -> Run:
+    """Return the scan over all sets at once, every array ``(unit, set)``."""
+    units, sets, steps, every = problem.units, problem.sets, problem.steps, problem.every
+
+    def product(weights: Any, r: Any) -> Any:
+        if not written_out:
+            return weights @ r
+        if weights.ndim == 2:
+            weights = weights[:, :, None]
+        return sum((weights[:, j] * r[j] for j in range(1, units)), weights[:, 0] * r[0])
+
+    def simulate(weights: Any, gain: Any, alpha_s: Any, alpha_r: Any, scale: Any, u: Any) -> Any:
+        def step(state: Any, now: Any) -> Any:
+            x, r, total, squares, source = state
+            x = x + alpha_s * (gain * product(weights, r) + now - x)
+            if normals is not None:
+                source, drawn = normals.draw(source, (units, sets))
+                x = x + scale * drawn
+            r = r + alpha_r * (jnp.tanh(x) - r)
+            return (x, r, total + r, squares + r * r, source), None
+
+        def several(state: Any, now: Any) -> Any:
+            state, _ = jax.lax.scan(step, state, now, unroll=min(every, 2 * unroll))
+            return state, state[1]
+
+        zero = jnp.zeros((units, sets), jnp.float32)
+        start = (zero, zero, zero, zero, normals.start() if normals is not None else jnp.zeros(0))
+        if every:
+            state, records = jax.lax.scan(several, start, u.reshape(-1, every))
+        else:
+            state, records = jax.lax.scan(step, start, u, unroll=unroll)
+        _, r, total, squares, _ = state
+        found = {name: value.T for name, value in moments(total / steps, squares / steps, r).items()}
+        return found | ({"record": records.transpose(2, 0, 1)} if every else {})
+
+    weights = problem.weights
+    assert weights is not None
+    if problem.own_weights:
+        weights = np.ascontiguousarray(weights.transpose(1, 2, 0))
+    scale = problem.noise_scale
+    values = [problem.gain, problem.alpha_s, problem.alpha_r, np.zeros(1, np.float32) if scale is None else scale]
+    return _compiled(simulate, [weights, *values, problem.u])
+
+
+# ---------------------------------------------------------------------------------------------------------------- noise
+
+
+class _Inverted:
+    """Normals from the words of XLA's own generator, whose state the scan carries, by the inverse error function."""
+
+    name = "units first, rng_bit_generator"
+
+    def start(self) -> Any:
+        return jnp.arange(1, 5, dtype=jnp.uint32)
+
+    def draw(self, state: Any, shape: tuple[int, ...]) -> Any:
+        state, words = jax.lax.rng_bit_generator(state, shape, dtype=jnp.uint32)
+        # Odd multiples of 2**-23, between -1 and 1.
+        uniform = ((words >> 9).astype(jnp.int32) * 2 - (2**23 - 1)).astype(jnp.float32) * 2.0**-23
+        return state, np.float32(np.sqrt(2)) * jax.lax.erf_inv(uniform)
+
+
+class _Drawn:
+    """Normals of ``jax.random``."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.name = f"units first, jax.random {kind}"
+
+    def start(self) -> Any:
+        return jax.random.key(0, impl=self.kind)
+
+    def draw(self, key: Any, shape: tuple[int, ...]) -> Any:
+        key, now = jax.random.split(key)
+        return key, jax.random.normal(now, shape, jnp.float32)
+
+
+# --------------------------------------------------------------------------------------------------------- correlations
+
+
+def _correlations(problem: Problem, unroll: int) -> Run:
+    """Return the scan of a network of one unit, with a product of matrices every ``_CHUNK`` steps."""
+    read, transient, count = problem.lagged, problem.transient, problem.steps - problem.transient
+    assert read is not None
+    whole, threshold = count // _CHUNK * _CHUNK, problem.threshold
+
+    def simulate(alpha_s: Any, alpha_r: Any, threshold: Any, u: Any, read: Any) -> Any:
+        def step(state: Any, now: Any) -> Any:
+            x, r = state
+            x = x + alpha_s * (now - x)
+            r = r + alpha_r * (jnp.maximum(x - threshold, 0) - r)
+            return (x, r), r
+
+        def chunk(carried: Any, now: Any) -> Any:
+            state, total, squares, products = carried
+            state, rates = jax.lax.scan(step, state, now[0], unroll=unroll)
+            own = (total + rates.sum(axis=0), squares + (rates * rates).sum(axis=0), products + now[1] @ rates)
+            return (state, *own), None
+
+        zero = jnp.zeros_like(alpha_s)
+        state, _ = jax.lax.scan(step, (zero, zero), u[:transient], unroll=unroll)
+        carried = (state, zero, zero, jnp.zeros((len(read), len(alpha_s)), jnp.float32))
+        seen, end = u[transient:], transient + whole
+        chunks = (seen[:whole].reshape(-1, _CHUNK), read[:, :whole].reshape(len(read), -1, _CHUNK).swapaxes(0, 1))
+        carried, _ = jax.lax.scan(chunk, carried, chunks)
+        if whole < count:
+            carried, _ = chunk(carried, (u[end:], read[:, whole:]))
+        _, total, squares, products = carried
+        mean = total / count
+        return {"correlation": (products / count / jnp.sqrt(squares / count - mean**2)).T}
+
+    none = np.zeros(1, np.float32)
+    values = [problem.alpha_s, problem.alpha_r, none if threshold is None else threshold, problem.u, read]
+    return _compiled(simulate, values)
