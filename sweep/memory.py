@@ -7,7 +7,7 @@ import math
 import threading
 import uuid
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 
 import numpy as np
@@ -151,7 +151,7 @@ def simulate(job: Job, backend: str = "auto", batch: int | None = None, progress
 
     with Bar(job, done=0, show=progress) as bar, ThreadPoolExecutor(threads) as pool:
         try:
-            for done in [pool.submit(one, block) for block in blocks]:
+            for done in as_completed([pool.submit(one, block) for block in blocks]):
                 done.result()
         except BaseException:
             # A thread cannot be stopped from outside: its next report of progress ends it.

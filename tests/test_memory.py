@@ -1,0 +1,98 @@
+"""A job in memory: how it is shared among threads, and how it ends early."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jobs import assert_same
+
+import sweep
+from sweep import Integration, Job, Model, grid
+from sweep.backends import Results
+from sweep.backends.numpy import NumpyBackend
+from sweep.memory import _SHARE_UNITS, _SHARE_UPDATES, _shares
+from sweep.parameters import Parameters
+
+Simulate = Callable[..., Results]
+
+
+def job(units: int = 1, sets: int = 7, steps: int = 9, **changes: Any) -> Job:
+    """Return a job of so many sets."""
+    return Job(
+        model=Model(units=units),
+        design=grid(tau_s=np.linspace(1, 2, sets)),
+        integration=Integration(dt=1.0, duration=float(steps)),
+        observe=["r_mean"],
+        **changes,
+    )
+
+
+@given(
+    units=st.sampled_from([1, 2, 32, 512]),
+    sets=st.integers(1, 10**6),
+    steps=st.integers(1, 10**6),
+    threads=st.integers(1, 64),
+)
+def test_threads_share_the_sets(units: int, sets: int, steps: int, threads: int) -> None:
+    """Every set is in one share, none is larger than a block, and where there is much to do each thread has some."""
+    one = job(units, sets, steps)
+    shares = list(_shares(one, threads))
+    assert shares[0].start == (0,)
+    assert all(share.stop == after.start for share, after in itertools.pairwise(shares))
+    assert shares[-1].stop == (sets,)
+    assert max(share.size for share in shares) <= one.most_sets_per_block
+    least = max(1, _SHARE_UNITS // units, _SHARE_UPDATES // (units * steps))
+    if sets >= 2 * threads * least:
+        assert len(shares) >= threads
+
+
+def test_the_result_is_that_of_one_share(monkeypatch: pytest.MonkeyPatch, only_numpy: None) -> None:
+    """A job that several threads share has the bits and the labels of one that is not shared."""
+    design = grid(tau_s=np.linspace(1, 2, 6), gain=np.linspace(0, 1, 5))
+    one = dataclasses.replace(job(), design=design)
+    whole = sweep.simulate(one)
+    monkeypatch.setattr("sweep.memory._SHARE_UNITS", 1)
+    monkeypatch.setattr("sweep.memory._SHARE_UPDATES", 1)
+    shared = sweep.simulate(one)
+    assert_same(shared, whole)
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_failure_ends_the_other_threads(
+    error: type[BaseException], monkeypatch: pytest.MonkeyPatch, only_numpy: None
+) -> None:
+    """What one thread raises comes out, and the others end at their next report of progress, not after a minute."""
+    ended, both = [], threading.Barrier(2, timeout=30)
+
+    def simulate(self: NumpyBackend, job: Job, parameters: Parameters, **options: Any) -> Results:
+        both.wait()
+        if 1.0 in parameters.values["tau_s"]:
+            raise error("a reason")
+        try:
+            for _ in range(6000):
+                time.sleep(0.01)
+                options["progress"](0)
+        except BaseException:
+            ended.append(True)
+            raise
+        raise AssertionError("nobody stopped it")
+
+    monkeypatch.setattr("sweep.memory._SHARE_UNITS", 1)
+    monkeypatch.setattr("sweep.memory._SHARE_UPDATES", 1)
+    monkeypatch.setattr("sweep.memory._SHARES", 1)
+    monkeypatch.setattr(NumpyBackend, "simulate", simulate)
+    monkeypatch.setattr(NumpyBackend, "concurrency", lambda self, cores: 2)
+    start = time.monotonic()
+    with pytest.raises(error, match="a reason"):
+        sweep.simulate(job(sets=2))
+    assert ended == [True]
+    assert time.monotonic() - start < 30
