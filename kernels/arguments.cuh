@@ -79,7 +79,8 @@ struct Arguments {
     double *moments;                    // [mean x, m2 x, mean r, m2 r][unit][set]
     real *extremes;                     // [low x, high x, low r, high r][unit][set]
     double *comparisons;                // [products, squares][comparison][unit][set]
-    real *record_x, *record_r;          // [record][place][set], or [record][set][place] (lanes_per_set.cu)
+    real *record_x, *record_r;          // [record][place][set]; [record][set][place] (lanes_per_set.cu);
+                                        //     [set][record][place] (tile_of_sets.cpp)
     long long *diverged;                // [set]: -1, or the step whose state was not finite (DETECT), or 0
     const real *by_set;                 // [row][set]: parameters that vary by set
     const real *by_unit;                // [row][unit]: parameters that vary by unit alone
@@ -94,7 +95,8 @@ struct Arguments {
     unsigned long long seed;
     word first, steps;                  // of this launch; series, records and series_sums begin with it
     word origin, end;                   // the first step after the transient, and the step after the last one
-    int sets, entry_count, every, kept;
+    int sets, entry_count, every;
+    int records, kept;                  // of a set: records in this launch, and units of each
     real constants[CONSTANTS];          // [common parameters][by unit][weights]
 };
 static_assert(sizeof(Arguments) == ARGUMENTS_BYTES, "the host has laid out the arguments in another way");

@@ -51,6 +51,13 @@ template <int order> struct Moments {  // 0: none, 1: mean, 2: mean and variance
     }
 };
 
+// A sum of products of r's deviation and a series, or of squares of what is between r and a series, with one more.
+SWEEP_DEVICE lane with_product(lane sum, lane deviation, lane y) { return lanes::fma(deviation, y, sum); }
+SWEEP_DEVICE lane with_square(lane sum, lane r, lane y) {
+    const lane difference = r - y;
+    return lanes::fma(difference, difference, sum);
+}
+
 enum MomentRow { MEAN_X, M2_X, MEAN_R, M2_R };
 enum ComparisonRow { PRODUCTS, SQUARES };
 
@@ -80,12 +87,16 @@ struct Observer {
     // Whether a row of the sums stays what it was at the beginning of the segment.
     static SWEEP_DEVICE constexpr bool is_shift(int row) { return row == 0 || row == 3; }
 
-    // Everything that adds up within a segment, number by number: visit(row of Arguments.sums, number).
-    template <typename Visit> SWEEP_DEVICE void each_sum(Visit visit) {
+    // What adds up within a segment, number by number: visit(row of Arguments.sums, number).
+    template <typename Visit> SWEEP_DEVICE void each_moment(Visit visit) {
         lane *const moments[] = {&x.shift, &x.sum, &x.squares, &r.shift, &r.sum, &r.squares};
 #pragma unroll
         for (int i = 0; i < 6; ++i)
             if ((i < 3 ? MOMENTS_X : MOMENTS_R) > 0) visit(i, *moments[i]);
+    }
+
+    template <typename Visit> SWEEP_DEVICE void each_sum(Visit visit) {
+        each_moment(visit);
         if constexpr (CORRELATION) {
 #pragma unroll
             for (int c = 0; c < COMPARISONS; ++c) visit(6 + c, products[c]);
@@ -108,25 +119,28 @@ struct Observer {
 
     // The state after a step; `targets` are the columns of the step's series that belong to this unit.
     SWEEP_DEVICE void see(const Unit &u, const real *targets) {
+        see(u);
+        if constexpr (CORRELATION) {
+#pragma unroll
+            for (int c = 0; c < COMPARISONS; ++c)
+                products[c] = with_product(products[c], u.r - r.shift, common(targets[c * TARGET_UNITS]));
+        }
+        if constexpr (MSE) {
+            const real *values = targets + CORRELATION * COLUMNS_TARGET;
+#pragma unroll
+            for (int c = 0; c < COMPARISONS; ++c)
+                squares[c] = with_square(squares[c], u.r, common(values[c * TARGET_UNITS]));
+        }
+    }
+
+    // The same, but for the comparisons.
+    SWEEP_DEVICE void see(const Unit &u) {
         x.see(u.x);
         r.see(u.r);
         if constexpr (LOW_X) low_x = lanes::minimum(low_x, u.x);
         if constexpr (HIGH_X) high_x = lanes::maximum(high_x, u.x);
         if constexpr (LOW_R) low_r = lanes::minimum(low_r, u.r);
         if constexpr (HIGH_R) high_r = lanes::maximum(high_r, u.r);
-        if constexpr (CORRELATION) {
-#pragma unroll
-            for (int c = 0; c < COMPARISONS; ++c)
-                products[c] = lanes::fma(u.r - r.shift, common(targets[c * TARGET_UNITS]), products[c]);
-        }
-        if constexpr (MSE) {
-            const real *values = targets + CORRELATION * COLUMNS_TARGET;
-#pragma unroll
-            for (int c = 0; c < COMPARISONS; ++c) {
-                const lane difference = u.r - values[c * TARGET_UNITS];
-                squares[c] = lanes::fma(difference, difference, squares[c]);
-            }
-        }
     }
 
     // The end of a segment of `count` steps that began `before` steps after the transient, the `segment`-th here.

@@ -13,8 +13,9 @@
 
 typedef REAL vector_of_sets __attribute__((vector_size(VECTOR_BYTES), may_alias));
 #define LANE vector_of_sets
-typedef float normals __attribute__((vector_size(VECTOR_BYTES), may_alias));  // as many as there are, also of sets in double
-typedef unsigned words __attribute__((vector_size(VECTOR_BYTES), may_alias));
+// Of as many sets as there is room for, also where the state is in double.
+typedef float normals_of_sets __attribute__((vector_size(VECTOR_BYTES), may_alias));
+typedef unsigned words_of_sets __attribute__((vector_size(VECTOR_BYTES), may_alias));
 
 #include "noise.cuh"
 #include "observables.cuh"
@@ -35,13 +36,19 @@ extern "C" void free(void *memory);
 #endif
 
 constexpr int LINE = 64;
+constexpr int NOISE_BLOCKS = (UNITS + NOISE_UNITS - 1) / NOISE_UNITS;
+constexpr int NORMALS = VECTOR_BYTES / sizeof(float);
 typedef float normals_of_lane __attribute__((vector_size(WIDTH * sizeof(float)), may_alias));
-constexpr int NORMALS = sizeof(normals) / sizeof(float);
 constexpr int STEP = VECTORS * WIDTH;  // sets that the product takes at once
 constexpr int MATRIX_PRODUCTS = (UNITS + ROWS - 1) / ROWS;
 constexpr int FULL = (UNITS - MATRIX_PRODUCTS * (ROWS - 1)) * ROWS;  // units in products of ROWS; the others have a row less
 constexpr int SUMS = 3 * ((MOMENTS_X > 0) + (MOMENTS_R > 0)) + (CORRELATION + MSE) * COMPARISONS;
+constexpr int PAST = 32;  // steps that a comparison takes at once
 constexpr bool OBSERVES = MOMENTS_X || MOMENTS_R || LOW_X || LOW_R || HIGH_X || HIGH_R || COMPARISONS;
+// Comparisons are shared out in the same way.
+constexpr int MOST_SERIES = 6, SERIES_PRODUCTS = (COMPARISONS + MOST_SERIES - 1) / MOST_SERIES;
+constexpr int SERIES = COMPARISONS ? (COMPARISONS + SERIES_PRODUCTS - 1) / SERIES_PRODUCTS : 1;
+constexpr int FULL_SERIES = (COMPARISONS - SERIES_PRODUCTS * (SERIES - 1)) * SERIES;
 static_assert(TILE % STEP == 0, "a tile is whole products");
 static_assert(!NOISY || TILE % NORMALS == 0, "a tile is whole vectors of normals");
 
@@ -58,9 +65,10 @@ struct Scratch {
     real r[2][UNITS][TILE];  // before and after the step
     UnitOfSets units[UNITS];
     real aims[ROWS][TILE];  // z, then f(z)
+    real past[COMPARISONS ? PAST : 0][UNITS][TILE];  // r, not compared yet
     real weights[OWN_WEIGHTS ? UNITS * UNITS : 0][TILE];
+    float normals[NOISY ? NOISE_STEPS : 0][NOISE_BLOCKS * NOISE_UNITS][TILE];
     word streams[NOISY ? 2 : 0][TILE];  // low words, high words
-    float normals[NOISY ? NOISE_STEPS : 0][UNITS + 1][TILE];
     real unsound[TILE];
     long long diverged[TILE];
 };
@@ -71,6 +79,8 @@ struct TileOfSets {
     Scratch &own;
     const real *packed;
     int copy, until, record;
+    int kept = 0;         // steps in own.past
+    const real *targets;  // the series of the first of them
 
     SWEEP_DEVICE TileOfSets(const Arguments &a, int set, Scratch &scratch) : a(a), set(set), own(scratch) {
         copy = 0;
@@ -116,6 +126,10 @@ struct TileOfSets {
             if constexpr (FULL < UNITS)
                 for (int unit = FULL; unit < UNITS; unit += ROWS - 1)
                     advance_rows<ROWS - 1, observed>(unit, now, phase, begins, keeps);
+            if constexpr (observed && COMPARISONS > 0) {
+                if (kept == 0) targets = now + COLUMNS_INPUT;
+                if (++kept == PAST) compare();
+            }
             copy = 1 - copy;
             if (keeps) {
                 until = a.every;
@@ -125,16 +139,30 @@ struct TileOfSets {
         }
     }
 
-    // The normals of all units for the steps that one call of the noise serves.
-    SWEEP_DEVICE void draw(word block) {
-        for (int place = 0; place < TILE; place += NORMALS)
-            for (int b = 0; b < (UNITS + NOISE_UNITS - 1) / NOISE_UNITS; ++b) {
-                normals four[4];
-                const auto low = *(const words *)&own.streams[0][place], high = *(const words *)&own.streams[1][place];
-                philox::normals<normals>(block, b, low, high, a.seed, four);
-                for (int n = 0; n < 4; ++n)
-                    *(normals *)&own.normals[n / NOISE_UNITS][b * NOISE_UNITS + n % NOISE_UNITS][place] = four[n];
-            }
+    // The normals of all units for the steps that one call of the noise serves. Long, and called from many places.
+    __attribute__((noinline)) void draw(word block) {
+        constexpr int places = TILE / NORMALS, all = NOISE_BLOCKS * places;
+        constexpr int count = all % 2 == 0 ? 2 : 1;
+        typedef philox::Floats<VECTOR_BYTES, count> Floats;
+        typedef philox::Words<VECTOR_BYTES, count> Words;
+        SWEEP_ROLLED
+        for (int first = 0; first < all; first += count) {
+            const auto unit_block = [&](int i) { return (first + i) / places; };
+            const auto place = [&](int i) { return (first + i) % places * NORMALS; };
+            const auto stream = [&](int part) {
+                return Words::each([&](int i) { return *(const words_of_sets *)&own.streams[part][place(i)]; });
+            };
+            const Words blocks = Words::each([&](int i) { return unit_block(i) - words_of_sets{}; });
+            Floats four[4];
+            philox::normals(block, blocks, stream(0), stream(1), a.seed, four);
+            SWEEP_UNROLL(4)
+            for (int n = 0; n < 4; ++n)
+                SWEEP_UNROLL(2)
+                for (int i = 0; i < count; ++i) {
+                    const int unit = unit_block(i) * NOISE_UNITS + n % NOISE_UNITS;
+                    *(normals_of_sets *)&own.normals[n / NOISE_UNITS][unit][place(i)] = four[n].of[i];
+                }
+        }
     }
 
     // A step of some neighbouring units, one loop after the other: a chain of operations as long as a whole step would leave
@@ -228,16 +256,23 @@ struct TileOfSets {
         if constexpr (observed && OBSERVES) {
             Observer observer;
             observed_so_far(observer, unit, place, begins, u);
-            observer.see(u, row + COLUMNS_INPUT + (TARGET_UNITS > 1 ? unit : 0));
-            observer.each_sum([&](int sum, lane &value) {
+            observer.see(u);
+            const auto keep = [&](int sum, lane &value) {
                 if (begins || !Observer::is_shift(sum)) store(&own.units[unit].sums[sum_row(sum)][place], value);
-            });
+            };
+            if (begins)
+                observer.each_sum(keep);
+            else
+                observer.each_moment(keep);
+            if constexpr (COMPARISONS > 0) store(&own.past[kept][unit][place], u.r);
             observer.each_extreme([&](int extreme, lane &value) { store(&own.units[unit].extremes[extreme][place], value); });
         }
         if (keeps && a.places[unit] >= 0) {
-            const int kept = record * a.kept + a.places[unit];
-            if (RECORD_X) store(at(a.record_x, kept, a.sets, set + place), u.x);
-            if (RECORD_R) store(at(a.record_r, kept, a.sets, set + place), u.r);
+            for (int t = 0; t < WIDTH; ++t) {
+                const long long number = ((long long)(set + place + t) * a.records + record) * a.kept + a.places[unit];
+                if (RECORD_X) a.record_x[number] = u.x[t];
+                if (RECORD_R) a.record_r[number] = u.r[t];
+            }
         }
     }
 
@@ -247,8 +282,55 @@ struct TileOfSets {
         if (begins)
             observer.begin(u);
         else
-            observer.each_sum([&](int sum, lane &value) { value = load(&own.units[unit].sums[sum_row(sum)][place]); });
+            observer.each_moment([&](int sum, lane &value) { value = load(&own.units[unit].sums[sum_row(sum)][place]); });
         observer.each_extreme([&](int extreme, lane &value) { value = load(&own.units[unit].extremes[extreme][place]); });
+    }
+
+    // Compare the rates of the last steps: a product again, of series and rates, some series at a time.
+    SWEEP_DEVICE void compare() {
+        for (int unit = 0; unit < UNITS; ++unit)
+            for (int place = 0; place < TILE; place += STEP) {
+                for (int first = 0; first < FULL_SERIES; first += SERIES) compare<SERIES>(unit, place, first);
+                if constexpr (FULL_SERIES < COMPARISONS)
+                    for (int first = FULL_SERIES; first < COMPARISONS; first += SERIES - 1)
+                        compare<SERIES - 1>(unit, place, first);
+            }
+        kept = 0;
+    }
+
+    template <int series> SWEEP_DEVICE void compare(int unit, int place, int first) {
+        const real *const ours = targets + (TARGET_UNITS > 1 ? unit : 0) + first * TARGET_UNITS;
+        if constexpr (CORRELATION) {
+            const real *const shift = &own.units[unit].sums[sum_row(3)][place];
+            compare<series>(unit, place, first, ours, [&](lane sum, lane r, lane y, int v) {
+                return with_product(sum, r - load(shift + v * WIDTH), y);
+            });
+        }
+        if constexpr (MSE)
+            compare<series>(unit, place, first + CORRELATION * COMPARISONS, ours + CORRELATION * COLUMNS_TARGET,
+                            [](lane sum, lane r, lane y, int) { return with_square(sum, r, y); });
+    }
+
+    template <int series, typename With>
+    SWEEP_DEVICE void compare(int unit, int place, int first, const real *columns, With with) {
+        lane sums[series][VECTORS];
+        real(*const rows)[TILE] = &own.units[unit].sums[sum_row(6) + first];
+        SWEEP_UNROLL(16)
+        for (int c = 0; c < series; ++c)
+            SWEEP_UNROLL(16)
+            for (int v = 0; v < VECTORS; ++v) sums[c][v] = load(&rows[c][place + v * WIDTH]);
+        for (int s = 0; s < kept; ++s) {
+            SWEEP_UNROLL(16)
+            for (int c = 0; c < series; ++c)
+                SWEEP_UNROLL(16)
+                for (int v = 0; v < VECTORS; ++v)
+                    sums[c][v] = with(sums[c][v], load(&own.past[s][unit][place + v * WIDTH]),
+                                      common(columns[s * COLUMNS + c * TARGET_UNITS]), v);
+        }
+        SWEEP_UNROLL(16)
+        for (int c = 0; c < series; ++c)
+            SWEEP_UNROLL(16)
+            for (int v = 0; v < VECTORS; ++v) store(&rows[c][place + v * WIDTH], sums[c][v]);
     }
 
     SWEEP_DEVICE void detect(word step) {
@@ -258,10 +340,11 @@ struct TileOfSets {
 
     SWEEP_DEVICE void flush(int segment, word before, word count) {
         if constexpr (OBSERVES) {
+            if constexpr (COMPARISONS > 0) compare();
             for (int unit = 0; unit < UNITS; ++unit)
                 for (int place = 0; place < TILE; place += WIDTH) {
                     Observer observer;
-                    observed_so_far(observer, unit, place, false, Unit{});
+                    observer.each_sum([&](int sum, lane &value) { value = load(&own.units[unit].sums[sum_row(sum)][place]); });
                     observer.flush(a, unit, set + place, segment, before, count);
                 }
         }

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
@@ -35,7 +35,55 @@ extern "C" void fill(unsigned long long seed, unsigned long long stream, int uni
             *out++ = lanes[u * (step % s) + unit % u];
         }}
 }}
+
+template <typename several> several load(const typename several::number *from) {{
+    several a;
+    __builtin_memcpy(&a, from, sizeof a);
+    return a;
+}}
+template <int bytes, int count>
+void some_pairs(const unsigned *radius, const unsigned *angle, long n, float *n0, float *n1) {{
+    typedef philox::Words<bytes, count> Words;
+    for (long i = 0; i < n; i += bytes / 4 * count) {{
+        philox::Floats<bytes, count> pair[2];
+        philox::box_muller(load<Words>(radius + i), load<Words>(angle + i), pair, pair + 1);
+        __builtin_memcpy(n0 + i, pair, sizeof pair[0]);
+        __builtin_memcpy(n1 + i, pair + 1, sizeof pair[1]);
+    }}
+}}
+template <int bytes, int count>
+void some_normals(unsigned step_block, const unsigned *unit_block, const unsigned *low, const unsigned *high, long n,
+                  unsigned long long seed, float *out) {{
+    typedef philox::Words<bytes, count> Words;
+    for (long i = 0; i < n; i += bytes / 4 * count) {{
+        philox::Floats<bytes, count> four[4];
+        philox::normals(step_block, load<Words>(unit_block + i), load<Words>(low + i), load<Words>(high + i), seed, four);
+        for (int k = 0; k < 4; ++k) __builtin_memcpy(out + k * n + i, four + k, sizeof four[k]);
+    }}
+}}
+#define VECTORS(bytes, count)                                                                                       \\
+    extern "C" void pairs_##bytes##_##count(const unsigned *radius, const unsigned *angle, long n, float *n0, float *n1) {{ \\
+        some_pairs<bytes, count>(radius, angle, n, n0, n1);                                                         \\
+    }}                                                                                                               \\
+    extern "C" void normals_##bytes##_##count(unsigned step_block, const unsigned *unit_block, const unsigned *low, \\
+                                              const unsigned *high, long n, unsigned long long seed, float *out) {{  \\
+        some_normals<bytes, count>(step_block, unit_block, low, high, n, seed, out);                                \\
+    }}
+VECTORS(16, 1)
+VECTORS(16, 2)
+VECTORS(32, 1)
+VECTORS(32, 2)
+VECTORS(64, 1)
+VECTORS(64, 2)
 """
+
+#: Bytes of a vector, and how many take their operations side by side.
+VECTORS = [(16, 1), (16, 2), (32, 1), (32, 2), (64, 1), (64, 2)]
+#: Sets that are whole vectors of any kind.
+SETS = 32
+
+word = st.one_of(st.sampled_from([0, 1, 2**31, 2**32 - 1]), st.integers(0, 2**32 - 1))
+words_of_sets = st.lists(word, min_size=SETS, max_size=SETS).map(lambda values: np.array(values, np.uint32))
 
 
 def words(count: int, seed: int = 0) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
@@ -226,30 +274,68 @@ def test_streams_do_not_collide() -> None:
     assert np.unique(np.concatenate(streams)).size == 2 * x.size
 
 
-@pytest.mark.skipif(COMPILER is None, reason="needs g++ to compile kernels/philox.cuh")
-@pytest.mark.parametrize("flags", ["-O0", "-O3 -march=native -fno-math-errno -fno-trapping-math"])
-def test_the_header_gives_the_bits_of_numpy(tmp_path: Path, flags: str) -> None:
-    """The C++ twin agrees to the last bit, unoptimised and as vector code with FMA units at hand."""
-    source, library = tmp_path / "driver.cpp", tmp_path / "driver.so"
+@pytest.fixture(scope="module", params=["-O0", "-O3 -march=native -fno-math-errno -fno-trapping-math"])
+def twin(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    """Compile the C++ twin, unoptimised, or for this CPU with FMA units at hand."""
+    if COMPILER is None:
+        pytest.skip("needs g++ to compile kernels/philox.cuh")
+    folder = tmp_path_factory.mktemp("philox")
+    source, library = folder / "driver.cpp", folder / "driver.so"
     source.write_text(DRIVER)
-    warnings = ["-Wall", "-Wextra", "-Wno-unused-function", "-Werror"]
-    shared = ["-shared", "-fPIC", "-ffp-contract=off", "-o", str(library), str(source)]
-    subprocess.run([str(COMPILER), *flags.split(), *warnings, *shared], check=True)
-    twin = ctypes.CDLL(str(library))
+    warnings = ["-Wall", "-Wextra", "-Wno-unused-function", "-Wno-psabi", "-Werror"]
+    shared = ["-std=c++17", "-shared", "-fPIC", "-ffp-contract=off", "-o", str(library), str(source)]
+    subprocess.run([COMPILER, *request.param.split(), *warnings, *shared], check=True)
+    return ctypes.CDLL(str(library))
 
-    radius, angle = words(2_000_000, seed=1)
+
+def address(array: NDArray[np.generic]) -> ctypes.c_void_p:
+    """Return where a function finds an array."""
+    return ctypes.c_void_p(array.ctypes.data)
+
+
+@pytest.mark.parametrize("kind", ["", *(f"_{size}_{count}" for size, count in VECTORS)])
+def test_box_muller_gives_the_bits_of_numpy(twin: ctypes.CDLL, kind: str) -> None:
+    """The C++ twin agrees to the last bit, one by one and in vectors of any width."""
+    radius, angle = words(SETS * 20_000, seed=1)
     pairs = np.empty((2, radius.size), np.float32)
-    twin.pairs(
-        *(ctypes.c_void_p(a.ctypes.data) for a in (radius, angle)),
-        ctypes.c_long(radius.size),
-        *(ctypes.c_void_p(a.ctypes.data) for a in pairs),
+    twin[f"pairs{kind}"](
+        address(radius), address(angle), ctypes.c_long(radius.size), address(pairs[0]), address(pairs[1])
     )
     for got, expected in zip(pairs, philox.box_muller(radius, angle), strict=True):
         np.testing.assert_array_equal(got.view(np.uint32), expected.view(np.uint32))
 
+
+def test_the_header_gives_the_bits_of_numpy(twin: ctypes.CDLL) -> None:
+    """The C++ twin takes the normals of a unit and step from the same place."""
     seed, stream = 2**63 + 5, 2**50 + 7
     for units in (1, 2, 5):
         block = np.empty((100, units), np.float32)
         wide = (ctypes.c_uint64(seed), ctypes.c_uint64(stream))
-        twin.fill(*wide, units, 1001, 1101, ctypes.c_void_p(block.ctypes.data))
+        twin.fill(*wide, units, 1001, 1101, address(block))
         np.testing.assert_array_equal(block, philox.normals(seed, [stream], units, 1001, 1101)[:, :, 0])
+
+
+@settings(max_examples=50, deadline=None)
+@given(step_block=word, unit_block=words_of_sets, low=words_of_sets, high=words_of_sets, key=st.tuples(word, word))
+@example(2**32 - 1, *(np.full(SETS, 2**32 - 1, np.uint32),) * 3, (2**32 - 1, 2**32 - 1))
+def test_vectors_give_the_bits_of_numpy(
+    twin: ctypes.CDLL,
+    step_block: int,
+    unit_block: NDArray[np.uint32],
+    low: NDArray[np.uint32],
+    high: NDArray[np.uint32],
+    key: tuple[int, int],
+) -> None:
+    """Vectors of any width have the normals of each of their sets, whatever the counters and the seed."""
+    random = philox.philox4x32((step_block, unit_block, low, high), key)
+    expected = np.array([*philox.box_muller(*random[:2]), *philox.box_muller(*random[2:])], np.float32)
+    for size, count in VECTORS:
+        got = np.empty((4, SETS), np.float32)
+        twin[f"normals_{size}_{count}"](
+            ctypes.c_uint32(step_block),
+            *(address(numbers) for numbers in (unit_block, low, high)),
+            ctypes.c_long(SETS),
+            ctypes.c_uint64(key[0] | key[1] << 32),
+            address(got),
+        )
+        np.testing.assert_array_equal(got.view(np.uint32), expected.view(np.uint32))

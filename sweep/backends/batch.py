@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -149,7 +150,7 @@ class Batch:
         arguments["origin"], arguments["end"] = timing.transient_steps, timing.steps
         arguments["sets"], arguments["entry_count"] = padded.size, len(padded.entries)
         arguments["every"] = job.records[0].every if job.records else 1
-        arguments["kept"] = marshal.record_shape(job, plan, 1, 1)[2 if plan.by_lanes else 1] if job.records else 0
+        arguments["kept"] = marshal.record_sizes(job, 1, 1)["unit"] if job.records else 0
         arguments["constants"] = marshal.constants(job, plan, padded)
         return arguments
 
@@ -160,7 +161,7 @@ class Batch:
         if needs.columns:
             most = min(most, SERIES_BYTES // (needs.columns * 8))
         if needs.record_x or needs.record_r:
-            record = int(np.prod(marshal.record_shape(self.job, plan, sets, 1), dtype=np.int64))
+            record = math.prod(marshal.record_sizes(self.job, sets, 1).values())
             most = min(most, RECORD_BYTES // (2 * record * needs.itemsize) * self.job.records[0].every)
         return max(1, min(most, _MOST_STEPS))
 
@@ -181,7 +182,9 @@ class Batch:
         held = {"series": device.upload(rows, "series"), "series_sums": device.upload(sums, "series_sums")}
         keeping = {}
         if records and span.bounds:
-            shape = marshal.record_shape(job, plan, int(arguments["sets"][0]), span.steps)
+            sizes = marshal.record_sizes(job, int(arguments["sets"][0]), span.steps)
+            shape = tuple(sizes[axis] for axis in plan.record_axes)
+            arguments["records"] = sizes["record"]
             keeping = {name: device.empty(shape, needs.precision, f"record_{name}") for name in records}
             held |= {f"record_{name}": buffer for name, buffer in keeping.items()}
         for name, buffer in held.items():
@@ -216,7 +219,7 @@ class Batch:
         record = {name: address(held[name]) for name in held if name.startswith("record_")}
         each = 0
         if record:
-            each = int(np.prod(marshal.record_shape(job, plan, int(arguments["sets"][0]), 1))) * plan.needs.itemsize
+            each = math.prod(marshal.record_sizes(job, int(arguments["sets"][0]), 1).values()) * plan.needs.itemsize
         segment = 0
         for step in range(span.first, span.stop):
             while span.bounds and step >= span.bounds[segment + 1]:

@@ -230,9 +230,9 @@ class Plan(ABC):
         return False
 
     @property
-    def by_lanes(self) -> bool:
-        """Whether neighbouring lanes have the units of a set, and so its records side by side."""
-        return False
+    def record_axes(self) -> tuple[str, str, str]:
+        """How records lie in memory: what a kernel stores at once is to be neighbours."""
+        return ("record", "unit", "set")
 
     @property
     def one_step(self) -> bool:
@@ -283,7 +283,7 @@ class Plan(ABC):
         """``struct Arguments`` of ``kernels/arguments.cuh``."""
         fields: list[tuple[str, str] | tuple[str, str, tuple[int]]] = [(name, "u8") for name in POINTERS]
         fields += [("seed", "u8"), *((name, "u4") for name in ("first", "steps", "origin", "end"))]
-        fields += [(name, "i4") for name in ("sets", "entry_count", "every", "kept")]
+        fields += [(name, "i4") for name in ("sets", "entry_count", "every", "records", "kept")]
         return np.dtype([*fields, ("constants", self.needs.precision, (self.constants,))], align=True)
 
     @cached_property

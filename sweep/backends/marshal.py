@@ -240,17 +240,16 @@ def batch_bytes(job: Job, plan: Plan) -> int:
     return needs.units * (rows * needs.itemsize + doubles * 8) + single * needs.itemsize + 24
 
 
-def record_shape(job: Job, plan: Plan, sets: int, steps: int) -> tuple[int, int, int]:
-    """Return the shape of a record of at most so many steps."""
+def record_sizes(job: Job, sets: int, steps: int) -> dict[str, int]:
+    """Return how many records there are at most in so many steps, and of how many units."""
     record = job.records[0]
-    count = -(-steps // record.every)
     kept = job.model.units if record.units is None else len(record.units)
-    return (count, sets, kept) if plan.by_lanes else (count, kept, sets)
+    return {"set": sets, "record": -(-steps // record.every), "unit": kept}
 
 
 def from_record(record: np.ndarray, plan: Plan) -> np.ndarray:
     """Turn a record into ``(set, time, unit)``."""
-    return record.transpose((1, 0, 2) if plan.by_lanes else (2, 0, 1))
+    return record.transpose([plan.record_axes.index(axis) for axis in ("set", "record", "unit")])
 
 
 def records_in(job: Job, first: int, stop: int) -> slice:

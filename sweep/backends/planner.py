@@ -70,9 +70,9 @@ class CudaPlan(Plan):
         return self.file == THREAD_PER_SET
 
     @property
-    def by_lanes(self) -> bool:
-        """Whether neighbouring lanes have the units of a set, and so its records side by side."""
-        return self.file == LANES_PER_SET
+    def record_axes(self) -> tuple[str, str, str]:
+        """How records lie in memory: neighbouring lanes have sets, or the units of one."""
+        return ("record", "set", "unit") if self.file == LANES_PER_SET else ("record", "unit", "set")
 
     @property
     def one_step(self) -> bool:

@@ -16,10 +16,12 @@ FILE = "tile_of_sets.cpp"
 _SHAPES = {64: (6, 4), 32: (6, 2), 16: (4, 2)}
 #: Numbers of each kind that a tile of a small network has: enough to hide latencies, few enough for the first cache.
 _TILE_NUMBERS = 512
+#: The same, where rates of some steps wait for being compared.
+_COMPARED_NUMBERS = 128
 #: Up to so many units each set may have a matrix of its own; beyond, sets of a tile share one.
 _MOST_UNITS_OF_OWN_WEIGHTS = 64
 _INSTRUCTIONS = 40
-_NOISE_INSTRUCTIONS = 60
+_NOISE_INSTRUCTIONS = 75
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +49,11 @@ class TilePlan(Plan):
     def shares_network(self) -> bool:
         """Whether the sets of a tile must have the same network."""
         return self.needs.coupling == 2 and not self.own_weights
+
+    @property
+    def record_axes(self) -> tuple[str, str, str]:
+        """How records lie in memory: as in the result, for to turn them there would take longer than the steps."""
+        return ("set", "record", "unit")
 
     @property
     def instructions(self) -> float:
@@ -84,10 +91,11 @@ def plan(needs: Needs, vector_bytes: int) -> TilePlan:
     """Cut the kernel to a job, for vectors of so many bytes."""
     rows, vectors = _SHAPES[vector_bytes]
     step = vectors * vector_bytes // needs.itemsize
+    numbers = _COMPARED_NUMBERS if needs.comparisons else _TILE_NUMBERS
     return TilePlan(
         file=FILE,
         needs=needs,
-        sets_per_block=step * max(1, _TILE_NUMBERS // (step * needs.units)),
+        sets_per_block=step * max(1, numbers // (step * needs.units)),
         unroll=4 if needs.units == 1 else 2,
         vector_bytes=vector_bytes,
         rows=_rows(needs.units, rows),
