@@ -1,4 +1,4 @@
-// What is measured of one unit, added up in registers while the time loop runs.
+// What is measured of one unit, added up while the time loop runs.
 //
 // Moments: shifted sums of a segment of at most 1024 steps, then merged in float64 with what came before
 // (Chan, Golub & LeVeque, Am. Stat. 37:242, 1983): millions of steps lose nothing. The shift is the state after the
@@ -51,7 +51,7 @@ template <int order> struct Moments {  // 0: none, 1: mean, 2: mean and variance
     }
 };
 
-// A sum of products of r's deviation and a series, or of squares of what is between r and a series, with one more.
+// A sum of a comparison with one more term: deviation y, or (r - y)^2.
 SWEEP_DEVICE lane with_product(lane sum, lane deviation, lane y) { return lanes::fma(deviation, y, sum); }
 SWEEP_DEVICE lane with_square(lane sum, lane r, lane y) {
     const lane difference = r - y;

@@ -4,8 +4,9 @@
 //
 //   h_i = g sum_j W_ij r_j + g_u (U u)_i + b_i, then one step of rate_model.cuh for every unit
 //
-// Calls     run(arguments, first set, last set): whole tiles, by any number of threads at once, each with sets of its own.
-// Memory    [row][set] outside; inside [row][TILE], in one scratch array. Weights that all sets share are packed,
+// Calls     transient or observed(arguments, first set, last set): whole tiles, by any number of threads at once, each with
+//           sets of its own.
+// Memory    [row][set] outside, but for records; inside [row][TILE], in one scratch array. Weights that all sets share are packed,
 //           product by product, [from][to]; a set's own are unpacked into the scratch, [to][from][TILE].
 //
 // Macros    those of arguments.cuh, and VECTOR_BYTES, TILE, ROWS, VECTORS; OWN_WEIGHTS 1: every set may have
@@ -385,7 +386,7 @@ struct TileOfSets {
     }
 };
 
-// Numbers too small for a normal float become 0, as on a GPU: a vector unit may take a hundred times as long for them.
+// On x86 numbers too small for a normal float become 0, as on a GPU: its vectors may take a hundred times as long for them.
 struct FlushToZero {
 #ifdef __SSE__
     static constexpr unsigned FLUSH = 0x8040;

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +17,6 @@ import numpy.typing as npt
 from sweep.axes import Axis, HeldAxis, whole
 from sweep.errors import JobError, suggest
 from sweep.model import Array, parse_name
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from sweep.backends import Backend, choose, get_backend
 from sweep.job import Job
 from sweep.observables import Record
 
-#: A calibration is long enough when it takes so many seconds.
-_CALIBRATION = 0.2
+#: A run of a calibration is long enough when it takes so many seconds.
+_LONG_ENOUGH = 0.05
 _FIRST_STEPS = 16
 _TRIES = 2
 #: How much longer than the shorter of its two runs the longer one takes at least.
@@ -186,14 +186,14 @@ def _calibrate(job: Job, backend: Backend, threads: int, batch: int | None) -> _
                 return _Pace(taken, 0.0)
             elapsed = taken * threads * sets
             # Two lengths tell the steps from what a set takes besides them, if they differ by more than chance.
-            if few is None and elapsed < _CALIBRATION / 4:
+            if few is None and elapsed < _LONG_ENOUGH:
                 few, least = short, taken
             elif few is None:
                 few = _shortened(job, 1)
                 least = seconds(few)
-            if elapsed >= _CALIBRATION / 4 and taken >= _APART * least:
+            if elapsed >= _LONG_ENOUGH and taken >= _APART * least:
                 break
-            grow = min(16.0, max(2.0, _CALIBRATION / 2 / elapsed))
+            grow = min(16.0, max(2.0, 2 * _LONG_ENOUGH / elapsed))
             steps = min(round(steps * grow), job.integration.steps)
     step = (taken - least) / (short.integration.steps - few.integration.steps)
     return _Pace(max(0.0, taken - step * short.integration.steps), step)

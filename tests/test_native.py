@@ -55,6 +55,16 @@ JOBS: dict[str, Job] = {
         integration=dataclasses.replace(SHORT, scheme="simultaneous"),
         observe=["target_correlation", "target_mse"],
     ),
+    "many comparisons": Job(
+        model=network(3, activation="tanh"),
+        input=sine(amplitude=1.0, frequency=40.0),
+        target=Target(
+            samples(np.random.default_rng(8).normal(size=(3, 300)), interval=0.5), lags=[0.5 * k for k in range(7)]
+        ),
+        design=grid(tau_s=np.linspace(0, 9, 11)),
+        integration=dataclasses.replace(SHORT, duration=110.0),
+        observe=["target_correlation", "target_mse", "r_var"],
+    ),
     "compensated": Job(
         model=network(2, activation="softplus"),
         design=grid(tau_s=np.geomspace(1, 2000, 9)),

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sweep import Integration, Job, Model, Target, gaussian, grid, record, samples, sine
-from sweep.backends import marshal, source
+from sweep.backends import get_backend, marshal, source
 from sweep.backends.kernel import Needs
 from sweep.backends.kernels import KernelBackend
 from sweep.backends.marshal import LONGEST_SEGMENT, segment_stop
@@ -72,7 +72,8 @@ def test_passes_partition_the_comparisons(asked: Needs) -> None:
         if number == 0:
             assert others == asked
         else:
-            assert one.needs.moments_x == one.needs.moments_r == one.needs.record_x == one.needs.record_r == 0
+            assert one.needs.moments_x == one.needs.record_x == one.needs.record_r == 0
+            assert one.needs.moments_r == one.needs.correlation
             assert not any(one.needs.extremes)
 
 
@@ -321,3 +322,22 @@ def test_a_long_job_loses_nothing_of_its_variance(start: dict[str, float], toler
         assert abs(kept[100:].std() - 0.01) < (0.01 if "tau_s" in start else 1e-4)
         np.testing.assert_allclose(results[f"{name}_mean"][0, 0], kept.mean(), rtol=2e-7)
         np.testing.assert_allclose(results[f"{name}_var"][0, 0], kept.var(), rtol=tolerance)
+
+
+def test_correlations_of_later_passes_are_right() -> None:
+    """A large network that is compared in two passes has the correlations of one that is compared at once."""
+    one = job(
+        140,
+        target=Target(samples(np.random.default_rng(2).normal(size=160), interval=1.0), lags=list(range(40))),
+        design=grid(tau_s=[2.0, 5.0]),
+        integration=Integration(dt=1, duration=40, transient=7),
+        observe=["r_mean", "target_correlation", "target_mse"],
+    )
+    plans = passes(Needs.of(one, compensated=False))
+    assert [plan.file for _, plan in plans] == [PRODUCT, PRODUCT]
+    (block,) = one.blocks
+    results = [
+        engine.simulate(one, one.parameters(block)) for engine in (emulated.EmulatedBackend(), get_backend("numpy"))
+    ]
+    for name in one.observed:
+        np.testing.assert_allclose(results[0][name], results[1][name], rtol=2e-3, atol=1e-4, err_msg=name)

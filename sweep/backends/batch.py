@@ -91,11 +91,9 @@ class Batch:
         for name in job.observed:
             results[name][lost] = np.nan
         if job.records:
-            unknown = marshal.unknown_from(job, steps)
+            sets, times = marshal.unknown_from(job, steps)
             for record in job.records:
-                kept = results[record.variable][lost]
-                kept[unknown] = np.nan
-                results[record.variable][lost] = kept
+                results[record.variable][lost[sets], times] = np.nan
         results["status"][lost] = STATUS["diverged"]
         results["diverged_at"][lost] = (steps + 1) * job.integration.dt
 

@@ -142,7 +142,7 @@ class Needs:
             self,
             comparisons=comparisons,
             moments_x=0,
-            moments_r=0,
+            moments_r=int(self.correlation),  # its sums are of deviations from the shift of the moments
             extremes=(False,) * 4,
             record_x=False,
             record_r=False,

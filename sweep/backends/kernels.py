@@ -111,7 +111,9 @@ class KernelBackend:
         if not plan.one_step:
             most = min(most, int(updates / (needs.units * marshal.LONGEST_SEGMENT)))
         least = math.lcm(*(plan.sets_per_block for _, plan in plans))
-        return min(batch or max(most, least), max(most, least))
+        # Whole blocks, so that only the last part is padded.
+        most = max(most // least, 1) * least
+        return min(batch or most, most)
 
 
 def _kinds(parameters: Parameters, job: Job) -> dict[bool, Chosen]:

@@ -185,7 +185,7 @@ def _by_step(values: np.ndarray, compared: slice) -> np.ndarray:
 def start(job: Job, plan: Plan, parameters: Parameters) -> dict[str, np.ndarray]:
     """Return the arrays that a batch begins with, by their names in ``struct Arguments``.
 
-    Those that begin with the same number for all sets are broadcast: their memory is the device's alone.
+    Those that begin with the same number for all sets are broadcast, and take memory only where they are copied to.
     """
     needs, sets = plan.needs, parameters.size
     units, precision = needs.units, needs.precision
@@ -275,7 +275,7 @@ def measured(job: Job, arrays: dict[str, np.ndarray], plan: Plan) -> dict[str, n
     return out
 
 
-def unknown_from(job: Job, diverged: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Return which records of which sets lie at or after the step that diverged, ``(set, time)``."""
-    steps = record_steps(job.records[0].every, job.integration)
-    return np.asarray((diverged[:, None] >= 0) & (steps[None, :] >= diverged[:, None]))
+def unknown_from(job: Job, diverged: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Return the records at or after the step at which each of some sets diverged, as sets and times."""
+    sets, times = np.nonzero(record_steps(job.records[0].every, job.integration) >= diverged[:, None])
+    return sets, times
