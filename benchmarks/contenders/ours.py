@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
-from contenders.problem import Outcome, Problem, Run
 
 import sweep
+from contenders.problem import Outcome, Problem, Run
 
 _NAMES = {"mean": "r_mean", "var": "r_var", "final": "r_final", "record": "r", "correlation": "target_correlation"}
 
