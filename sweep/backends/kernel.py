@@ -267,7 +267,7 @@ class Plan(ABC):
     def own_macros(self) -> dict[str, int | str]:
         """Return the macros of the design."""
 
-    def packed(self, matrices: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def packed(self, matrices: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
         """Lay out weight matrices ``(network, to, from)`` as the kernel reads them."""
         return matrices
 

@@ -109,7 +109,7 @@ class KernelBackend:
             most = min(most, RECORD_BYTES // (steps * len(job.records) * needs.units * needs.itemsize))
         updates = self._device.launch_seconds * self._device.speed / plan.instructions
         if not plan.one_step:
-            most = min(most, int(updates / (needs.units * marshal.LONGEST_SEGMENT)))
+            most = min(most, int(updates / (needs.units * min(marshal.LONGEST_SEGMENT, job.integration.steps))))
         least = math.lcm(*(plan.sets_per_block for _, plan in plans))
         # Whole blocks, so that only the last part is padded.
         most = max(most // least, 1) * least

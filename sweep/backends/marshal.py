@@ -118,7 +118,7 @@ def weights(job: Job, plan: Plan, parameters: Parameters) -> npt.NDArray[np.floa
         matrices = matrices.copy()
         for to, source in parameters.entries:
             matrices[:, to, source] = 0.0
-    return np.ascontiguousarray(plan.packed(matrices), dtype=needs.precision)
+    return np.ascontiguousarray(plan.packed(matrices.astype(needs.precision)))
 
 
 def _matrices(job: Job) -> Array:

@@ -173,7 +173,7 @@ class CudaPlan(Plan):
         """Rows that the product reads of the rates, whole depths of it."""
         return _ceil(self.needs.units, _DEPTH) * _DEPTH
 
-    def packed(self, matrices: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def packed(self, matrices: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
         """Lay out weight matrices ``(network, to, from)``: for the product ``(network, from, to)``, padded with 0."""
         if self.file != PRODUCT:
             return matrices

@@ -20,8 +20,9 @@ _TILE_NUMBERS = 512
 _COMPARED_NUMBERS = 128
 #: Up to so many units each set may have a matrix of its own; beyond, sets of a tile share one.
 _MOST_UNITS_OF_OWN_WEIGHTS = 64
-_INSTRUCTIONS = 40
-_NOISE_INSTRUCTIONS = 75
+#: How many vector instructions, two per cycle, would take as long as was measured.
+_INSTRUCTIONS, _PER_WEIGHT = 12, 0.85
+_NOISE_INSTRUCTIONS = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +61,7 @@ class TilePlan(Plan):
         """About how many instructions a unit-step takes, of a vector's share."""
         needs = self.needs
         other = _INSTRUCTIONS + 3 * needs.sums + sum(needs.extremes) + _NOISE_INSTRUCTIONS * needs.noisy
-        return 1.6 * needs.units * (needs.coupling > 0) + other
+        return _PER_WEIGHT * needs.units * (needs.coupling > 0) + other
 
     def own_macros(self) -> dict[str, int | str]:
         """Return the macros of the design; see :class:`sweep.backends.kernel.Plan`."""
@@ -72,7 +73,7 @@ class TilePlan(Plan):
             "OWN_WEIGHTS": int(self.own_weights),
         }
 
-    def packed(self, matrices: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def packed(self, matrices: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
         """Lay out weight matrices: one product after the other, ``[from][to]``; as they are where each set has its own."""
         if self.own_weights:
             return matrices
