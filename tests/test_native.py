@@ -202,7 +202,7 @@ def test_what_is_too_small_becomes_zero(precision: str, least: int, steps: int) 
 def test_a_long_job_is_cut_into_launches() -> None:
     """Progress comes as often as the length of a launch says; it adds up to the whole, and the bits stay."""
     long, short = native.NativeDevice(), Cut()
-    short.launch_seconds = 0.001
+    short.launch_seconds = 0.0005
     steps, taus = 200_000, (2.0, 3.0, 1e3)
     ((_, plan),) = long.passes(Needs.of(decay(steps, taus=taus), compensated=False))
     updates = steps * plan.sets_per_block
