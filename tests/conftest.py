@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 
 import emulated
@@ -14,6 +15,10 @@ from sweep.backends import Backend, Probe, get_backend, probe
 
 settings.register_profile("sweep", deadline=None)
 settings.load_profile("sweep")
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):  # as a shell without a terminal has it for what runs in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Simulate = Callable[..., dict[str, np.ndarray]]
 
