@@ -139,7 +139,7 @@ def changed(
 
     importlib.import_module("contenders.plain")
     module = types.ModuleType("contenders.changed")
-    module.make = make  # type: ignore[attr-defined]
+    vars(module)["make"] = make
     monkeypatch.setitem(sys.modules, "contenders.changed", module)
     return peers.Contender("changed", "changed", "numpy")
 

@@ -159,7 +159,20 @@ def moments(mean: np.ndarray, squares: np.ndarray, final: np.ndarray) -> Outcome
     return {"mean": mean, "var": squares - mean * mean, "final": final}
 
 
-def fastest(forms: Mapping[str, Callable[[], Run]]) -> Run:
+@dataclass(frozen=True)
+class Fastest:
+    """The form of a contender that took least: what runs it, its name, and the seconds to make and run it first."""
+
+    run: Run
+    form: str
+    first: float
+
+    def __call__(self) -> Outcome:
+        """Run it."""
+        return self.run()
+
+
+def fastest(forms: Mapping[str, Callable[[], Run]]) -> Fastest:
     """Make every form in which a contender can state a problem, run each, and return the one that took least.
 
     Parameters
@@ -169,9 +182,8 @@ def fastest(forms: Mapping[str, Callable[[], Run]]) -> Run:
 
     Returns
     -------
-    callable
-        With the name of the form as its attribute ``form``, and the seconds that it took to make and run it first,
-        ``first``. A form that fails is not taken; if all fail the first failure is raised.
+    Fastest
+        A form that fails is not taken; if all fail the first failure is raised.
     """
     best: tuple[float, str, float, Run] | None = None
     failures: list[Exception] = []
@@ -195,9 +207,4 @@ def fastest(forms: Mapping[str, Callable[[], Run]]) -> Run:
     if best is None:
         raise failures[0]
     _, name, first, run = best
-
-    def chosen() -> Outcome:
-        return run()
-
-    chosen.form, chosen.first = name, first  # type: ignore[attr-defined]
-    return chosen
+    return Fastest(run, name, first)
