@@ -359,8 +359,8 @@ class Job:
 
     # ------------------------------------------------------------------------------------------------------ identity
 
-    def spec(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """Return the job as JSON-ready data, and the arrays in it by the digest of their content."""
+    def spec(self) -> tuple[Mapping[str, Any], Mapping[str, np.ndarray]]:
+        """Return the job as JSON-ready data, and the arrays in it by the digest of their content: both to read only."""
         return self._spec
 
     @cached_property

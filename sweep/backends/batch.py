@@ -25,7 +25,7 @@ _MOST_STEPS = 2**17
 
 Progress = Callable[[int], None]
 Arrays = dict[str, np.ndarray]
-#: Where sets are found among those that the kernel takes, which are more.
+#: Some of the sets of an array; of a slice nothing need be copied.
 Places = slice | npt.NDArray[np.intp]
 
 
@@ -233,7 +233,7 @@ class Batch:
             buffers["rates"], buffers["new_rates"] = buffers["new_rates"], buffers["rates"]
 
 
-def _arranged(plan: Plan, parameters: Parameters) -> tuple[npt.NDArray[np.intp] | slice, Places]:
+def _arranged(plan: Plan, parameters: Parameters) -> tuple[Places, Places]:
     """Return the sets in the order in which the kernel takes them, and where among those each set is found.
 
     They are padded to whole blocks with copies of the last; slices where the order is that of the sets.

@@ -6,19 +6,15 @@ import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from sweep.backends import marshal
-from sweep.backends.batch import Arrays, Batch, Progress
+from sweep.backends.batch import Arrays, Batch, Places, Progress
 from sweep.backends.device import RECORD_BYTES, SERIES_BYTES, Compared, Device
 from sweep.backends.kernel import Needs
 from sweep.backends.targets import target_series
 from sweep.errors import BackendError
 from sweep.job import Job
 from sweep.parameters import Parameters
-
-#: Some of the sets: where they are neighbours nothing of theirs need be copied.
-Chosen = slice | npt.NDArray[np.intp]
 
 #: Calls of simulate at once: while one copies back and its block is written, the device works for the other.
 _AT_ONCE = 2
@@ -116,7 +112,7 @@ class KernelBackend:
         return min(batch or most, most)
 
 
-def _kinds(parameters: Parameters, job: Job) -> dict[bool, Chosen]:
+def _kinds(parameters: Parameters, job: Job) -> dict[bool, Places]:
     """Return the sets whose sums need no compensation, and those whose do; a slice where all are of one kind."""
     needed = parameters.compensated(job.integration)
     if needed.all() or not needed.any():
@@ -124,7 +120,7 @@ def _kinds(parameters: Parameters, job: Job) -> dict[bool, Chosen]:
     return {kind: np.flatnonzero(needed == kind) for kind in (False, True)}
 
 
-def _parts(chosen: Chosen, most: int) -> Iterator[Chosen]:
+def _parts(chosen: Places, most: int) -> Iterator[Places]:
     """Cut sets into parts of at most so many."""
     if isinstance(chosen, slice):
         return (slice(start, min(start + most, chosen.stop)) for start in range(0, chosen.stop, most))
