@@ -24,10 +24,12 @@ from sweep.journal import ranges
 from sweep.plan import cores, positive, size
 from sweep.progress import Bar, Cancelled
 
-#: Shares of a job for each thread, so that one that is done early finds another, and the units and updates of a unit below
-#: which a share is not worth its call.
-_SHARES = 2
-_SHARE_UNITS, _SHARE_UPDATES = 2**13, 10**7
+#: Units and multiply-adds, about, below which a share of a job is not worth its call.
+_SHARE_UNITS, _SHARE_WORK = 2**13, 2 * 10**8
+#: Where there is as much for it to do as that, a thread has several shares, so that one that is done early finds another.
+_LONG_SHARE_WORK, _MOST_SHARES = 5 * 10**9, 8
+#: Multiply-adds that a unit-update takes as long as, about, besides one for each weight.
+_UPDATE_WORK = 12
 
 
 def lazy(job: Job, backend: str = "auto", batch: int | None = None) -> xr.Dataset:
@@ -163,6 +165,8 @@ def simulate(job: Job, backend: str = "auto", batch: int | None = None, progress
 
 def _shares(job: Job, threads: int) -> Blocks:
     """Cut the sets of a job so that so many threads share them evenly; no share is larger than a block of the job."""
-    least = max(_SHARE_UNITS // job.model.units, _SHARE_UPDATES // job.updates_per_set, 1)
-    share = max(least, -(-job.design.size // (threads * _SHARES)))
-    return job.design.blocks(min(share, job.most_sets_per_block))
+    work = job.design.size * job.updates_per_set * (job.model.units + _UPDATE_WORK)
+    most = min(job.design.size * job.model.units // _SHARE_UNITS, work // _SHARE_WORK)
+    busy = max(1, min(threads, most))
+    count = busy * max(1, min(_MOST_SHARES, work // (busy * _LONG_SHARE_WORK), most // busy))
+    return job.design.blocks(min(-(-job.design.size // count), job.most_sets_per_block))

@@ -19,7 +19,7 @@ import sweep
 from sweep import Integration, Job, Model, grid
 from sweep.backends import Results
 from sweep.backends.numpy import NumpyBackend
-from sweep.memory import _SHARE_UNITS, _SHARE_UPDATES, _shares
+from sweep.memory import _MOST_SHARES, _SHARE_UNITS, _SHARE_WORK, _UPDATE_WORK, _shares
 from sweep.parameters import Parameters
 
 Simulate = Callable[..., Results]
@@ -50,9 +50,12 @@ def test_threads_share_the_sets(units: int, sets: int, steps: int, threads: int)
     assert all(share.stop == after.start for share, after in itertools.pairwise(shares))
     assert shares[-1].stop == (sets,)
     assert max(share.size for share in shares) <= one.most_sets_per_block
-    least = max(1, _SHARE_UNITS // units, _SHARE_UPDATES // (units * steps))
-    if sets >= 2 * threads * least:
-        assert len(shares) >= threads
+    work = sets * units * steps * (units + _UPDATE_WORK)
+    worth = min(work // _SHARE_WORK, sets * units // _SHARE_UNITS)
+    if worth >= threads:
+        # Shares are of equal length, so there may be fewer than threads; never half as few.
+        assert 2 * len(shares) > threads
+    assert len(shares) <= max(1, min(worth, threads * _MOST_SHARES), -(-sets // one.most_sets_per_block))
 
 
 def test_the_result_is_that_of_one_share(monkeypatch: pytest.MonkeyPatch, only_numpy: None) -> None:
@@ -61,7 +64,7 @@ def test_the_result_is_that_of_one_share(monkeypatch: pytest.MonkeyPatch, only_n
     one = dataclasses.replace(job(), design=design)
     whole = sweep.simulate(one)
     monkeypatch.setattr("sweep.memory._SHARE_UNITS", 1)
-    monkeypatch.setattr("sweep.memory._SHARE_UPDATES", 1)
+    monkeypatch.setattr("sweep.memory._SHARE_WORK", 1)
     shared = sweep.simulate(one)
     assert_same(shared, whole)
 
@@ -87,8 +90,7 @@ def test_a_failure_ends_the_other_threads(
         raise AssertionError("nobody stopped it")
 
     monkeypatch.setattr("sweep.memory._SHARE_UNITS", 1)
-    monkeypatch.setattr("sweep.memory._SHARE_UPDATES", 1)
-    monkeypatch.setattr("sweep.memory._SHARES", 1)
+    monkeypatch.setattr("sweep.memory._SHARE_WORK", 1)
     monkeypatch.setattr(NumpyBackend, "simulate", simulate)
     monkeypatch.setattr(NumpyBackend, "concurrency", lambda self, cores: 2)
     start = time.monotonic()
