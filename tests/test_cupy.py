@@ -156,6 +156,25 @@ def many_sets() -> Job:
     return job(design=grid(gain=np.linspace(0, 1, 300)), observe=["r_mean", "x_final"])
 
 
+def test_what_is_broadcast_crosses_the_bus_once(machine: Any) -> None:
+    """Of an array that repeats itself only what there is of it is sent, and the device has all of it."""
+    device = subject.CupyDevice()
+    cases = [
+        (np.broadcast_to(np.int64(-1), 7), (1,)),
+        (np.broadcast_to(np.array([np.inf, -np.inf])[:, None, None], (2, 3, 5)), (2, 1, 1)),
+        (np.arange(6.0).reshape(2, 3), (2, 3)),
+        (np.arange(6.0).reshape(2, 3).T, (3, 2)),
+        (np.zeros((0, 3)), (0, 3)),
+    ]
+    with device.session():
+        for array, sent in cases:
+            machine.uploads.clear()
+            held = device.download(device.upload(array))
+            assert machine.uploads == [sent]
+            np.testing.assert_array_equal(held, array)
+            assert held.dtype == array.dtype
+
+
 def test_out_of_memory_halves_the_batch_and_keeps_the_bits(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a batch does not fit after all, half of it is tried, and the results are those of the whole."""
     this = many_sets()

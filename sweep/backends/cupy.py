@@ -182,8 +182,14 @@ class CupyDevice:
             ) from error
 
     def upload(self, array: np.ndarray, name: str = "") -> Any:
-        """Return a copy on the device."""
-        return self._cupy.asarray(np.ascontiguousarray(array))
+        """Return a copy on the device; what is broadcast is repeated there."""
+        held = array[tuple(slice(1) if stride == 0 else slice(None) for stride in array.strides)]
+        sent = self._cupy.asarray(np.ascontiguousarray(held))
+        if held.size == array.size:
+            return sent
+        repeated = self.empty(array.shape, array.dtype)
+        repeated[...] = sent
+        return repeated
 
     def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike, name: str = "") -> Any:
         """Return an array on the device."""

@@ -73,6 +73,13 @@ class ndarray:
         buffer = self._buffer
         (stream or cuda.get_current_stream()).add(lambda: np.copyto(buffer.array, arr))
 
+    def __setitem__(self, place: object, value: ndarray) -> None:
+        runtime.use()
+        if place is not ...:
+            raise NotImplementedError("only a whole array is filled")
+        buffer, other = self._buffer, value._buffer
+        cuda.get_current_stream().add(lambda: np.copyto(buffer.array, other.array))
+
     def __add__(self, other: float) -> ndarray:
         return asarray(self.get() + self.dtype.type(other))
 
