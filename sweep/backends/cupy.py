@@ -185,7 +185,7 @@ class CupyDevice:
         """Return a copy on the device; what is broadcast is repeated there."""
         held = array[tuple(slice(1) if stride == 0 else slice(None) for stride in array.strides)]
         sent = self._cupy.asarray(np.ascontiguousarray(held))
-        if held.size == array.size:
+        if held.shape == array.shape:
             return sent
         repeated = self.empty(array.shape, array.dtype)
         repeated[...] = sent
