@@ -44,8 +44,9 @@ constexpr int STEP = VECTORS * WIDTH;  // sets that the product takes at once
 constexpr int MATRIX_PRODUCTS = (UNITS + ROWS - 1) / ROWS;
 constexpr int FULL = (UNITS - MATRIX_PRODUCTS * (ROWS - 1)) * ROWS;  // units in products of ROWS; the others have a row less
 constexpr int SUMS = 3 * ((MOMENTS_X > 0) + (MOMENTS_R > 0)) + (CORRELATION + MSE) * COMPARISONS;
-constexpr int PAST = 32;  // steps that a comparison takes at once
-constexpr bool OBSERVES = MOMENTS_X || MOMENTS_R || LOW_X || LOW_R || HIGH_X || HIGH_R || COMPARISONS;
+constexpr bool SEES_X = MOMENTS_X || LOW_X || HIGH_X, SEES_R = MOMENTS_R || LOW_R || HIGH_R || COMPARISONS;
+// Steps whose states are kept, to be seen together: a sum is then read and written once for all of them.
+constexpr int KEPT = COMPARISONS ? 32 : SEES_X || SEES_R ? 8 : 2;
 // Comparisons are shared out in the same way.
 constexpr int MOST_SERIES = 6, SERIES_PRODUCTS = (COMPARISONS + MOST_SERIES - 1) / MOST_SERIES;
 constexpr int SERIES = COMPARISONS ? (COMPARISONS + SERIES_PRODUCTS - 1) / SERIES_PRODUCTS : 1;
@@ -53,9 +54,8 @@ constexpr int FULL_SERIES = (COMPARISONS - SERIES_PRODUCTS * (SERIES - 1)) * SER
 static_assert(TILE % STEP == 0, "a tile is whole products");
 static_assert(!NOISY || TILE % NORMALS == 0, "a tile is whole vectors of normals");
 
-// What lasts of a unit from step to step, but for r, of which the product wants the rows of all units.
+// What lasts of a unit from step to step besides its state.
 struct UnitOfSets {
-    real x[TILE];
     real lost_x[COMPENSATED ? TILE : 0], lost_r[COMPENSATED ? TILE : 0];
     real sums[SUMS][TILE];
     real extremes[LOW_X || LOW_R || HIGH_X || HIGH_R ? 4 : 0][TILE];
@@ -63,10 +63,10 @@ struct UnitOfSets {
 
 // Everything of a tile that lasts.
 struct Scratch {
-    real r[2][UNITS][TILE];  // before and after the step
+    real r[KEPT][UNITS][TILE];  // after each of the last steps, in turn
+    real x[SEES_X ? KEPT : 1][UNITS][TILE];
     UnitOfSets units[UNITS];
     real aims[ROWS][TILE];  // z, then f(z)
-    real past[COMPARISONS ? PAST : 0][UNITS][TILE];  // r, not compared yet
     real weights[OWN_WEIGHTS ? UNITS * UNITS : 0][TILE];
     float normals[NOISY ? NOISE_STEPS : 0][NOISE_BLOCKS * NOISE_UNITS][TILE];
     word streams[NOISY ? 2 : 0][TILE];  // low words, high words
@@ -74,21 +74,29 @@ struct Scratch {
     long long diverged[TILE];
 };
 
+// A step: the inputs, where the state before and after it is, and the rest that its units have in common.
+struct Step {
+    const real *inputs;
+    int before, after, phase;
+    bool recorded;
+};
+
 struct TileOfSets {
     const Arguments &a;
     const int set;  // the first
     Scratch &own;
     const real *packed;
-    int copy, until, record;
-    int kept = 0;         // steps in own.past
-    const real *targets;  // the series of the first of them
+    int until, record;
+    int last = KEPT - 1;  // where the state is
+    int unseen = 0;       // steps up to it that have not been seen
+    bool begins;          // whether the first of them is the first of a segment, and
+    const real *targets;  // its series
 
     SWEEP_DEVICE TileOfSets(const Arguments &a, int set, Scratch &scratch) : a(a), set(set), own(scratch) {
-        copy = 0;
         for (int i = 0; i < UNITS; ++i) {
             for (int t = 0; t < TILE; ++t) {
-                own.units[i].x[t] = *at(a.state, STATE_X * UNITS + i, a.sets, set + t);
-                own.r[0][i][t] = *at(a.state, STATE_R * UNITS + i, a.sets, set + t);
+                *x(last, i, t) = *at(a.state, STATE_X * UNITS + i, a.sets, set + t);
+                own.r[last][i][t] = *at(a.state, STATE_R * UNITS + i, a.sets, set + t);
                 if constexpr (COMPENSATED) {
                     own.units[i].lost_x[t] = *at(a.state, LOST_X * UNITS + i, a.sets, set + t);
                     own.units[i].lost_r[t] = *at(a.state, LOST_R * UNITS + i, a.sets, set + t);
@@ -106,6 +114,8 @@ struct TileOfSets {
             }
     }
 
+    SWEEP_DEVICE real *x(int step, int unit, int place) const { return &own.x[SEES_X ? step : 0][unit][place]; }
+
     SWEEP_DEVICE void unpack() {
         for (int t = 0; t < TILE; ++t) {
             const real *matrix = a.weights + (long long)a.networks[set + t] * UNITS * UNITS;
@@ -116,23 +126,25 @@ struct TileOfSets {
         }
     }
 
-    template <int steps, bool observed> SWEEP_DEVICE void advance(word k, const real *row, bool begins) {
+    template <int steps, bool observed> SWEEP_DEVICE void advance(word k, const real *row, bool first) {
         for (int s = 0; s < steps; ++s) {
             const word step = a.first + k + s;
             const int phase = step % NOISE_STEPS;
             if (NOISY && (phase == 0 || steps == 1)) draw(step / NOISE_STEPS);
-            const bool keeps = (RECORD_X || RECORD_R) && observed && --until == 0;
-            const real *now = row + s * COLUMNS;
-            for (int unit = 0; unit < FULL; unit += ROWS) advance_rows<ROWS, observed>(unit, now, phase, begins, keeps);
+            const bool recorded = (RECORD_X || RECORD_R) && observed && --until == 0;
+            const Step one = {row + s * COLUMNS, last, last + 1 == KEPT ? 0 : last + 1, phase, recorded};
+            for (int unit = 0; unit < FULL; unit += ROWS) advance_rows<ROWS>(unit, one);
             if constexpr (FULL < UNITS)
-                for (int unit = FULL; unit < UNITS; unit += ROWS - 1)
-                    advance_rows<ROWS - 1, observed>(unit, now, phase, begins, keeps);
-            if constexpr (observed && COMPARISONS > 0) {
-                if (kept == 0) targets = now + COLUMNS_INPUT;
-                if (++kept == PAST) compare();
+                for (int unit = FULL; unit < UNITS; unit += ROWS - 1) advance_rows<ROWS - 1>(unit, one);
+            last = one.after;
+            if constexpr (observed && (SEES_X || SEES_R)) {
+                if (unseen++ == 0) {
+                    begins = first && s == 0;
+                    targets = one.inputs + COLUMNS_INPUT;
+                }
+                if (last == KEPT - 1) see();
             }
-            copy = 1 - copy;
-            if (keeps) {
+            if (recorded) {
                 until = a.every;
                 ++record;
             }
@@ -168,19 +180,18 @@ struct TileOfSets {
 
     // A step of some neighbouring units, one loop after the other: a chain of operations as long as a whole step would leave
     // the processor, which looks ahead some hundred instructions, waiting for most of it.
-    template <int rows, bool observed>
-    SWEEP_DEVICE void advance_rows(int first, const real *row, int phase, bool begins, bool keeps) {
-        for (int place = 0; place < TILE; place += STEP) currents<rows>(first, place, row, phase);
+    template <int rows> SWEEP_DEVICE void advance_rows(int first, const Step &step) {
+        for (int place = 0; place < TILE; place += STEP) currents<rows>(first, place, step);
         SWEEP_ROLLED
         for (int t = 0; t < rows * TILE; t += WIDTH) store(&own.aims[0][t], lanes::activation(load(&own.aims[0][t])));
         SWEEP_ROLLED
         for (int i = 0; i < rows; ++i)
             SWEEP_ROLLED
-            for (int place = 0; place < TILE; place += WIDTH) rates<observed>(i, first + i, place, row, begins, keeps);
+            for (int place = 0; place < TILE; place += WIDTH) rates(i, first + i, place, step);
     }
 
     // W r, and x after the step; leaves z.
-    template <int rows> SWEEP_DEVICE void currents(int first, int place, const real *row, int phase) {
+    template <int rows> SWEEP_DEVICE void currents(int first, int place, const Step &step) {
         lane sums[rows][VECTORS] = {};
         if constexpr (COUPLING > 0) {
             const real *weights = packed + first * UNITS;
@@ -188,7 +199,7 @@ struct TileOfSets {
             for (int j = 0; j < UNITS; ++j) {
                 lane rates[VECTORS];
                 SWEEP_UNROLL(16)
-                for (int v = 0; v < VECTORS; ++v) rates[v] = load(&own.r[copy][j][place + v * WIDTH]);
+                for (int v = 0; v < VECTORS; ++v) rates[v] = load(&own.r[step.before][j][place + v * WIDTH]);
                 SWEEP_UNROLL(16)
                 for (int i = 0; i < rows; ++i)
                     SWEEP_UNROLL(16)
@@ -200,7 +211,7 @@ struct TileOfSets {
         for (int i = 0; i < rows; ++i)
             SWEEP_UNROLL(16)
             for (int v = 0; v < VECTORS; ++v)
-                store(&own.aims[i][place + v * WIDTH], current(first + i, place + v * WIDTH, sums[i][v], row, phase));
+                store(&own.aims[i][place + v * WIDTH], current(first + i, place + v * WIDTH, sums[i][v], step));
     }
 
     SWEEP_DEVICE lane weight(const real &shared, int to, int from, int place) const {
@@ -211,64 +222,49 @@ struct TileOfSets {
     }
 
     // x after the step; returns z.
-    SWEEP_DEVICE lane current(int unit, int place, lane recurrent, const real *row, int phase) {
+    SWEEP_DEVICE lane current(int unit, int place, lane recurrent, const Step &step) {
         Parameters<1> p;
         p.load(a, set + place, unit);
         Unit u = {};
-        u.x = load(&own.units[unit].x[place]);
+        u.x = load(x(step.before, unit, place));
         if constexpr (COMPENSATED) u.lost_x = load(&own.units[unit].lost_x[place]);
         if constexpr (COUPLING == 2 && !OWN_WEIGHTS) {
             for (int e = 0; e < a.entry_count; ++e)
                 if (a.entry_units[2 * e] == unit)
                     recurrent = lanes::fma(load(at(a.entries, e, a.sets, set + place)),
-                                           load(&own.r[copy][a.entry_units[2 * e + 1]][place]), recurrent);
+                                           load(&own.r[step.before][a.entry_units[2 * e + 1]][place]), recurrent);
         }
         lane input = {}, xi = {};
         if constexpr (STIMULI > 0) {
             const int column = INPUT_UNITS > 1 ? unit : 0;
             if constexpr (STIMULI == 1)
-                input = common(row[column]);
+                input = common(step.inputs[column]);
             else
-                for (int t = 0; t < WIDTH; ++t) input[t] = row[a.stimuli[set + place + t] * INPUT_UNITS + column];
+                for (int t = 0; t < WIDTH; ++t) input[t] = step.inputs[a.stimuli[set + place + t] * INPUT_UNITS + column];
         }
-        if constexpr (NOISY) xi = __builtin_convertvector(*(const normals_of_lane *)&own.normals[phase][unit][place], lane);
+        if constexpr (NOISY) xi = __builtin_convertvector(*(const normals_of_lane *)&own.normals[step.phase][unit][place], lane);
         const lane z = step_x(a, p, 0, u, drive(a, p, 0, recurrent, input), xi);
-        store(&own.units[unit].x[place], u.x);
+        store(x(step.after, unit, place), u.x);
         if constexpr (COMPENSATED) store(&own.units[unit].lost_x[place], u.lost_x);
         return z;
     }
 
-    // r after the step, and what is measured.
-    template <bool observed>
-    SWEEP_DEVICE void rates(int i, int unit, int place, const real *row, bool begins, bool keeps) {
+    // r after the step.
+    SWEEP_DEVICE void rates(int i, int unit, int place, const Step &step) {
         Parameters<1> p;
         p.load(a, set + place, unit);
         Unit u = {};
-        u.x = load(&own.units[unit].x[place]);
-        u.r = load(&own.r[copy][unit][place]);
+        u.x = load(x(step.after, unit, place));
+        u.r = load(&own.r[step.before][unit][place]);
         if constexpr (COMPENSATED) u.lost_r = load(&own.units[unit].lost_r[place]);
         step_r(a, p, 0, u, load(&own.aims[i][place]));
-        store(&own.r[1 - copy][unit][place], u.r);
+        store(&own.r[step.after][unit][place], u.r);
         if constexpr (COMPENSATED) store(&own.units[unit].lost_r[place], u.lost_r);
         if constexpr (DETECT) {
             const lane before = unit ? load(&own.unsound[place]) : lane{};
             store(&own.unsound[place], before + unsound(u));
         }
-        if constexpr (observed && OBSERVES) {
-            Observer observer;
-            observed_so_far(observer, unit, place, begins, u);
-            observer.see(u);
-            const auto keep = [&](int sum, lane &value) {
-                if (begins || !Observer::is_shift(sum)) store(&own.units[unit].sums[sum_row(sum)][place], value);
-            };
-            if (begins)
-                observer.each_sum(keep);
-            else
-                observer.each_moment(keep);
-            if constexpr (COMPARISONS > 0) store(&own.past[kept][unit][place], u.r);
-            observer.each_extreme([&](int extreme, lane &value) { store(&own.units[unit].extremes[extreme][place], value); });
-        }
-        if (keeps && a.places[unit] >= 0) {
+        if (step.recorded && a.places[unit] >= 0) {
             for (int t = 0; t < WIDTH; ++t) {
                 const long long number = ((long long)(set + place + t) * a.records + record) * a.kept + a.places[unit];
                 if (RECORD_X) a.record_x[number] = u.x[t];
@@ -279,53 +275,97 @@ struct TileOfSets {
 
     static SWEEP_DEVICE constexpr int sum_row(int sum) { return sum - (MOMENTS_X ? 0 : 3) - (MOMENTS_R || sum < 6 ? 0 : 3); }
 
-    SWEEP_DEVICE void observed_so_far(Observer &observer, int unit, int place, bool begins, const Unit &u) {
-        if (begins)
-            observer.begin(u);
-        else
-            observer.each_moment([&](int sum, lane &value) { value = load(&own.units[unit].sums[sum_row(sum)][place]); });
-        observer.each_extreme([&](int extreme, lane &value) { value = load(&own.units[unit].extremes[extreme][place]); });
-    }
-
-    // Compare the rates of the last steps: a product again, of series and rates, some series at a time.
-    SWEEP_DEVICE void compare() {
-        for (int unit = 0; unit < UNITS; ++unit)
+    // See the steps that have not been seen.
+    SWEEP_DEVICE void see() {
+        const int first = last + 1 - unseen, count = unseen;
+        const bool from_here = begins;
+        for (int unit = 0; unit < UNITS; ++unit) {
+            SWEEP_ROLLED
             for (int place = 0; place < TILE; place += STEP) {
-                for (int first = 0; first < FULL_SERIES; first += SERIES) compare<SERIES>(unit, place, first);
-                if constexpr (FULL_SERIES < COMPARISONS)
-                    for (int first = FULL_SERIES; first < COMPARISONS; first += SERIES - 1)
-                        compare<SERIES - 1>(unit, place, first);
+                if (count == KEPT)
+                    see<KEPT>(first, unit, place, from_here);
+                else
+                    for (int i = 0; i < count; ++i) see<1>(first + i, unit, place, from_here && i == 0);
             }
-        kept = 0;
+            if constexpr (COMPARISONS > 0)
+                for (int place = 0; place < TILE; place += STEP) compare(first, unit, place);
+        }
+        unseen = 0;
     }
 
-    template <int series> SWEEP_DEVICE void compare(int unit, int place, int first) {
+    // See some steps of a unit of neighbouring sets; a segment begins with the first of them, or goes on.
+    template <int steps> SWEEP_DEVICE void see(int first, int unit, int place, bool begins) {
+        UnitOfSets &own_unit = own.units[unit];
+        Observer observers[VECTORS];
+        SWEEP_UNROLL(16)
+        for (int v = 0; v < VECTORS; ++v) {
+            const int here = place + v * WIDTH;
+            if (begins)
+                observers[v].begin(state(first, unit, here));
+            else
+                observers[v].each_moment([&](int sum, lane &value) { value = load(&own_unit.sums[sum_row(sum)][here]); });
+            observers[v].each_extreme([&](int extreme, lane &value) { value = load(&own_unit.extremes[extreme][here]); });
+        }
+        SWEEP_UNROLL(2)
+        for (int step = first; step < first + steps; ++step)
+            SWEEP_UNROLL(16)
+            for (int v = 0; v < VECTORS; ++v) observers[v].see(state(step, unit, place + v * WIDTH));
+        SWEEP_UNROLL(16)
+        for (int v = 0; v < VECTORS; ++v) {
+            const int here = place + v * WIDTH;
+            const auto keep = [&](int sum, lane &value) {
+                if (begins || !Observer::is_shift(sum)) store(&own_unit.sums[sum_row(sum)][here], value);
+            };
+            if (begins)
+                observers[v].each_sum(keep);
+            else
+                observers[v].each_moment(keep);
+            observers[v].each_extreme([&](int extreme, lane &value) { store(&own_unit.extremes[extreme][here], value); });
+        }
+    }
+
+    SWEEP_DEVICE Unit state(int step, int unit, int place) const {
+        Unit u = {};
+        u.x = load(x(step, unit, place));
+        u.r = load(&own.r[step][unit][place]);
+        return u;
+    }
+
+    // Compare rates: a product again, of series and rates, some series at a time.
+    SWEEP_DEVICE void compare(int step, int unit, int place) {
+        for (int first = 0; first < FULL_SERIES; first += SERIES) compare<SERIES>(step, unit, place, first);
+        if constexpr (FULL_SERIES < COMPARISONS)
+            for (int first = FULL_SERIES; first < COMPARISONS; first += SERIES - 1)
+                compare<SERIES - 1>(step, unit, place, first);
+    }
+
+    template <int series> SWEEP_DEVICE void compare(int step, int unit, int place, int first) {
         const real *const ours = targets + (TARGET_UNITS > 1 ? unit : 0) + first * TARGET_UNITS;
         if constexpr (CORRELATION) {
             const real *const shift = &own.units[unit].sums[sum_row(3)][place];
-            compare<series>(unit, place, first, ours, [&](lane sum, lane r, lane y, int v) {
+            compare<series>(step, unit, place, first, ours, [&](lane sum, lane r, lane y, int v) {
                 return with_product(sum, r - load(shift + v * WIDTH), y);
             });
         }
         if constexpr (MSE)
-            compare<series>(unit, place, first + CORRELATION * COMPARISONS, ours + CORRELATION * COLUMNS_TARGET,
+            compare<series>(step, unit, place, first + CORRELATION * COMPARISONS, ours + CORRELATION * COLUMNS_TARGET,
                             [](lane sum, lane r, lane y, int) { return with_square(sum, r, y); });
     }
 
     template <int series, typename With>
-    SWEEP_DEVICE void compare(int unit, int place, int first, const real *columns, With with) {
+    SWEEP_DEVICE void compare(int step, int unit, int place, int first, const real *columns, With with) {
         lane sums[series][VECTORS];
         real(*const rows)[TILE] = &own.units[unit].sums[sum_row(6) + first];
         SWEEP_UNROLL(16)
         for (int c = 0; c < series; ++c)
             SWEEP_UNROLL(16)
             for (int v = 0; v < VECTORS; ++v) sums[c][v] = load(&rows[c][place + v * WIDTH]);
-        for (int s = 0; s < kept; ++s) {
+        for (int s = 0; s < unseen; ++s) {
             SWEEP_UNROLL(16)
             for (int c = 0; c < series; ++c)
                 SWEEP_UNROLL(16)
                 for (int v = 0; v < VECTORS; ++v)
-                    sums[c][v] = with(sums[c][v], load(&own.past[s][unit][place + v * WIDTH]),
+                    sums[c][v] = with(sums[c][v], load(&own.r[step + s][unit][place + v * WIDTH]),
                                       common(columns[s * COLUMNS + c * TARGET_UNITS]), v);
         }
         SWEEP_UNROLL(16)
@@ -340,8 +380,8 @@ struct TileOfSets {
     }
 
     SWEEP_DEVICE void flush(int segment, word before, word count) {
-        if constexpr (OBSERVES) {
-            if constexpr (COMPARISONS > 0) compare();
+        if constexpr (SEES_X || SEES_R) {
+            if (unseen) see();
             for (int unit = 0; unit < UNITS; ++unit)
                 for (int place = 0; place < TILE; place += WIDTH) {
                     Observer observer;
@@ -361,7 +401,7 @@ struct TileOfSets {
         for (int t = 0; t < TILE; ++t) own.unsound[t] = 0;
         for (int i = 0; i < UNITS; ++i)
             for (int t = 0; t < TILE; ++t) {
-                const real x = own.units[i].x[t], r = own.r[copy][i][t];
+                const real x = *this->x(last, i, t), r = own.r[last][i][t];
                 own.unsound[t] += (x - x) + (r - r);
                 *at(a.state, STATE_X * UNITS + i, a.sets, set + t) = x;
                 *at(a.state, STATE_R * UNITS + i, a.sets, set + t) = r;

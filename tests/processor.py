@@ -7,7 +7,6 @@ the process has anything in, and a page comes into the emulator when the code fi
 from __future__ import annotations
 
 import ctypes
-import functools
 import importlib.util
 import mmap
 import platform
@@ -16,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,34 +23,28 @@ import numpy as np
 
 from sweep.backends.source import Specialisation
 
-_SPEC = importlib.util.find_spec("sweep.backends.native")
-assert _SPEC is not None
-assert _SPEC.loader is not None
-#: The back end's module once more, to be told of another compiler and other options than those that are in use.
-native = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(native)
+#: The back end's module once more, to be told of another compiler and of other options: what is called is in the library.
+native = importlib.util.module_from_spec(importlib.util.find_spec("sweep.backends.native"))
+native.__spec__.loader.exec_module(native)
 native.compiler = lambda: (shutil.which("g++"),)
 MARCH = "-march=skylake-avx512"
 native._OPTIONS = (
     *(MARCH if option == "-march=native" else option for option in native._OPTIONS),
-    # What is called must be in the library, and is.
     *("-nostdlib", "-Wl,-z,defs,-Bsymbolic"),
 )
-#: Memory there is below `room`, for one who asks once; the compiler makes the other two of loops and copies.
+#: Memory there is below `room`, for one who asks once; the compiler makes calls of the others from loops and copies.
 CALLED = """
 extern "C" {
 char *room;
 unsigned long left;
 void *aligned_alloc(unsigned long alignment, unsigned long size) { return size > left ? 0 : room - size; }
 void free(void *) {}
-void *memset(void *const to, int value, unsigned long size) {
-    void *at = to;
-    asm volatile("rep stosb" : "+D"(at), "+c"(size) : "a"(value) : "memory");
+void *memset(void *to, int value, unsigned long size) {
+    for (char *at = (char *)to; size;) asm volatile("rep stosb" : "+D"(at), "+c"(size) : "a"(value) : "memory");
     return to;
 }
-void *memcpy(void *const to, const void *from, unsigned long size) {
-    void *at = to;
-    asm volatile("rep movsb" : "+D"(at), "+S"(from), "+c"(size) : : "memory");
+void *memcpy(void *to, const void *from, unsigned long size) {
+    for (char *at = (char *)to; size;) asm volatile("rep movsb" : "+D"(at), "+S"(from), "+c"(size) : : "memory");
     return to;
 }
 }
@@ -59,13 +53,13 @@ void *memcpy(void *const to, const void *from, unsigned long size) {
 AVX, AVX512 = 0x07, 0xE7
 #: The package is linked for glibc 2.38 or later; before, these functions had but their old names.
 _NEWER = ("sscanf", "strtoull")
+Watch = Callable[[int], None]
 _GIB, _PAGE = 2**30, 2**12
 _MXCSR = 0x1F80  # no exceptions, rounded to the nearest, subnormals as they are
-_PASSED = ("rdi", "rsi", "rdx", "rcx", "r8", "r9")
 _KEPT = ("rbx", "rbp", "r12", "r13", "r14", "r15")
 
 
-@functools.cache
+@cache
 def emulator() -> Any:
     """Import the emulator."""
     try:
@@ -75,12 +69,10 @@ def emulator() -> Any:
             raise
         jumps = "".join(f'asm(".globl __isoc23_{name}\\n__isoc23_{name}: jmp {name}@PLT");' for name in _NEWER)
         with tempfile.TemporaryDirectory() as folder:
-            made = Path(folder) / "newer.so"
-            command = ["g++", "-x", "c++", "-shared", "-fPIC", "-o", str(made), "-"]
+            command = ["g++", "-x", "c++", "-shared", "-fPIC", "-o", f"{folder}/newer.so", "-"]
             subprocess.run(command, input=jumps, text=True, check=True)
-            ctypes.CDLL(str(made), ctypes.RTLD_GLOBAL)
-    for name in ("cpu", "memory"):
-        importlib.import_module(f"bochscpu.{name}")
+            ctypes.CDLL(f"{folder}/newer.so", ctypes.RTLD_GLOBAL)
+    importlib.import_module("bochscpu.utils")  # and what it imports
     return sys.modules["bochscpu"]
 
 
@@ -133,9 +125,7 @@ class Processor:
                     self._tables[1 + gigabyte // 512, gigabyte % 512] = len(self._gigabytes) * _GIB | 0x83
                     self._gigabytes.append(gigabyte)
 
-    def call(
-        self, function: Any, *given: int, registers: int = AVX512, watch: Callable[[int], None] | None = None
-    ) -> int:
+    def call(self, function: Any, *given: int, registers: int = AVX512, watch: Watch | None = None) -> int:
         """Call a function of up to six integers that returns one; `watch` is told each instruction's address ahead of it."""
         self._map()
         # The function returns to an instruction that halts.
@@ -143,13 +133,13 @@ class Processor:
         before = self._state(registers)
         before.rip = ctypes.cast(function, ctypes.c_void_p).value
         before.rsp = self._stack.ctypes.data + self._stack.nbytes - 8
-        for name, value in zip(_PASSED, given, strict=False):
+        for name, value in zip(("rdi", "rsi", "rdx", "rcx", "r8", "r9"), given, strict=False):
             setattr(before, name, value)
         self._session.cpu.state = before
-        faults: list[Fault] = []
+        faults: list[tuple[int, str, str]] = []
 
         def fault(session: Any, cpu: int, number: int, code: int) -> None:
-            faults.append(Fault(number, hex(session.cpu.rip), hex(session.cpu.cr2)))
+            faults.append((number, hex(session.cpu.rip), hex(session.cpu.cr2)))
             session.stop()
 
         hook = self._bochs.Hook()
@@ -159,7 +149,7 @@ class Processor:
             hook.before_execution = lambda session, cpu, instruction: watch(session.cpu.rip)
         self._session.run([hook])
         if faults:
-            raise faults[0]
+            raise Fault(*faults[0])  # to keep one beside the hook would keep the hook, too, for ever
         after = self._session.cpu.state
         assert after.rsp == before.rsp + 8
         assert [getattr(after, name) for name in _KEPT] == [getattr(before, name) for name in _KEPT]
@@ -172,10 +162,9 @@ class Processor:
         self._bochs.cpu.set_long_mode(state)
         state.cr4 |= 1 << 9 | 1 << 10 | 1 << 18
         state.xcr0, state.cr3 = registers, 0
-        for name in ("cs", "ds", "es", "ss", "fs", "gs"):
+        for name, attributes in {"cs": 0x209B, **dict.fromkeys(("ds", "es", "ss", "fs", "gs"), 0xC093)}.items():
             segment = self._bochs.Segment()
-            segment.present, segment.selector, segment.limit = True, 8, 2**32 - 1
-            segment.attr = 0x209B if name == "cs" else 0xC093
+            segment.present, segment.selector, segment.attr, segment.limit = True, 8, attributes, 2**32 - 1
             setattr(state, name, segment)
         state.mxcsr, state.mxcsr_mask, state.rflags = _MXCSR, 0xFFFF, 2
         for number, name in enumerate(_KEPT):
@@ -187,7 +176,7 @@ class Processor:
         return state
 
 
-processor = functools.cache(Processor)
+processor = cache(Processor)
 
 
 class EmulatedDevice(native.NativeDevice):
@@ -201,9 +190,7 @@ class EmulatedDevice(native.NativeDevice):
         """Compile for that processor, or take what was compiled before."""
         if specialisation not in self._modules:
             library = native._library(specialisation.source + CALLED)
-            self._modules[specialisation] = {
-                name: functools.partial(self._call, library, name) for name in native._ENTRIES
-            }
+            self._modules[specialisation] = {name: partial(self._call, library, name) for name in native._ENTRIES}
         return self._modules[specialisation]
 
     def _call(self, library: ctypes.CDLL, entry: str, *given: int) -> int:
