@@ -14,10 +14,9 @@ FILE = "tile_of_sets.cpp"
 #: Rows of W and vectors of sets that a product in registers takes at once, by the bytes of a vector: as many sums as fit
 #: the registers, of which there are twice as many where vectors have 64 bytes.
 _SHAPES = {64: (6, 4), 32: (6, 2), 16: (4, 2)}
-#: Numbers of each kind that a tile of a small network has: enough to hide latencies, few enough for the first cache.
-_TILE_NUMBERS = 512
-#: The same, where rates of some steps wait for being compared.
-_COMPARED_NUMBERS = 128
+#: Numbers of each kind that a tile of a small network has: enough to hide latencies, few enough that the states of some
+#: steps lie in the first cache.
+_TILE_NUMBERS = 128
 #: Up to so many units each set may have a matrix of its own; beyond, sets of a tile share one.
 _MOST_UNITS_OF_OWN_WEIGHTS = 64
 #: How many vector instructions, two per cycle, would take as long as was measured.
@@ -92,11 +91,10 @@ def plan(needs: Needs, vector_bytes: int) -> TilePlan:
     """Cut the kernel to a job, for vectors of so many bytes."""
     rows, vectors = _SHAPES[vector_bytes]
     step = vectors * vector_bytes // needs.itemsize
-    numbers = _COMPARED_NUMBERS if needs.comparisons else _TILE_NUMBERS
     return TilePlan(
         file=FILE,
         needs=needs,
-        sets_per_block=step * max(1, numbers // (step * needs.units)),
+        sets_per_block=step * max(1, _TILE_NUMBERS // (step * needs.units)),
         unroll=4 if needs.units == 1 else 2,
         vector_bytes=vector_bytes,
         rows=_rows(needs.units, rows),
