@@ -61,12 +61,11 @@ SWEEP_DEVICE lane with_square(lane sum, lane r, lane y) {
 enum MomentRow { MEAN_X, M2_X, MEAN_R, M2_R };
 enum ComparisonRow { PRODUCTS, SQUARES };
 
-// The observer of one unit. At most one of the arrays has places that are not used.
-struct Observer {
+// The statistics of one unit.
+struct Statistics {
     Moments<MOMENTS_X> x;
     Moments<MOMENTS_R> r;
     lane low_x, high_x, low_r, high_r;
-    lane products[CORRELATION ? COMPARISONS : 1], squares[MSE ? COMPARISONS : 1];
 
     // The extremes so far, number by number: visit(row of Arguments.extremes, number).
     template <typename Visit> SWEEP_DEVICE void each_extreme(Visit visit) {
@@ -87,7 +86,7 @@ struct Observer {
     // Whether a row of the sums stays what it was at the beginning of the segment.
     static SWEEP_DEVICE constexpr bool is_shift(int row) { return row == 0 || row == 3; }
 
-    // What adds up within a segment, number by number: visit(row of Arguments.sums, number).
+    // The moments' part of what adds up within a segment, number by number: visit(row of Arguments.sums, number).
     template <typename Visit> SWEEP_DEVICE void each_moment(Visit visit) {
         lane *const moments[] = {&x.shift, &x.sum, &x.squares, &r.shift, &r.sum, &r.squares};
 #pragma unroll
@@ -95,6 +94,28 @@ struct Observer {
             if ((i < 3 ? MOMENTS_X : MOMENTS_R) > 0) visit(i, *moments[i]);
     }
 
+    // The state after the first step of a segment.
+    SWEEP_DEVICE void begin(const Unit &u) {
+        x.begin(u.x);
+        r.begin(u.r);
+    }
+
+    // The state after a step.
+    SWEEP_DEVICE void see(const Unit &u) {
+        x.see(u.x);
+        r.see(u.r);
+        if constexpr (LOW_X) low_x = lanes::minimum(low_x, u.x);
+        if constexpr (HIGH_X) high_x = lanes::maximum(high_x, u.x);
+        if constexpr (LOW_R) low_r = lanes::minimum(low_r, u.r);
+        if constexpr (HIGH_R) high_r = lanes::maximum(high_r, u.r);
+    }
+};
+
+// The same, and the comparisons. An array that is not needed has one number all the same.
+struct Observer : Statistics {
+    lane products[CORRELATION ? COMPARISONS : 1], squares[MSE ? COMPARISONS : 1];
+
+    // All that adds up within a segment, as each_moment.
     template <typename Visit> SWEEP_DEVICE void each_sum(Visit visit) {
         each_moment(visit);
         if constexpr (CORRELATION) {
@@ -107,10 +128,8 @@ struct Observer {
         }
     }
 
-    // The state after the first step of a segment.
     SWEEP_DEVICE void begin(const Unit &u) {
-        x.begin(u.x);
-        r.begin(u.r);
+        Statistics::begin(u);
 #pragma unroll
         for (int c = 0; c < (CORRELATION ? COMPARISONS : 1); ++c) products[c] = lane{};
 #pragma unroll
@@ -119,7 +138,7 @@ struct Observer {
 
     // The state after a step; `targets` are the columns of the step's series that belong to this unit.
     SWEEP_DEVICE void see(const Unit &u, const real *targets) {
-        see(u);
+        Statistics::see(u);
         if constexpr (CORRELATION) {
 #pragma unroll
             for (int c = 0; c < COMPARISONS; ++c)
@@ -131,16 +150,6 @@ struct Observer {
             for (int c = 0; c < COMPARISONS; ++c)
                 squares[c] = with_square(squares[c], u.r, common(values[c * TARGET_UNITS]));
         }
-    }
-
-    // The same, but for the comparisons.
-    SWEEP_DEVICE void see(const Unit &u) {
-        x.see(u.x);
-        r.see(u.r);
-        if constexpr (LOW_X) low_x = lanes::minimum(low_x, u.x);
-        if constexpr (HIGH_X) high_x = lanes::maximum(high_x, u.x);
-        if constexpr (LOW_R) low_r = lanes::minimum(low_r, u.r);
-        if constexpr (HIGH_R) high_r = lanes::maximum(high_r, u.r);
     }
 
     // The end of a segment of `count` steps that began `before` steps after the transient, the `segment`-th here.

@@ -47,7 +47,7 @@ constexpr int SUMS = 3 * ((MOMENTS_X > 0) + (MOMENTS_R > 0)) + (CORRELATION + MS
 constexpr bool SEES_X = MOMENTS_X || LOW_X || HIGH_X, SEES_R = MOMENTS_R || LOW_R || HIGH_R || COMPARISONS;
 // Steps whose states are kept, to be seen together: a sum is then read and written once for all of them.
 constexpr int KEPT = COMPARISONS ? 32 : SEES_X || SEES_R ? 8 : 2;
-// Comparisons are shared out in the same way.
+// Comparisons are shared out to products as units are.
 constexpr int MOST_SERIES = 6, SERIES_PRODUCTS = (COMPARISONS + MOST_SERIES - 1) / MOST_SERIES;
 constexpr int SERIES = COMPARISONS ? (COMPARISONS + SERIES_PRODUCTS - 1) / SERIES_PRODUCTS : 1;
 constexpr int FULL_SERIES = (COMPARISONS - SERIES_PRODUCTS * (SERIES - 1)) * SERIES;
@@ -63,10 +63,10 @@ struct UnitOfSets {
 
 // Everything of a tile that lasts.
 struct Scratch {
-    real r[KEPT][UNITS][TILE];  // after each of the last steps, in turn
+    real r[KEPT][UNITS][TILE];  // a slot for each of the last steps
     real x[SEES_X ? KEPT : 1][UNITS][TILE];
     UnitOfSets units[UNITS];
-    real aims[ROWS][TILE];  // z, then f(z)
+    real aims[ROWS * TILE];  // z, then f(z)
     real weights[OWN_WEIGHTS ? UNITS * UNITS : 0][TILE];
     float normals[NOISY ? NOISE_STEPS : 0][NOISE_BLOCKS * NOISE_UNITS][TILE];
     word streams[NOISY ? 2 : 0][TILE];  // low words, high words
@@ -74,7 +74,7 @@ struct Scratch {
     long long diverged[TILE];
 };
 
-// A step: the inputs, where the state before and after it is, and the rest that its units have in common.
+// What the units have in common in a step: inputs, the slots of the state before and after it, which normals, records or not.
 struct Step {
     const real *inputs;
     int before, after, phase;
@@ -87,7 +87,7 @@ struct TileOfSets {
     Scratch &own;
     const real *packed;
     int until, record;
-    int last = KEPT - 1;  // where the state is
+    int last = KEPT - 1;  // the slot that the state is in
     int unseen = 0;       // steps up to it that have not been seen
     bool begins;          // whether the first of them is the first of a segment, and
     const real *targets;  // its series
@@ -114,7 +114,7 @@ struct TileOfSets {
             }
     }
 
-    SWEEP_DEVICE real *x(int step, int unit, int place) const { return &own.x[SEES_X ? step : 0][unit][place]; }
+    SWEEP_DEVICE real *x(int slot, int unit, int place) const { return &own.x[SEES_X ? slot : 0][unit][place]; }
 
     SWEEP_DEVICE void unpack() {
         for (int t = 0; t < TILE; ++t) {
@@ -126,20 +126,21 @@ struct TileOfSets {
         }
     }
 
-    template <int steps, bool observed> SWEEP_DEVICE void advance(word k, const real *row, bool first) {
+    template <int steps, bool observed> SWEEP_DEVICE void advance(word k, const real *row, bool starts) {
+        constexpr int slots = observed ? KEPT : 2;
         for (int s = 0; s < steps; ++s) {
             const word step = a.first + k + s;
             const int phase = step % NOISE_STEPS;
-            if (NOISY && (phase == 0 || steps == 1)) draw(step / NOISE_STEPS);
+            if (NOISY && (phase == 0 || steps == 1)) draw(own, step / NOISE_STEPS, a.seed);
             const bool recorded = (RECORD_X || RECORD_R) && observed && --until == 0;
-            const Step one = {row + s * COLUMNS, last, last + 1 == KEPT ? 0 : last + 1, phase, recorded};
+            const Step one = {row + s * COLUMNS, last, last + 1 < slots ? last + 1 : 0, phase, recorded};
             for (int unit = 0; unit < FULL; unit += ROWS) advance_rows<ROWS>(unit, one);
             if constexpr (FULL < UNITS)
                 for (int unit = FULL; unit < UNITS; unit += ROWS - 1) advance_rows<ROWS - 1>(unit, one);
             last = one.after;
             if constexpr (observed && (SEES_X || SEES_R)) {
                 if (unseen++ == 0) {
-                    begins = first && s == 0;
+                    begins = starts;
                     targets = one.inputs + COLUMNS_INPUT;
                 }
                 if (last == KEPT - 1) see();
@@ -152,8 +153,9 @@ struct TileOfSets {
         }
     }
 
-    // The normals of all units for the steps that one call of the noise serves. Long, and called from many places.
-    __attribute__((noinline)) void draw(word block) {
+    // The normals of all units for the steps that one call of the noise serves. Long, and called from many places; static, so that
+    // what the tile knows may stay in registers.
+    static __attribute__((noinline)) void draw(Scratch &own, word block, unsigned long long seed) {
         constexpr int places = TILE / NORMALS, all = NOISE_BLOCKS * places;
         constexpr int count = all % 2 == 0 ? 2 : 1;
         typedef philox::Floats<VECTOR_BYTES, count> Floats;
@@ -167,7 +169,7 @@ struct TileOfSets {
             };
             const Words blocks = Words::each([&](int i) { return unit_block(i) - words_of_sets{}; });
             Floats four[4];
-            philox::normals(block, blocks, stream(0), stream(1), a.seed, four);
+            philox::normals(block, blocks, stream(0), stream(1), seed, four);
             SWEEP_UNROLL(4)
             for (int n = 0; n < 4; ++n)
                 SWEEP_UNROLL(2)
@@ -183,7 +185,7 @@ struct TileOfSets {
     template <int rows> SWEEP_DEVICE void advance_rows(int first, const Step &step) {
         for (int place = 0; place < TILE; place += STEP) currents<rows>(first, place, step);
         SWEEP_ROLLED
-        for (int t = 0; t < rows * TILE; t += WIDTH) store(&own.aims[0][t], lanes::activation(load(&own.aims[0][t])));
+        for (int t = 0; t < rows * TILE; t += WIDTH) store(&own.aims[t], lanes::activation(load(&own.aims[t])));
         SWEEP_ROLLED
         for (int i = 0; i < rows; ++i)
             SWEEP_ROLLED
@@ -211,7 +213,7 @@ struct TileOfSets {
         for (int i = 0; i < rows; ++i)
             SWEEP_UNROLL(16)
             for (int v = 0; v < VECTORS; ++v)
-                store(&own.aims[i][place + v * WIDTH], current(first + i, place + v * WIDTH, sums[i][v], step));
+                store(&own.aims[i * TILE + place + v * WIDTH], current(first + i, place + v * WIDTH, sums[i][v], step));
     }
 
     SWEEP_DEVICE lane weight(const real &shared, int to, int from, int place) const {
@@ -257,7 +259,7 @@ struct TileOfSets {
         u.x = load(x(step.after, unit, place));
         u.r = load(&own.r[step.before][unit][place]);
         if constexpr (COMPENSATED) u.lost_r = load(&own.units[unit].lost_r[place]);
-        step_r(a, p, 0, u, load(&own.aims[i][place]));
+        step_r(a, p, 0, u, load(&own.aims[i * TILE + place]));
         store(&own.r[step.after][unit][place], u.r);
         if constexpr (COMPENSATED) store(&own.units[unit].lost_r[place], u.lost_r);
         if constexpr (DETECT) {
@@ -273,87 +275,85 @@ struct TileOfSets {
         }
     }
 
+    // Where a row of Arguments.sums is: moments that nobody asks for have none.
     static SWEEP_DEVICE constexpr int sum_row(int sum) { return sum - (MOMENTS_X ? 0 : 3) - (MOMENTS_R || sum < 6 ? 0 : 3); }
 
-    // See the steps that have not been seen.
+    // See what has not been seen.
     SWEEP_DEVICE void see() {
-        const int first = last + 1 - unseen, count = unseen;
-        const bool from_here = begins;
+        const int from = last + 1 - unseen;
         for (int unit = 0; unit < UNITS; ++unit) {
             SWEEP_ROLLED
             for (int place = 0; place < TILE; place += STEP) {
-                if (count == KEPT)
-                    see<KEPT>(first, unit, place, from_here);
+                if (unseen == KEPT)
+                    see<KEPT>(unit, place, from, begins);
                 else
-                    for (int i = 0; i < count; ++i) see<1>(first + i, unit, place, from_here && i == 0);
+                    for (int slot = from; slot <= last; ++slot) see<1>(unit, place, slot, begins && slot == from);
             }
             if constexpr (COMPARISONS > 0)
-                for (int place = 0; place < TILE; place += STEP) compare(first, unit, place);
+                for (int place = 0; place < TILE; place += STEP) compare(unit, place, from);
         }
         unseen = 0;
     }
 
-    // See some steps of a unit of neighbouring sets; a segment begins with the first of them, or goes on.
-    template <int steps> SWEEP_DEVICE void see(int first, int unit, int place, bool begins) {
-        UnitOfSets &own_unit = own.units[unit];
-        Observer observers[VECTORS];
+    // See the steps of some slots, of a unit of neighbouring sets; a segment begins with them, or goes on.
+    template <int steps> SWEEP_DEVICE void see(int unit, int place, int from, bool begins) {
+        UnitOfSets &unit_own = own.units[unit];
+        Statistics seen[VECTORS];
         SWEEP_UNROLL(16)
         for (int v = 0; v < VECTORS; ++v) {
             const int here = place + v * WIDTH;
             if (begins)
-                observers[v].begin(state(first, unit, here));
+                seen[v].begin(state(unit, here, from));
             else
-                observers[v].each_moment([&](int sum, lane &value) { value = load(&own_unit.sums[sum_row(sum)][here]); });
-            observers[v].each_extreme([&](int extreme, lane &value) { value = load(&own_unit.extremes[extreme][here]); });
+                seen[v].each_moment([&](int sum, lane &value) { value = load(&unit_own.sums[sum_row(sum)][here]); });
+            seen[v].each_extreme([&](int extreme, lane &value) { value = load(&unit_own.extremes[extreme][here]); });
         }
         SWEEP_UNROLL(2)
-        for (int step = first; step < first + steps; ++step)
+        for (int slot = from; slot < from + steps; ++slot)
             SWEEP_UNROLL(16)
-            for (int v = 0; v < VECTORS; ++v) observers[v].see(state(step, unit, place + v * WIDTH));
+            for (int v = 0; v < VECTORS; ++v) seen[v].see(state(unit, place + v * WIDTH, slot));
         SWEEP_UNROLL(16)
         for (int v = 0; v < VECTORS; ++v) {
             const int here = place + v * WIDTH;
-            const auto keep = [&](int sum, lane &value) {
-                if (begins || !Observer::is_shift(sum)) store(&own_unit.sums[sum_row(sum)][here], value);
-            };
+            seen[v].each_moment([&](int sum, lane &value) {
+                if (begins || !Statistics::is_shift(sum)) store(&unit_own.sums[sum_row(sum)][here], value);
+            });
+            seen[v].each_extreme([&](int extreme, lane &value) { store(&unit_own.extremes[extreme][here], value); });
             if (begins)
-                observers[v].each_sum(keep);
-            else
-                observers[v].each_moment(keep);
-            observers[v].each_extreme([&](int extreme, lane &value) { store(&own_unit.extremes[extreme][here], value); });
+                for (int sum = sum_row(6); sum < SUMS; ++sum) store(&unit_own.sums[sum][here], lane{});
         }
     }
 
-    SWEEP_DEVICE Unit state(int step, int unit, int place) const {
+    SWEEP_DEVICE Unit state(int unit, int place, int slot) const {
         Unit u = {};
-        u.x = load(x(step, unit, place));
-        u.r = load(&own.r[step][unit][place]);
+        u.x = load(x(slot, unit, place));
+        u.r = load(&own.r[slot][unit][place]);
         return u;
     }
 
-    // Compare rates: a product again, of series and rates, some series at a time.
-    SWEEP_DEVICE void compare(int step, int unit, int place) {
-        for (int first = 0; first < FULL_SERIES; first += SERIES) compare<SERIES>(step, unit, place, first);
+    // Compare rates with the series: a product again, some series at a time.
+    SWEEP_DEVICE void compare(int unit, int place, int from) {
+        for (int first = 0; first < FULL_SERIES; first += SERIES) compare<SERIES>(unit, place, from, first);
         if constexpr (FULL_SERIES < COMPARISONS)
             for (int first = FULL_SERIES; first < COMPARISONS; first += SERIES - 1)
-                compare<SERIES - 1>(step, unit, place, first);
+                compare<SERIES - 1>(unit, place, from, first);
     }
 
-    template <int series> SWEEP_DEVICE void compare(int step, int unit, int place, int first) {
+    template <int series> SWEEP_DEVICE void compare(int unit, int place, int from, int first) {
         const real *const ours = targets + (TARGET_UNITS > 1 ? unit : 0) + first * TARGET_UNITS;
         if constexpr (CORRELATION) {
             const real *const shift = &own.units[unit].sums[sum_row(3)][place];
-            compare<series>(step, unit, place, first, ours, [&](lane sum, lane r, lane y, int v) {
+            add_up<series>(unit, place, from, first, ours, [&](lane sum, lane r, lane y, int v) {
                 return with_product(sum, r - load(shift + v * WIDTH), y);
             });
         }
         if constexpr (MSE)
-            compare<series>(step, unit, place, first + CORRELATION * COMPARISONS, ours + CORRELATION * COLUMNS_TARGET,
-                            [](lane sum, lane r, lane y, int) { return with_square(sum, r, y); });
+            add_up<series>(unit, place, from, first + CORRELATION * COMPARISONS, ours + CORRELATION * COLUMNS_TARGET,
+                           [](lane sum, lane r, lane y, int) { return with_square(sum, r, y); });
     }
 
     template <int series, typename With>
-    SWEEP_DEVICE void compare(int step, int unit, int place, int first, const real *columns, With with) {
+    SWEEP_DEVICE void add_up(int unit, int place, int from, int first, const real *columns, With with) {
         lane sums[series][VECTORS];
         real(*const rows)[TILE] = &own.units[unit].sums[sum_row(6) + first];
         SWEEP_UNROLL(16)
@@ -365,7 +365,7 @@ struct TileOfSets {
             for (int c = 0; c < series; ++c)
                 SWEEP_UNROLL(16)
                 for (int v = 0; v < VECTORS; ++v)
-                    sums[c][v] = with(sums[c][v], load(&own.r[step + s][unit][place + v * WIDTH]),
+                    sums[c][v] = with(sums[c][v], load(&own.r[from + s][unit][place + v * WIDTH]),
                                       common(columns[s * COLUMNS + c * TARGET_UNITS]), v);
         }
         SWEEP_UNROLL(16)

@@ -28,6 +28,8 @@ from sweep.progress import Bar, Cancelled
 _SHARE_UNITS, _SHARE_WORK = 2**13, 2 * 10**8
 #: Where there is as much for it to do as that, a thread has several shares, so that one that is done early finds another.
 _LONG_SHARE_WORK, _MOST_SHARES = 5 * 10**9, 8
+#: How many times as many may be made of them where they do not come out even.
+_FINER = 4
 #: Multiply-adds that a unit-update takes as long as, about, besides one for each weight.
 _UPDATE_WORK = 12
 
@@ -131,7 +133,7 @@ def simulate(job: Job, backend: str = "auto", batch: int | None = None, progress
     threads = engine.concurrency(cores())
     blocks = job.blocks if engine.devices() else _shares(job, threads)
     # The blocks under way have results of their own.
-    needed = (job.design.size + threads * math.prod(blocks.shape)) * job.bytes_per_set
+    needed = (job.design.size + min(threads, len(blocks)) * math.prod(blocks.shape)) * job.bytes_per_set
     available = psutil.virtual_memory().available
     if needed > available:
         raise JobError(
@@ -169,4 +171,10 @@ def _shares(job: Job, threads: int) -> Blocks:
     most = min(job.design.size * job.model.units // _SHARE_UNITS, work // _SHARE_WORK)
     busy = max(1, min(threads, most))
     count = busy * max(1, min(_MOST_SHARES, work // (busy * _LONG_SHARE_WORK), most // busy))
-    return job.design.blocks(min(-(-job.design.size // count), job.most_sets_per_block))
+    # Shares are cut along the axes, so that there may be a few more than asked for, and some threads have one more.
+    cuts = [
+        job.design.blocks(min(-(-job.design.size // (count * finer)), job.most_sets_per_block))
+        for finer in range(1, _FINER + 1)
+    ]
+    longest = [-(-len(shares) // busy) * math.prod(shares.shape) for shares in cuts]
+    return next(shares for shares, sets in zip(cuts, longest, strict=True) if sets <= 1.05 * min(longest))

@@ -37,7 +37,13 @@ def several(units: int, networks: int, **changes: Any) -> Model:
 CHOSEN: dict[str, Job] = {
     **{
         name: JOBS[name]
-        for name in ("many comparisons", "own weights, stimuli", "shared networks, entries", "divergence")
+        for name in (
+            "a last segment of three steps",
+            "many comparisons",
+            "own weights, stimuli",
+            "shared networks, entries",
+            "divergence",
+        )
     },
     "1 linear": decay(160, taus=np.linspace(2, 9, 530)),
     "1 sigmoid": Job(
@@ -146,7 +152,7 @@ def test_multiply_adds_are_of_whole_registers() -> None:
 def test_a_scratch_that_does_not_fit_is_an_error() -> None:
     """A kernel that gets no memory says so, and touches nothing."""
     emulated = processor.EmulatedDevice()
-    emulated._room = emulated._room[:1]
+    emulated._room = emulated._room[:0]
     with pytest.raises(MemoryError, match="the scratch of a tile does not fit in memory"):
         simulate(emulated, CHOSEN["1 linear"])
     emulated._room = processor.EmulatedDevice()._room

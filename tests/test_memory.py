@@ -19,7 +19,7 @@ import sweep
 from sweep import Integration, Job, Model, grid
 from sweep.backends import Results
 from sweep.backends.numpy import NumpyBackend
-from sweep.memory import _MOST_SHARES, _SHARE_UNITS, _SHARE_WORK, _UPDATE_WORK, _shares
+from sweep.memory import _FINER, _MOST_SHARES, _SHARE_UNITS, _SHARE_WORK, _UPDATE_WORK, _shares
 from sweep.parameters import Parameters
 
 Simulate = Callable[..., Results]
@@ -55,7 +55,17 @@ def test_threads_share_the_sets(units: int, sets: int, steps: int, threads: int)
     if worth >= threads:
         # Shares are of equal length, so there may be fewer than threads; never half as few.
         assert 2 * len(shares) > threads
-    assert len(shares) <= max(1, min(worth, threads * _MOST_SHARES), -(-sets // one.most_sets_per_block))
+    assert len(shares) <= max(1, _FINER * min(worth, threads * _MOST_SHARES), -(-sets // one.most_sets_per_block))
+
+
+@given(rows=st.integers(4, 40), threads=st.integers(1, 8))
+def test_shares_of_a_grid_come_out_even(rows: int, threads: int) -> None:
+    """Where there are not as many rows as threads, or some left over, rows are cut: no thread has a quarter more to do."""
+    design = grid(tau_s=np.linspace(1, 2, rows), gain=np.linspace(0, 1, 20_000))
+    shares = _shares(dataclasses.replace(job(units=1, steps=20_000), design=design), threads)
+    assert sum(share.size for share in shares) == design.size
+    rounds = -(-len(shares) // threads)
+    assert rounds * max(share.size for share in shares) <= 1.25 * design.size / threads
 
 
 def test_the_result_is_that_of_one_share(monkeypatch: pytest.MonkeyPatch, only_numpy: None) -> None:

@@ -41,6 +41,12 @@ OBSERVED = ["x_mean", "x_std", "x_min", "x_max", "r_mean", "r_std", "r_min", "r_
 
 #: Among them every activation, coupling, input and observable, both precisions and schemes, noise, and sets that diverge.
 JOBS: dict[str, Job] = {
+    "a last segment of three steps": Job(
+        model=network(2, activation="tanh"),
+        design=grid(tau_s=np.linspace(1, 9, 30)),
+        integration=dataclasses.replace(SHORT, duration=13.0),
+        observe=OBSERVED,
+    ),
     "noise, records": Job(
         model=network(5, activation="tanh"),
         design=grid(tau_s=np.linspace(0, 9, 7), noise=[0.0, 0.3]),
@@ -202,7 +208,7 @@ def test_what_is_too_small_becomes_zero(precision: str, least: int, steps: int) 
 def test_a_long_job_is_cut_into_launches() -> None:
     """Progress comes as often as the length of a launch says; it adds up to the whole, and the bits stay."""
     long, short = native.NativeDevice(), Cut()
-    short.launch_seconds = 0.0005
+    short.launch_seconds = 0.0001
     steps, taus = 200_000, (2.0, 3.0, 1e3)
     ((_, plan),) = long.passes(Needs.of(decay(steps, taus=taus), compensated=False))
     updates = steps * plan.sets_per_block
@@ -220,7 +226,7 @@ def test_a_long_job_is_cut_into_launches() -> None:
 def test_ctrl_c_stops_between_launches() -> None:
     """An interrupt ends a call after the launch it came in, and the next call is whole."""
     device, calls = Cut(), []
-    device.launch_seconds = 0.001
+    device.launch_seconds = 0.0002
 
     def interrupt(done: int) -> None:
         calls.append(done)
