@@ -24,8 +24,8 @@ from sweep.journal import ranges
 from sweep.plan import cores, positive, size
 from sweep.progress import Bar, Cancelled
 
-#: Units and multiply-adds, about, below which a share of a job is not worth its call.
-_SHARE_UNITS, _SHARE_WORK = 2**13, 2 * 10**8
+#: Multiply-adds, about, below which a share of a job is not worth its call; and most bytes of its result.
+_SHARE_WORK, _SHARE_BYTES = 2 * 10**8, 2**26
 #: Where there is as much for it to do as that, a thread has several shares, so that one that is done early finds another.
 _LONG_SHARE_WORK, _MOST_SHARES = 5 * 10**9, 8
 #: How many times as many may be made of them where they do not come out even.
@@ -131,7 +131,7 @@ def simulate(job: Job, backend: str = "auto", batch: int | None = None, progress
     """
     batch, engine = positive("batch", batch), get_backend(backend)
     threads = engine.concurrency(cores())
-    blocks = job.blocks if engine.devices() else _shares(job, threads)
+    blocks = job.blocks if engine.devices() else _shares(job, threads, engine.least_units)
     # The blocks under way have results of their own.
     needed = (job.design.size + min(threads, len(blocks)) * math.prod(blocks.shape)) * job.bytes_per_set
     available = psutil.virtual_memory().available
@@ -165,16 +165,14 @@ def simulate(job: Job, backend: str = "auto", batch: int | None = None, progress
     return _labelled(job, arrays, backend)
 
 
-def _shares(job: Job, threads: int) -> Blocks:
-    """Cut the sets of a job so that so many threads share them evenly; no share is larger than a block of the job."""
+def _shares(job: Job, threads: int, least_units: int) -> Blocks:
+    """Cut the sets of a job so that so many threads share them evenly."""
     work = job.design.size * job.updates_per_set * (job.model.units + _UPDATE_WORK)
-    most = min(job.design.size * job.model.units // _SHARE_UNITS, work // _SHARE_WORK)
+    most = min(job.design.size * job.model.units // least_units, work // _SHARE_WORK)
     busy = max(1, min(threads, most))
     count = busy * max(1, min(_MOST_SHARES, work // (busy * _LONG_SHARE_WORK), most // busy))
+    fit = max(1, _SHARE_BYTES // job.bytes_per_set)
     # Shares are cut along the axes, so that there may be a few more than asked for, and some threads have one more.
-    cuts = [
-        job.design.blocks(min(-(-job.design.size // (count * finer)), job.most_sets_per_block))
-        for finer in range(1, _FINER + 1)
-    ]
+    cuts = [job.design.blocks(min(-(-job.design.size // (count * finer)), fit)) for finer in range(1, _FINER + 1)]
     longest = [-(-len(shares) // busy) * math.prod(shares.shape) for shares in cuts]
     return next(shares for shares, sets in zip(cuts, longest, strict=True) if sets <= 1.05 * min(longest))

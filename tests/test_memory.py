@@ -19,10 +19,13 @@ import sweep
 from sweep import Integration, Job, Model, grid
 from sweep.backends import Results
 from sweep.backends.numpy import NumpyBackend
-from sweep.memory import _FINER, _MOST_SHARES, _SHARE_UNITS, _SHARE_WORK, _UPDATE_WORK, _shares
+from sweep.memory import _FINER, _MOST_SHARES, _SHARE_BYTES, _SHARE_WORK, _UPDATE_WORK, _shares
 from sweep.parameters import Parameters
 
 Simulate = Callable[..., Results]
+
+
+LEAST = 2**10
 
 
 def job(units: int = 1, sets: int = 7, steps: int = 9, **changes: Any) -> Job:
@@ -43,26 +46,28 @@ def job(units: int = 1, sets: int = 7, steps: int = 9, **changes: Any) -> Job:
     threads=st.integers(1, 64),
 )
 def test_threads_share_the_sets(units: int, sets: int, steps: int, threads: int) -> None:
-    """Every set is in one share, none is larger than a block, and where there is much to do each thread has some."""
+    """Every set is in one share, none is large, and where there is much to do each thread has some."""
     one = job(units, sets, steps)
-    shares = list(_shares(one, threads))
+    shares = list(_shares(one, threads, LEAST))
     assert shares[0].start == (0,)
     assert all(share.stop == after.start for share, after in itertools.pairwise(shares))
     assert shares[-1].stop == (sets,)
-    assert max(share.size for share in shares) <= one.most_sets_per_block
+    assert max(share.size for share in shares) <= max(1, _SHARE_BYTES // one.bytes_per_set)
     work = sets * units * steps * (units + _UPDATE_WORK)
-    worth = min(work // _SHARE_WORK, sets * units // _SHARE_UNITS)
+    worth = min(work // _SHARE_WORK, sets * units // LEAST)
     if worth >= threads:
         # Shares are of equal length, so there may be fewer than threads; never half as few.
         assert 2 * len(shares) > threads
-    assert len(shares) <= max(1, _FINER * min(worth, threads * _MOST_SHARES), -(-sets // one.most_sets_per_block))
+    assert len(shares) <= max(
+        1, _FINER * min(worth, threads * _MOST_SHARES), -(-sets * one.bytes_per_set // _SHARE_BYTES)
+    )
 
 
 @given(rows=st.integers(4, 40), threads=st.integers(1, 8))
 def test_shares_of_a_grid_come_out_even(rows: int, threads: int) -> None:
     """Where there are not as many rows as threads, or some left over, rows are cut: no thread has a quarter more to do."""
     design = grid(tau_s=np.linspace(1, 2, rows), gain=np.linspace(0, 1, 20_000))
-    shares = _shares(dataclasses.replace(job(units=1, steps=20_000), design=design), threads)
+    shares = _shares(dataclasses.replace(job(units=1, steps=20_000), design=design), threads, LEAST)
     assert sum(share.size for share in shares) == design.size
     rounds = -(-len(shares) // threads)
     assert rounds * max(share.size for share in shares) <= 1.25 * design.size / threads
@@ -73,7 +78,7 @@ def test_the_result_is_that_of_one_share(monkeypatch: pytest.MonkeyPatch, only_n
     design = grid(tau_s=np.linspace(1, 2, 6), gain=np.linspace(0, 1, 5))
     one = dataclasses.replace(job(), design=design)
     whole = sweep.simulate(one)
-    monkeypatch.setattr("sweep.memory._SHARE_UNITS", 1)
+    monkeypatch.setattr(NumpyBackend, "least_units", 1)
     monkeypatch.setattr("sweep.memory._SHARE_WORK", 1)
     shared = sweep.simulate(one)
     assert_same(shared, whole)
@@ -99,7 +104,7 @@ def test_a_failure_ends_the_other_threads(
             raise
         raise AssertionError("nobody stopped it")
 
-    monkeypatch.setattr("sweep.memory._SHARE_UNITS", 1)
+    monkeypatch.setattr(NumpyBackend, "least_units", 1)
     monkeypatch.setattr("sweep.memory._SHARE_WORK", 1)
     monkeypatch.setattr(NumpyBackend, "simulate", simulate)
     monkeypatch.setattr(NumpyBackend, "concurrency", lambda self, cores: 2)

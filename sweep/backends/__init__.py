@@ -25,6 +25,8 @@ class Backend(Protocol):
     """What the rest of the engine knows of a back end."""
 
     name: str
+    #: Units, those of all its sets together, below which a call is better part of a larger one.
+    least_units: int
 
     def concurrency(self, cores: int) -> int:
         """Return how many calls of :meth:`simulate` should run at once in a process that may use so many cores."""

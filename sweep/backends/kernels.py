@@ -31,6 +31,9 @@ class KernelBackend:
         Where they run.
     """
 
+    #: Some tiles of a CPU; on a GPU the blocks of a job are not shared out any further.
+    least_units = 2**10
+
     def __init__(self, name: str, device: Device) -> None:
         self.name = name
         self._device = device

@@ -5,6 +5,7 @@ Layouts are those of ``kernels/arguments.cuh``: everything that belongs to sets 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -150,36 +151,36 @@ def series(
         ``(segment, comparison, unit or 1)`` float64: the deviations summed over each segment.
     """
     needs = plan.needs
-    columns: list[np.ndarray] = []
+    sums = np.zeros((max(1, len(span.bounds) - 1), needs.comparisons, needs.target_units))
+    if not needs.columns:
+        return np.zeros((1, 1), dtype=needs.precision), sums
+    columns = np.zeros((span.steps, needs.columns), dtype=needs.precision)
+    inputs, each = np.split(columns, [needs.stimuli * needs.input_units], axis=1)
     if needs.stimuli:
         driven = input_drive(job, span.first, span.stop)[:, : needs.input_units]
         if needs.stimuli == 1:
             chosen = int(job.model.parameter("stimulus")[0])
             driven = driven[:, :, [chosen if driven.shape[2] > 1 else 0]]
-        columns.append(driven.transpose(0, 2, 1).reshape(span.steps, -1))
-    sums = np.zeros((max(1, len(span.bounds) - 1), needs.comparisons, needs.target_units))
-    if needs.comparisons:
-        kinds = needs.correlation + needs.mse
-        if targets is None or not span.bounds:
-            columns.append(np.zeros((span.steps, kinds * needs.comparisons * needs.target_units)))
-        else:
-            values = targets.at(span.first, span.stop)
-            deviations = (values - targets.mean[..., None]).astype(needs.precision)
-            if needs.correlation:
-                chosen_deviations = _by_step(deviations, compared)
-                columns.append(chosen_deviations)
-                starts = np.array(span.bounds[:-1]) - span.first
-                sums = np.add.reduceat(chosen_deviations, starts, axis=0, dtype=np.float64).reshape(sums.shape)
-            if needs.mse:
-                columns.append(_by_step(values, compared))
-    stacked = np.concatenate(columns, axis=1) if columns else np.zeros((1, 1))
-    return np.ascontiguousarray(stacked, dtype=needs.precision), sums
+        inputs[...] = driven.transpose(0, 2, 1).reshape(span.steps, -1)
+    if targets is not None and needs.comparisons and span.bounds:
+        values = targets.each(span.first, span.stop)[compared]
+        if needs.correlation:
+            deviations, each = np.split(each, [needs.comparisons * needs.target_units], axis=1)
+            means = targets.mean.reshape(-1, needs.target_units)[compared]
+            _fill(deviations, (value - mean[:, None] for value, mean in zip(values, means, strict=True)))
+            starts = np.array(span.bounds[:-1]) - span.first
+            sums = np.add.reduceat(deviations, starts, axis=0, dtype=np.float64).reshape(sums.shape)
+        if needs.mse:
+            _fill(each, values)
+    return columns, sums
 
 
-def _by_step(values: np.ndarray, compared: slice) -> np.ndarray:
-    """Turn ``(target, lag, unit or 1, step)`` into ``(step, comparison x unit)`` for some of the comparisons."""
-    flat = values.reshape(-1, *values.shape[2:])[compared]
-    return flat.transpose(2, 0, 1).reshape(values.shape[-1], -1)
+def _fill(columns: np.ndarray, values: Iterable[Array]) -> None:
+    """Write ``(unit or 1, step)`` of one comparison after the other into ``(step, comparison x unit)``."""
+    place = 0
+    for value in values:
+        columns[:, place : place + len(value)] = value.T
+        place += len(value)
 
 
 def start(job: Job, plan: Plan, parameters: Parameters) -> dict[str, np.ndarray]:

@@ -42,8 +42,12 @@ class TargetSeries:
 
     def at(self, start: int, stop: int) -> Array:
         """Return ``(target, lag, unit or 1, stop - start)``: the series for the steps, read a lag later."""
+        return np.stack(self.each(start, stop)).reshape(*self.mean.shape, stop - start)
+
+    def each(self, start: int, stop: int) -> list[Array]:
+        """Return the same one by one, all lags of a target after the other: views ``(unit or 1, stop - start)``."""
         low = start - self.first
-        return np.stack([self.values[..., low + lag : low + lag + stop - start] for lag in self.lags], axis=1)
+        return [values[:, low + lag : low + lag + stop - start] for values in self.values for lag in self.lags]
 
     def correlation(self, covariance: Array, variance: Array) -> Array:
         """Return Pearson's correlation ``(target, lag, unit, set)``; NaN where one side is constant.

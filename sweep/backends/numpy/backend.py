@@ -38,6 +38,8 @@ class NumpyBackend:
     """Runs on any CPU, and in float64 is the reference for all others."""
 
     name = "numpy"
+    #: Threads wait for each other with smaller arrays.
+    least_units = 2**13
 
     def concurrency(self, cores: int) -> int:
         """Return one call per core; see :class:`sweep.backends.Backend`."""
