@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import datetime
+import gc
 import importlib.metadata
 import json
 import platform
@@ -182,15 +183,25 @@ def measure(job: sweep.Job, chosen: Iterable[Contender], repeats: int) -> dict[s
         for label, run in runs.items():
             if sum(taken[label]) < _MOST_SECONDS:
                 time.sleep(_PAUSE)
-                start = time.perf_counter()
-                run()
-                taken[label].append(time.perf_counter() - start)
+                taken[label].append(_seconds(run))
     updates = job.design.size * job.updates_per_set
     for label, times in taken.items():
         median = statistics.median(times)
         rows[label] |= {"median_s": median, "times_s": times, "updates_per_ns": updates / median / 1e9}
     size = {"units": job.model.units, "sets": job.design.size, "steps": job.integration.steps}
     return {**size, "contenders": rows, "left_out": left_out, "wrong": wrong}
+
+
+def _seconds(run: Callable[[], Outcome]) -> float:
+    # As timeit does: with so many libraries in the process a collection takes longer than some rows, and hits anyone.
+    gc.collect()
+    gc.disable()
+    try:
+        start = time.perf_counter()
+        run()
+        return time.perf_counter() - start
+    finally:
+        gc.enable()
 
 
 def _with_scheme(job: sweep.Job, scheme: str) -> sweep.Job:

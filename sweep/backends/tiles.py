@@ -20,8 +20,8 @@ _TILE_NUMBERS = 128
 #: Up to so many units each set may have a matrix of its own; beyond, sets of a tile share one.
 _MOST_UNITS_OF_OWN_WEIGHTS = 64
 #: How many vector instructions, two per cycle, would take as long as was measured.
-_INSTRUCTIONS, _PER_WEIGHT = 12, 0.85
-_NOISE_INSTRUCTIONS = 50
+_INSTRUCTIONS, _PER_WEIGHT, _PER_SUM = 19, 0.8, 0.5
+_NOISE_INSTRUCTIONS = 45
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +59,10 @@ class TilePlan(Plan):
     def instructions(self) -> float:
         """About how many instructions a unit-step takes, of a vector's share."""
         needs = self.needs
-        other = _INSTRUCTIONS + 3 * needs.sums + sum(needs.extremes) + _NOISE_INSTRUCTIONS * needs.noisy
-        return _PER_WEIGHT * needs.units * (needs.coupling > 0) + other
+        sums = _PER_SUM * (needs.sums + sum(needs.extremes))
+        return (
+            _INSTRUCTIONS + _PER_WEIGHT * needs.units * (needs.coupling > 0) + sums + _NOISE_INSTRUCTIONS * needs.noisy
+        )
 
     def own_macros(self) -> dict[str, int | str]:
         """Return the macros of the design; see :class:`sweep.backends.kernel.Plan`."""
