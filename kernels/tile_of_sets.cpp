@@ -6,8 +6,9 @@
 //
 // Calls     transient or observed(arguments, first set, last set): whole tiles, by any number of threads at once, each with
 //           sets of its own.
-// Memory    [row][set] outside, but for records; inside [row][TILE], in one scratch array. Weights that all sets share are packed,
-//           product by product, [from][to]; a set's own are unpacked into the scratch, [to][from][TILE].
+// Memory    [row][set] outside, but for records; inside [row][TILE] in one scratch array, where x and r have a slot for each
+//           of the last steps. Weights that all sets share are packed, product by product, [from][to]; a set's own are
+//           unpacked into the scratch, [to][from][TILE].
 //
 // Macros    those of arguments.cuh, and VECTOR_BYTES, TILE, ROWS, VECTORS; OWN_WEIGHTS 1: every set may have
 //           a matrix of its own; 0: a tile shares one, and entries that a set replaces are 0 in it and added one by one.
