@@ -15,9 +15,8 @@ from sweep.backends import Backend, Probe, get_backend, probe
 
 settings.register_profile("sweep", deadline=None)
 settings.load_profile("sweep")
-if (
-    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-):  # as a shell without a terminal has it for what runs in the background
+# A shell without a terminal starts what runs in the background with interrupts ignored.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Simulate = Callable[..., dict[str, np.ndarray]]

@@ -274,7 +274,7 @@ def test_multiplication_is_associative_and_concatenates_axes(n: int, m: int, k: 
 def test_only_designs_multiply() -> None:
     """A number is not a design."""
     with pytest.raises(TypeError, match="unsupported operand"):
-        grid(gain=[1, 2]) * 3  # type: ignore[operator]
+        grid(gain=[1, 2]) * 3
 
 
 def test_a_grid_stays_n_dimensional_and_samples_one_dimensional() -> None:
@@ -436,7 +436,7 @@ ERRORS: dict[str, tuple[Callable[[], object], str]] = {
         r"random: gain = \(0, 1, 'ln'\): a range is .* Write gain=",
     ),
     "range of one": (
-        lambda: sobol(2, 1, gain=1.0),  # type: ignore[arg-type]
+        lambda: sobol(2, 1, gain=1.0),
         r"sobol: gain = 1.0: a range is \(low, high\) .* use grid",
     ),
     "no ranges": (lambda: sobol(2, 1), "sobol has no ranges: .* Write for example"),
@@ -446,7 +446,7 @@ ERRORS: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "n": (lambda: random(0, 1, gain=(0, 1)), "random: n = 0: it must be a whole number of at least 1. Correct"),
     "n is a fraction": (
-        lambda: random(2.5, 1, gain=(0, 1)),  # type: ignore[arg-type]
+        lambda: random(2.5, 1, gain=(0, 1)),
         "random: n = 2.5: it must be a whole number",
     ),
     "seed": (lambda: random(2, -1, gain=(0, 1)), "random: seed = -1: it must be a whole number of at least 0"),

@@ -18,7 +18,7 @@ import sweep
 from sweep import network, signals
 from sweep.errors import JobError
 from sweep.job import Job, Report
-from sweep.jobfile import load, schema, tables
+from sweep.jobfile import load, schema, signal_tables, tables
 
 SWEEPS = Path(__file__).parent.parent / "sweeps"
 
@@ -633,13 +633,13 @@ def test_the_schema_has_a_title_and_a_description_for_every_key() -> None:
 @pytest.mark.parametrize(
     ("table", "maker"),
     [
-        (tables.ConstantSignal, signals.constant),
-        (tables.StepSignal, signals.step),
-        (tables.PulseSignal, signals.pulse),
-        (tables.SineSignal, signals.sine),
-        (tables.WhiteNoiseSignal, signals.white_noise),
-        (tables.SamplesSignal, sweep.samples),
-        (tables.SpikesSignal, sweep.spikes),
+        (signal_tables.ConstantSignal, signals.constant),
+        (signal_tables.StepSignal, signals.step),
+        (signal_tables.PulseSignal, signals.pulse),
+        (signal_tables.SineSignal, signals.sine),
+        (signal_tables.WhiteNoiseSignal, signals.white_noise),
+        (signal_tables.SamplesSignal, sweep.samples),
+        (signal_tables.SpikesSignal, sweep.spikes),
         (tables.GaussianWeights, network.gaussian),
         (tables.SparseWeights, network.sparse),
         (tables.ExcitatoryInhibitoryWeights, network.excitatory_inhibitory),

@@ -175,7 +175,7 @@ def test_a_model_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="read-only"):
         model.weights[0, 0] = 1
     with pytest.raises(AttributeError):
-        model.units = 3  # type: ignore[misc]
+        model.units = 3
 
 
 def test_networks_counts_the_ensemble() -> None:

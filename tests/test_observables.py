@@ -54,7 +54,7 @@ def test_what_cannot_be_observed_is_refused(observe: list[str | Record], message
 def test_records_that_are_not_possible_are_refused(arguments: tuple[object, ...], message: str) -> None:
     """A record needs a variable, a whole number of steps and different units."""
     with pytest.raises(JobError, match=message):
-        record(*arguments)  # type: ignore[arg-type]
+        record(*arguments)
 
 
 def test_one_observable_may_be_given_without_a_list() -> None:

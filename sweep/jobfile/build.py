@@ -19,9 +19,9 @@ from sweep.errors import JobError
 from sweep.files import is_resource
 from sweep.integration import Integration
 from sweep.job import Report
-from sweep.jobfile import tables
+from sweep.jobfile import signal_tables, tables
 from sweep.jobfile.problems import located, quoted
-from sweep.jobfile.values import MOST_VALUES, Swept, Table
+from sweep.jobfile.values import MOST_VALUES, Sourced, Swept, Table
 from sweep.model import Array, Model, parse_name
 from sweep.observables import Record
 from sweep.signals import Signal
@@ -123,15 +123,15 @@ class Builder:
                 made.append(make(table))
         return made if several else made[0] if made else None
 
-    def _signal(self, table: tables.Signal | tables.Target) -> Signal:
+    def _signal(self, table: signal_tables.Signal | signal_tables.Target) -> Signal:
         arguments = table.given()
         arguments.pop("lags", None)
-        if isinstance(table, tables.SamplesSignal | tables.SpikesSignal):
+        if isinstance(table, signal_tables.SamplesSignal | signal_tables.SpikesSignal):
             # The first argument of the maker is the source, or the numbers themselves.
             numbers = [arguments.pop(way) for (way,) in table.ways if way in arguments]
             source = self._source(table) if table.file or table.resource else _rectangle(*numbers)
             return (recordings.samples if table.kind == "samples" else recordings.spikes)(source, **arguments)
-        if isinstance(table, tables.ModelTarget):
+        if isinstance(table, signal_tables.ModelTarget):
             rates = table.rate_constants.given() if table.rate_constants else {}
             own = {name: self._time_constants(name, rate) for name, rate in rates.items()}
             for name in own.keys() & table.parameters.keys():
@@ -141,7 +141,7 @@ class Builder:
         maker: Signal = getattr(signals, table.kind)(**arguments)
         return maker
 
-    def _target(self, table: tables.Target) -> Target:
+    def _target(self, table: signal_tables.Target) -> Target:
         return Target(self._signal(table), tuple(_values(table.lags)))
 
     def _observe(self, items: Sequence[str | tables.RecordTable]) -> list[str | Record]:
@@ -154,7 +154,7 @@ class Builder:
                     chosen.append(observables.record(item.record, item.every, item.units))
         return chosen
 
-    def _source(self, table: tables.Sourced) -> str | Path:
+    def _source(self, table: Sourced) -> str | Path:
         if table.file is not None:
             return self._folder / table.file
         resource = str(table.resource)

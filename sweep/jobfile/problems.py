@@ -10,7 +10,7 @@ from typing import Any, get_args
 from pydantic_core import ErrorDetails
 
 from sweep.errors import suggest
-from sweep.jobfile import tables
+from sweep.jobfile import signal_tables, tables
 from sweep.jobfile.values import Table
 
 
@@ -59,8 +59,8 @@ def _kinds(location: tuple[int | str, ...]) -> str:
     unions = {
         "weights": tables.Weights,
         "input_weights": tables.InputWeights,
-        "input": tables.Signal,
-        "target": tables.Target,
+        "input": signal_tables.Signal,
+        "target": signal_tables.Target,
     }
     union = next(unions[str(part)] for part in reversed(location) if part in unions)
     return ", ".join(get_args(member.model_fields["kind"].annotation)[0] for member in get_args(get_args(union)[0]))

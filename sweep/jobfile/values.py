@@ -211,3 +211,14 @@ class ByParameter:
 
 
 ParameterKey = Annotated[str, AfterValidator(_parameter)]
+
+
+class Sourced(Table):
+    """Numbers from a file."""
+
+    ways: ClassVar[Ways] = (("file",), ("resource",))
+
+    file: Text | None = None
+    """Path of a .csv, .tsv, .txt or .npy file, relative to the job file."""
+    resource: Text | None = None
+    """A file inside an installed Python package, "package:folder/file.txt"; the package is not imported."""
