@@ -7,6 +7,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ import sweep
 from sweep import Integration, Job, Model, grid
 from sweep.backends import Results
 from sweep.backends.numpy import NumpyBackend
+from sweep.errors import JobError
 from sweep.memory import _FINER, _MOST_SHARES, _SHARE_BYTES, _SHARE_WORK, _UPDATE_WORK, _shares
 from sweep.parameters import Parameters
 
@@ -82,6 +84,23 @@ def test_the_result_is_that_of_one_share(monkeypatch: pytest.MonkeyPatch, only_n
     monkeypatch.setattr("sweep.memory._SHARE_WORK", 1)
     shared = sweep.simulate(one)
     assert_same(shared, whole)
+
+
+def test_memory_is_asked_for_the_result_and_the_shares_under_way(
+    monkeypatch: pytest.MonkeyPatch, only_numpy: None
+) -> None:
+    """A single share is under way once, however many threads there are; a byte less than that is an error."""
+    one = job(sets=6)
+    needed = 2 * one.design.size * one.bytes_per_set
+    monkeypatch.setattr(NumpyBackend, "concurrency", lambda self, cores: 64)
+    for available in (needed, needed - 1):
+        free = SimpleNamespace(available=available)
+        monkeypatch.setattr("sweep.memory.psutil", SimpleNamespace(virtual_memory=lambda free=free: free))
+        if available == needed:
+            assert sweep.simulate(one).sizes["tau_s"] == 6
+        else:
+            with pytest.raises(JobError, match=r"the result needs .* of memory are free"):
+                sweep.simulate(one)
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
