@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from sweep.backends.source import folder
+from sweep.backends.compiled.source import folder
 from sweep.bench import Case, L, M, S
-from sweep.designs import zipped
+from sweep.design.makers import zipped
 from sweep.job import Job
-from sweep.network import gaussian
+from sweep.model.weights import gaussian
 from sweep.observables import record
-from sweep.recordings import samples
-from sweep.targets import Target
+from sweep.signals.recordings import samples
+from sweep.signals.targets import Target
 
 __all__ = ["REGIMES", "UNITS", "Case", "L", "M", "Regime", "S", "bound", "kernels_digest"]
 

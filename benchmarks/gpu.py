@@ -56,7 +56,7 @@ make_importable()
 from cases import REGIMES, Case, Regime, S, bound, kernels_digest
 from gpu_peers import peers
 
-from sweep.backends import Backend
+from sweep.backends.protocol import Backend
 from sweep.bench import seconds_of
 
 COUNTS = HERE / "results" / "instructions.json"
@@ -378,8 +378,8 @@ def main() -> None:
     )
     parser.add_argument("--first-result", action="store_true", help="only time the first results, for a fresh process")
     options = parser.parse_args()
+    from sweep.backends.compiled.backend import KernelBackend
     from sweep.backends.cupy import CupyDevice, why_not
-    from sweep.backends.kernels import KernelBackend
 
     if why := why_not():
         print(f"nothing measured: {why}")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from cases import Case
 
-from sweep.backends import Backend
+from sweep.backends.protocol import Backend
 from sweep.bench import seconds_of
 
 

@@ -40,8 +40,8 @@ except pytest.skip.Exception as missing:
 from cases import REGIMES, Regime, bound, kernels_digest
 from sass import Cubin, Instruction, count
 
-from sweep.backends.kernel import Needs
-from sweep.backends.planner import _DEPTH, LANES_PER_SET, PRODUCT, CudaPlan, passes
+from sweep.backends.compiled.gpu import _DEPTH, LANES_PER_SET, PRODUCT, CudaKernel, passes
+from sweep.backends.compiled.kernel import Needs
 
 ARCHITECTURES = ("sm_80", "sm_90", "sm_100", "sm_120")
 _WARP = 32
@@ -69,20 +69,20 @@ class Count:
         return Count(*(a + b for a, b in zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)))
 
 
-def counted(plan: CudaPlan, cubin: Cubin) -> Count:
+def counted(kernel: CudaKernel, cubin: Cubin) -> Count:
     """Return what a unit-step takes with one kernel."""
-    units = plan.needs.units
-    if plan.file == PRODUCT:
-        return _of_product(plan, cubin)
+    units = kernel.needs.units
+    if kernel.file == PRODUCT:
+        return _of_product(kernel, cubin)
     lanes = 1.0
-    if plan.file == LANES_PER_SET:
-        used = plan.parts * -(-units // plan.rows)
+    if kernel.file == LANES_PER_SET:
+        used = kernel.parts * -(-units // kernel.rows)
         lanes = -(-used // _WARP) * _WARP if used > _WARP else _WARP / (_WARP // used)
-    return Count.of(cubin.time_loop("observed").body, lanes / (plan.unroll * units))
+    return Count.of(cubin.time_loop("observed").body, lanes / (kernel.unroll * units))
 
 
-def _of_product(plan: CudaPlan, cubin: Cubin) -> Count:
-    units, tile = plan.needs.units, plan.sets_per_block
+def _of_product(kernel: CudaKernel, cubin: Cubin) -> Count:
+    units, tile = kernel.needs.units, kernel.tile_sets
     rows, columns = -(-units // _DEPTH) * _DEPTH, -(-units // tile) * tile
     code = [one for one in cubin.sass("observed") if not one.is_a("NOP")]
     product = cubin.time_loop("observed").body
@@ -94,9 +94,9 @@ def _of_product(plan: CudaPlan, cubin: Cubin) -> Count:
     # What stands behind the last loop are slow paths of functions.
     once = [one for one in code if one.address < first and not product[0].address <= one.address <= behind]
     step = finish
-    if plan.needs.precision == "float32":
+    if kernel.needs.precision == "float32":
         step = [one for block in blocks(finish) if not count(block, *_DOUBLE, "F2F") for one in block]
-    own = plan.threads / tile**2 * columns / units
+    own = kernel.threads / tile**2 * columns / units
     return Count.of(product, own * rows / _DEPTH) + Count.of(once, own) + Count.of(step, 1.0)
 
 
@@ -114,18 +114,18 @@ def blocks(code: Iterable[Instruction]) -> list[list[Instruction]]:
     return [block for block in cut if block]
 
 
-def plans(regime: Regime) -> list[CudaPlan]:
+def kernels(regime: Regime) -> list[CudaKernel]:
     """Return the kernels that take the steps of a regime; they depend on neither sets nor steps."""
     small = dataclasses.replace(regime, sets=max(2, regime.networks), steps=16)
-    return [plan for _, plan in passes(Needs.of(small.job(), compensated=False))]
+    return [kernel for _, kernel in passes(Needs.of(small.job(), compensated=False))]
 
 
 def table(regimes: dict[str, Regime], architectures: Iterable[str]) -> dict[str, Any]:
     """Count every regime for every architecture."""
     architectures = tuple(architectures)
-    chosen = {name: plans(regime) for name, regime in regimes.items()}
-    every = {f"{name}, pass {i}": plan for name, own in chosen.items() for i, plan in enumerate(own)}
-    sources = {name: plan.specialisation.source for name, plan in every.items()}
+    chosen = {name: kernels(regime) for name, regime in regimes.items()}
+    every = {f"{name}, pass {i}": kernel for name, own in chosen.items() for i, kernel in enumerate(own)}
+    sources = {name: kernel.specialisation.source for name, kernel in every.items()}
     cubins = sass.compile_all(sources, architectures, sass=True)
     rows: dict[str, Any] = {}
     for name, own in chosen.items():
@@ -136,7 +136,7 @@ def table(regimes: dict[str, Regime], architectures: Iterable[str]) -> dict[str,
         }
         for arch in architectures:
             compiled = [cubins[f"{name}, pass {i}", arch] for i in range(len(own))]
-            found = sum((counted(plan, cubin) for plan, cubin in zip(own, compiled, strict=True)), Count())
+            found = sum((counted(kernel, cubin) for kernel, cubin in zip(own, compiled, strict=True)), Count())
             resources = [cubin.resources("observed") for cubin in compiled]
             row[arch] = {
                 **{key: round(value, 2) for key, value in dataclasses.asdict(found).items()},

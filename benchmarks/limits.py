@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from sweep.backends.native import _library, compiler, vector_bytes
-from sweep.plan import cores
+from sweep.execution.plan import cores
 
 _SUMS = 12
 _SOURCE = """

@@ -27,9 +27,9 @@ import numpy as np
 import psutil
 
 import sweep
-from sweep.backends import choose, get_backend
+from sweep.backends.registry import choose, get_backend
 from sweep.bench import header, seconds_of
-from sweep.plan import cores
+from sweep.execution.plan import cores
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

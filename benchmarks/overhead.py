@@ -22,9 +22,9 @@ import numpy as np
 from cases import Case, M
 
 import sweep
-from sweep.backends import choose, get_backend
+from sweep.backends.registry import choose, get_backend
 from sweep.bench import header, seconds_of
-from sweep.plan import cores
+from sweep.execution.plan import cores
 
 HERE = Path(__file__).parent
 #: Two runs with so many blocks give the cost of one by their difference.

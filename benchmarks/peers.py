@@ -35,7 +35,7 @@ from limits import limits
 
 import sweep
 from sweep.bench import XL, processor
-from sweep.plan import cores
+from sweep.execution.plan import cores
 
 HERE = Path(__file__).resolve().parent
 #: What results may differ by: each is a float32, after hundreds of steps.

@@ -1,5 +1,5 @@
 // What the host hands to a kernel. Sizes and switches are macros, fixed when a kernel is compiled for a job; arrays come
-// by address in one structure, passed by value, which sweep/backends/marshal.py fills in the same order.
+// by address in one structure, passed by value, which sweep/backends/compiled/layout.py fills in the same order.
 //
 // All arrays of sets are [row][set], so that neighbouring threads touch neighbouring numbers; `sets` is padded by the
 // host to whole thread blocks, and a padding set is a copy of a real one. So there are no tails here.

@@ -1,4 +1,4 @@
-// The two equations, mirroring sweep/model.py (Quax, D'Asaro & van Gerven, Sci. Rep. 10:11360, 2020):
+// The two equations, mirroring sweep/model/network.py (Quax, D'Asaro & van Gerven, Sci. Rep. 10:11360, 2020):
 //
 //   tau_s dx/dt = -x + g W r + g_u U u(t) + b        x: synaptic current
 //   tau_r dr/dt = -r + f(slope (x - threshold))      r: firing rate

@@ -21,18 +21,20 @@ from pathlib import Path
 
 import numpy as np
 
-from sweep.backends import Backend, Probe
-from sweep.backends.kernel import Needs
-from sweep.backends.kernels import KernelBackend
-from sweep.backends.planner import passes
-from sweep.designs import zipped
+from sweep.backends.compiled.backend import KernelBackend
+from sweep.backends.compiled.gpu import passes
+from sweep.backends.compiled.kernel import Needs
+from sweep.backends.protocol import Backend
+from sweep.backends.registry import Probe
+from sweep.design.makers import zipped
 from sweep.errors import JobError
-from sweep.integration import Integration
+from sweep.execution.plan import cores
 from sweep.job import Job
-from sweep.model import Array, Model
-from sweep.network import gaussian
-from sweep.plan import cores
-from sweep.signals import sine
+from sweep.model.integration import Integration
+from sweep.model.network import Model
+from sweep.model.parameters import Array
+from sweep.model.weights import gaussian
+from sweep.signals.waveforms import sine
 
 _REPEATS = 3
 #: What a calibration begins with.

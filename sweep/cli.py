@@ -18,12 +18,14 @@ from rich.console import Console
 from rich.markup import escape
 from threadpoolctl import threadpool_info
 
-from sweep import bench, best, jobfile, runner
-from sweep.backends import NAMES, choose, get_backend, probe
+from sweep import bench, jobfile
+from sweep.backends.registry import NAMES, choose, get_backend, probe
 from sweep.errors import JobError, RunError, SweepError
+from sweep.execution import runner
+from sweep.execution.plan import cores, plan, size
 from sweep.job import Report
-from sweep.plan import cores, plan, size
-from sweep.store import Store, computed_by, open_dataset
+from sweep.report import best
+from sweep.results.store import Store, computed_by, open_dataset
 
 app = typer.Typer(
     name="sweep",
@@ -243,7 +245,7 @@ def _picture(store: Path) -> Path:
 def _show(store: Path, picture: Path, report: Report | None) -> None:
     """Say which set is best, and draw the picture."""
     # Matplotlib takes a second to import: only where there is something to draw.
-    from sweep import plot
+    from sweep.report import figures
 
     dataset = open_dataset(store)
     report = report or best.default_report(dataset)
@@ -251,7 +253,7 @@ def _show(store: Path, picture: Path, report: Report | None) -> None:
     try:
         if not best.is_trajectory(dataset, report):
             _out.print(best.best_set(dataset, report).words(), markup=False)
-        _out.print(f"picture: {plot.save(dataset, picture, report)}", markup=False)
+        _out.print(f"picture: {figures.save(dataset, picture, report)}", markup=False)
     except (RuntimeError, ValueError) as error:
         # What the codecs raise for a chunk that was damaged on disk says nothing of the chunk.
         chunks = [] if isinstance(error, SweepError) else Store(store).damaged()

@@ -12,18 +12,21 @@ from typing import Any
 
 import numpy as np
 
-from sweep import axes, observables, recordings, signals, spec, targets
-from sweep import design as designs
-from sweep import integration as integrations
-from sweep import model as models
-from sweep.design import Block, Blocks, Design
+from sweep import observables, spec
+from sweep.design import axes
+from sweep.design import design as designs
+from sweep.design.arrays import Parameters, gather
+from sweep.design.design import Block, Blocks, Design
 from sweep.errors import JobError, suggest
-from sweep.integration import Integration
-from sweep.model import Model, parse_name
+from sweep.model import integration as integrations
+from sweep.model import network
+from sweep.model.integration import Integration
+from sweep.model.network import Model
+from sweep.model.parameters import parse_name
 from sweep.observables import ALWAYS, Record, Variable
-from sweep.parameters import Parameters, gather
-from sweep.signals import Signal
-from sweep.targets import ModelOutput, Target
+from sweep.signals import recordings, targets, waveforms
+from sweep.signals.signal import Signal
+from sweep.signals.targets import ModelOutput, Target
 
 NOISE_PAIRINGS = ("independent", "common")
 _NOT_IDENTITY = ("sets_per_block", "report", "title", "description")
@@ -396,7 +399,7 @@ def _dataclasses(modules: Iterable[object]) -> dict[str, type]:
     }
 
 
-_CLASSES = _dataclasses((models, integrations, axes, designs, observables, signals, recordings, targets)) | {
+_CLASSES = _dataclasses((network, integrations, axes, designs, observables, waveforms, recordings, targets)) | {
     "Job": Job,
     "Report": Report,
 }

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sweep.errors import JobError, suggest
-from sweep.integration import Integration
+from sweep.model.integration import Integration
 
 STATISTICS: Mapping[str, str] = {
     "mean": "mean over time of the {of}",

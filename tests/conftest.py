@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from sweep import Job, backends
-from sweep.backends import Backend, Probe, get_backend, probe
+from sweep import Job
+from sweep.backends import registry as backends
+from sweep.backends.protocol import Backend
+from sweep.backends.registry import Probe, get_backend, probe
 
 settings.register_profile("sweep", deadline=None)
 settings.load_profile("sweep")

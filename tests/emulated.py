@@ -9,10 +9,11 @@ import numpy as np
 from emulator import EmulatedDevice, Module
 from numpy.typing import NDArray
 
-from sweep.backends import Backend, Probe
-from sweep.backends.kernel import Needs, Plan
-from sweep.backends.kernels import KernelBackend
-from sweep.backends.planner import CudaPlan, passes
+from sweep.backends.compiled.backend import KernelBackend
+from sweep.backends.compiled.gpu import CudaKernel, passes
+from sweep.backends.compiled.kernel import Kernel, Needs
+from sweep.backends.protocol import Backend
+from sweep.backends.registry import Probe
 
 
 class Device(EmulatedDevice):
@@ -27,15 +28,15 @@ class Device(EmulatedDevice):
         """Do nothing: launches are in order."""
         yield
 
-    def passes(self, needs: Needs) -> Sequence[tuple[slice, Plan]]:
+    def passes(self, needs: Needs) -> Sequence[tuple[slice, Kernel]]:
         """Choose among the designs for GPUs."""
         return passes(needs)
 
-    def launch(self, module: Module, entry: str, plan: Plan, arguments: NDArray[np.void]) -> None:
+    def launch(self, module: Module, entry: str, kernel: Kernel, arguments: NDArray[np.void]) -> None:
         """Run a kernel to its end."""
-        assert isinstance(plan, CudaPlan)
-        grid = plan.blocks(int(arguments["sets"][0]))
-        super().launch(module, entry, grid, plan.threads, plan.shared_bytes, (arguments,))
+        assert isinstance(kernel, CudaKernel)
+        grid = kernel.blocks(int(arguments["sets"][0]))
+        super().launch(module, entry, grid, kernel.threads, kernel.shared_bytes, (arguments,))
 
 
 class EmulatedBackend(KernelBackend):

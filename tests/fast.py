@@ -6,8 +6,9 @@ import os
 
 import sweep.backends
 from sweep import Job
-from sweep.backends import Backend, Probe
 from sweep.backends.numpy import NumpyBackend
+from sweep.backends.protocol import Backend
+from sweep.backends.registry import Probe
 
 #: Where this variable says why, the back end does not work.
 BROKEN = "FAST_IS_BROKEN"
@@ -47,4 +48,4 @@ def load() -> Backend:
 
 def dask_setup(worker: object) -> None:
     """Put it into a worker: Dask calls this when it preloads the module."""
-    sweep.backends._BACKENDS = {"fast": (look, load), "numpy": sweep.backends._BACKENDS["numpy"]}
+    sweep.backends.registry._BACKENDS = {"fast": (look, load), "numpy": sweep.backends.registry._BACKENDS["numpy"]}

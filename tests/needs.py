@@ -8,16 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sweep.backends.kernel import (
-    ACTIVATION_NUMBERS,
-    BY_BOTH,
-    BY_SET,
-    BY_UNIT,
-    COMMON,
-    NEUTRAL,
-    WHICH,
-    Needs,
-)
+from sweep.backends.compiled.kernel import ACTIVATION_NUMBERS, BY_BOTH, BY_SET, BY_UNIT, COMMON, NEUTRAL, WHICH, Needs
 
 #: Networks of each size, among them those at the edges of what a warp and a block hold.
 SIZES: dict[str, tuple[int, ...]] = {

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from sweep.backends.source import Specialisation
+from sweep.backends.compiled.source import Specialisation
 
 #: The back end's module once more, to be told of another compiler and of other options: what is called is in the library.
 native = importlib.util.module_from_spec(importlib.util.find_spec("sweep.backends.native"))

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep import Job, philox
-from sweep.model import PARAMETERS, SELECTORS, Model, parse_name
+from sweep.model.network import Model
+from sweep.model.parameters import PARAMETERS, SELECTORS, parse_name
 from sweep.observables import OBSERVABLES, Record
-from sweep.targets import ModelOutput, Target
+from sweep.signals.targets import ModelOutput, Target
 
 Array = NDArray[np.floating[Any]]
 Own = dict[str, Any]

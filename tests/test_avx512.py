@@ -18,8 +18,8 @@ from test_native import JOBS, OBSERVED, SHORT, Cut, decay, different, simulate
 
 from sweep import Integration, Job, Model, Target, gaussian, grid, record, samples, sine, zipped
 from sweep.backends import native
-from sweep.backends.kernels import KernelBackend
-from sweep.signals import white_noise
+from sweep.backends.compiled.backend import KernelBackend
+from sweep.signals.waveforms import white_noise
 
 pytestmark = pytest.mark.skipif(bool(processor.why_not()), reason=processor.why_not())
 

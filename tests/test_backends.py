@@ -19,10 +19,10 @@ from jobs import assert_same, finish, python, slow, small
 
 import sweep
 from sweep import Job, Model, cli, gaussian, grid
-from sweep.backends import Probe, choose, get_backend, provenance
+from sweep.backends.registry import Probe, choose, get_backend, provenance
 from sweep.errors import BackendError, RunError
-from sweep.journal import ranges
-from sweep.store import Store, computed_by
+from sweep.results.journal import ranges
+from sweep.results.store import Store, computed_by
 
 Table = Callable[..., None]
 PRELOAD = {"distributed.worker.preload": [fast.__file__]}

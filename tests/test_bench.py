@@ -23,12 +23,12 @@ import numpy as np
 import pytest
 
 from sweep import bench, cli
-from sweep.backends import Probe, get_backend
 from sweep.backends.numpy import NumpyBackend
+from sweep.backends.registry import Probe, get_backend
 from sweep.bench import Case, Measure
+from sweep.design.arrays import Parameters
 from sweep.errors import BackendError, JobError
 from sweep.job import Job
-from sweep.parameters import Parameters
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 TINY = (Case("S", units=2, sets=4, steps=8), Case("noise", units=3, sets=4, steps=8, noise=0.1))

@@ -23,7 +23,7 @@ from jobs import assert_same, finish, tree
 
 import sweep
 from sweep import cli
-from sweep.store import Store
+from sweep.results.store import Store
 
 SWEEPS = Path(__file__).parent.parent / "sweeps"
 COMMANDS = ["plan", "run", "status", "plot", "schema", "doctor", "bench"]
@@ -429,7 +429,7 @@ def test_bad_usage_ends_with_2_and_writes_nothing(
     folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch, arguments: str, said: str
 ) -> None:
     """Whatever is wrong is said in words, without a traceback; but for a lock, nothing is left behind."""
-    monkeypatch.setattr("sweep.cluster._CONNECT", "200ms")
+    monkeypatch.setattr("sweep.execution.cluster._CONNECT", "200ms")
     (folder / "folder").mkdir()
     (folder / "folder" / "precious").write_text("data")
     (folder / "broken.toml").write_text("units = ")

@@ -16,7 +16,7 @@ from distributed import Client
 from jobs import many, slow
 
 import sweep
-from sweep.cluster import start
+from sweep.execution.cluster import start
 
 Pins = dict[int, tuple[int, str | None]]
 

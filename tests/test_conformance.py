@@ -13,10 +13,11 @@ from reference import measure, own_values, trajectory
 
 import sweep
 from sweep import Integration, Job, Model, Target, gaussian, grid, record, replicates, samples, sine, zipped
-from sweep.model import ACTIVATIONS, PARAMETERS
+from sweep.model.activations import ACTIVATIONS
+from sweep.model.parameters import PARAMETERS
 from sweep.observables import OBSERVABLES, Record
-from sweep.signals import constant, white_noise
-from sweep.targets import model_output
+from sweep.signals.targets import model_output
+from sweep.signals.waveforms import constant, white_noise
 
 UNITS = (1, 2, 3, 4, 5, 8, 16, 17, 32, 48, 100)
 PRECISIONS = ("float32", "float64")

@@ -18,13 +18,15 @@ import numpy as np
 import pytest
 
 import sweep
-from sweep import Integration, Job, Model, Target, backends, gaussian, grid, record, samples, sine
+from sweep import Integration, Job, Model, Target, gaussian, grid, record, samples, sine
 from sweep.backends import cupy as subject
-from sweep.backends import simulate_block, source
+from sweep.backends import registry as backends
+from sweep.backends.compiled import source
+from sweep.backends.compiled.gpu import plan
 from sweep.backends.numpy import NumpyBackend
-from sweep.backends.planner import plan
+from sweep.backends.registry import simulate_block
 from sweep.errors import BackendError, RunError
-from sweep.journal import ranges
+from sweep.results.journal import ranges
 
 FAKES = Path(__file__).parent / "fakes"
 CUPY = importlib.util.find_spec("cupy")

@@ -14,9 +14,9 @@ from jobs import assert_same, small
 
 import sweep
 from sweep import Integration, Model, Target, gaussian, grid, latin_hypercube, record, replicates, samples, sine, zipped
-from sweep.signals import constant
-from sweep.store import Store
-from sweep.targets import model_output
+from sweep.results.store import Store
+from sweep.signals.targets import model_output
+from sweep.signals.waveforms import constant
 
 pytestmark = pytest.mark.usefixtures("only_numpy")
 

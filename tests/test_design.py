@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from scipy.stats import qmc
 
 from sweep import observables
-from sweep.axes import RESERVED, Range, SampledAxis
-from sweep.design import Block, Design
-from sweep.designs import grid, latin_hypercube, random, replicates, sobol, table, zipped
+from sweep.design.axes import RESERVED, Range, SampledAxis
+from sweep.design.design import Block, Design
+from sweep.design.makers import grid, latin_hypercube, random, replicates, sobol, table, zipped
 from sweep.errors import JobError
 
 # Two busy cores say nothing about the law, so no deadline.

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sweep import Design, Integration, Job, Model, grid, random, zipped
 from sweep.errors import JobError
-from sweep.integration import rate_constant
+from sweep.model.integration import rate_constant
 
 
 @pytest.mark.parametrize(

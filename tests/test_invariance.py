@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweep import Design, Integration, Job, Model, Target, gaussian, grid, record, replicates, samples, sine, zipped
-from sweep.model import PARAMETERS
-from sweep.signals import white_noise
+from sweep.model.parameters import PARAMETERS
+from sweep.signals.waveforms import white_noise
 
 UNITS = (1, 3, 5, 16, 17, 32, 64, 128)
 PRECISIONS = ("float32", "float64")

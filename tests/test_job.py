@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sweep import Design, Integration, Job, Model, Target, constant, grid, record, samples, sine, white_noise, zipped
 from sweep.errors import JobError
 from sweep.job import Report
-from sweep.targets import model_output
+from sweep.signals.targets import model_output
 
 
 def make(**fields: Any) -> Job:

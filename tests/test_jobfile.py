@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 
 import sweep
-from sweep import network, signals
 from sweep.errors import JobError
 from sweep.job import Job, Report
 from sweep.jobfile import load, schema, signal_tables, tables
+from sweep.model import weights as network
+from sweep.signals import waveforms as signals
 
 SWEEPS = Path(__file__).parent.parent / "sweeps"
 

@@ -14,14 +14,14 @@ import sass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweep.backends import source
-from sweep.backends.planner import LANES_PER_SET, PRODUCT, THREAD_PER_SET, CudaPlan, candidates, plan
+from sweep.backends.compiled import source
+from sweep.backends.compiled.gpu import LANES_PER_SET, PRODUCT, THREAD_PER_SET, CudaKernel, candidates, choose
 
-PLANS = [plan(each) for each in needs.covering()]
+PLANS = [choose(each) for each in needs.covering()]
 
 
-def label(one: CudaPlan) -> str:
-    """Name a plan by what it is for."""
+def label(one: CudaKernel) -> str:
+    """Name a kernel by what it is for."""
     return f"{one.file.removesuffix('.cu')}-N{one.needs.units}-{one.needs.precision}-{one.needs.activation}"
 
 
@@ -30,13 +30,13 @@ def label(one: CudaPlan) -> str:
 
 @pytest.fixture(scope="module")
 def cubins() -> dict[tuple[int, str], sass.Cubin]:
-    """Compile all plans for all architectures."""
+    """Compile all kernels for all architectures."""
     sources = {f"{i}": one.specialisation.source for i, one in enumerate(PLANS)}
     return {(int(name), arch): cubin for (name, arch), cubin in sass.compile_all(sources).items()}
 
 
 def test_the_covering_has_every_design_in_both_precisions() -> None:
-    """Each of the three designs is among the plans, for float and for double."""
+    """Each of the three designs is among the kernels, for float and for double."""
     kinds = {(one.file, one.needs.precision) for one in PLANS}
     assert len(kinds) == 6
     assert 40 <= len(PLANS) <= 80
@@ -77,7 +77,7 @@ BUDGETS: dict[int, tuple[float, float]] = {
 }
 
 
-def per_unit_step(one: CudaPlan, loop: sass.Loop) -> float:
+def per_unit_step(one: CudaKernel, loop: sass.Loop) -> float:
     """Return how many instructions the time loop takes for a step of a unit."""
     units = one.needs.units
     if one.file == THREAD_PER_SET:
@@ -90,8 +90,8 @@ def per_unit_step(one: CudaPlan, loop: sass.Loop) -> float:
 @pytest.fixture(scope="module")
 def budgeted() -> dict[tuple[int, str], sass.Cubin]:
     """Compile and take apart the kernels that have a budget."""
-    plans = {f"{n} {f}": plan(needs.plain(n, f)) for n in BUDGETS for f in ("relu", "tanh")}
-    sources = {name: one.specialisation.source for name, one in plans.items()}
+    kernels = {f"{n} {f}": choose(needs.plain(n, f)) for n in BUDGETS for f in ("relu", "tanh")}
+    sources = {name: one.specialisation.source for name, one in kernels.items()}
     compiled = sass.compile_all(sources, ["sm_90"], sass=True)
     return {(int(name.split()[0]), name.split()[1]): cubin for (name, _), cubin in compiled.items()}
 
@@ -105,7 +105,7 @@ def test_a_unit_step_keeps_its_budget(
     record_property: Callable[[str, object], None],
 ) -> None:
     """The time loop takes no more instructions than planned, and no fewer than the product and the step need."""
-    one = plan(needs.plain(units, activation))
+    one = choose(needs.plain(units, activation))
     loop = budgeted[units, activation].time_loop("observed")
     taken = per_unit_step(one, loop)
     record_property("instructions_per_unit_step", taken)
@@ -125,14 +125,14 @@ def test_no_other_cut_would_be_much_faster(units: int) -> None:
     ways = {f"{one.rows} {one.parts}": one for one in on_chip if one.fits}
     compiled = sass.compile_all({name: one.specialisation.source for name, one in ways.items()}, ["sm_90"], sass=True)
     taken = {name: per_unit_step(ways[name], cubin.time_loop("observed")) for (name, _), cubin in compiled.items()}
-    chosen = plan(needed)
+    chosen = choose(needed)
     assert taken[f"{chosen.rows} {chosen.parts}"] <= 1.05 * min(taken.values()), taken
 
 
 @pytest.mark.parametrize(("precision", "opcode"), [("float32", "FFMA"), ("float64", "DFMA")])
 def test_the_product_is_mostly_multiply_adds(precision: str, opcode: str) -> None:
     """In the inner loop of the tiled product at least four of five instructions are multiply-adds."""
-    one = plan(needs.plain(256, precision=precision))
+    one = choose(needs.plain(256, precision=precision))
     assert one.file == PRODUCT
     cubin = sass.compile(one.specialisation.source)
     loop = max(cubin.loops("observed"), key=lambda loop: loop.count(opcode))
@@ -232,6 +232,6 @@ def test_an_error_names_the_real_file_and_line(
     place = text.index(before)
     (folder / file).write_text(f"{text[:place]}int planted = mistake;\n{text[place:]}", encoding="utf-8")
     with pytest.raises(sass.CompileError) as caught:
-        sass.compile(dataclasses.replace(plan(needs.plain(2)).specialisation).source)
+        sass.compile(dataclasses.replace(choose(needs.plain(2)).specialisation).source)
     line = text.count("\n", 0, place) + 1
     assert f'{file}({line}): error: identifier "mistake" is undefined' in str(caught.value)

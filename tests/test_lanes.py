@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sweep.backends.source import folder, inlined
+from sweep.backends.compiled.source import folder, inlined
 
 COMPILER = shutil.which("g++")
 

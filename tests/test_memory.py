@@ -18,11 +18,11 @@ from jobs import assert_same
 
 import sweep
 from sweep import Integration, Job, Model, grid
-from sweep.backends import Results
 from sweep.backends.numpy import NumpyBackend
+from sweep.backends.protocol import Results
+from sweep.design.arrays import Parameters
 from sweep.errors import JobError
-from sweep.memory import _FINER, _MOST_SHARES, _SHARE_BYTES, _SHARE_WORK, _UPDATE_WORK, _shares
-from sweep.parameters import Parameters
+from sweep.execution.memory import _FINER, _MOST_SHARES, _SHARE_BYTES, _SHARE_WORK, _UPDATE_WORK, _shares
 
 Simulate = Callable[..., Results]
 
@@ -81,7 +81,7 @@ def test_the_result_is_that_of_one_share(monkeypatch: pytest.MonkeyPatch, only_n
     one = dataclasses.replace(job(), design=design)
     whole = sweep.simulate(one)
     monkeypatch.setattr(NumpyBackend, "least_units", 1)
-    monkeypatch.setattr("sweep.memory._SHARE_WORK", 1)
+    monkeypatch.setattr("sweep.execution.memory._SHARE_WORK", 1)
     shared = sweep.simulate(one)
     assert_same(shared, whole)
 
@@ -95,7 +95,7 @@ def test_memory_is_asked_for_the_result_and_the_shares_under_way(
     monkeypatch.setattr(NumpyBackend, "concurrency", lambda self, cores: 64)
     for available in (needed, needed - 1):
         free = SimpleNamespace(available=available)
-        monkeypatch.setattr("sweep.memory.psutil", SimpleNamespace(virtual_memory=lambda free=free: free))
+        monkeypatch.setattr("sweep.execution.memory.psutil", SimpleNamespace(virtual_memory=lambda free=free: free))
         if available == needed:
             assert sweep.simulate(one).sizes["tau_s"] == 6
         else:
@@ -124,7 +124,7 @@ def test_a_failure_ends_the_other_threads(
         raise AssertionError("nobody stopped it")
 
     monkeypatch.setattr(NumpyBackend, "least_units", 1)
-    monkeypatch.setattr("sweep.memory._SHARE_WORK", 1)
+    monkeypatch.setattr("sweep.execution.memory._SHARE_WORK", 1)
     monkeypatch.setattr(NumpyBackend, "simulate", simulate)
     monkeypatch.setattr(NumpyBackend, "concurrency", lambda self, cores: 2)
     start = time.monotonic()

@@ -12,7 +12,8 @@ from reference import ACTIVATIONS as FORMULAS
 
 from sweep import Model
 from sweep.errors import JobError
-from sweep.model import ACTIVATIONS, PARAMETERS, SELECTORS, ParameterName, check_value, parse_name
+from sweep.model.activations import ACTIVATIONS
+from sweep.model.parameters import PARAMETERS, SELECTORS, ParameterName, check_value, parse_name
 
 
 @pytest.mark.parametrize(

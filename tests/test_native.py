@@ -24,12 +24,15 @@ from emulated import EmulatedBackend
 from jobs import finish, python
 from test_conformance import network
 
-from sweep import Integration, Job, Model, Target, backends, cli, gaussian, grid, philox, record, samples, sine
-from sweep.backends import choose, get_backend, native, tiles
-from sweep.backends.kernel import Needs, Plan
-from sweep.backends.kernels import KernelBackend
+from sweep import Integration, Job, Model, Target, cli, gaussian, grid, philox, record, samples, sine
+from sweep.backends import native
+from sweep.backends import registry as backends
+from sweep.backends.compiled import cpu
+from sweep.backends.compiled.backend import KernelBackend
+from sweep.backends.compiled.kernel import Kernel, Needs
+from sweep.backends.registry import choose, get_backend
 from sweep.errors import BackendError
-from sweep.signals import white_noise
+from sweep.signals.waveforms import white_noise
 
 pytestmark = pytest.mark.skipif(bool(native.why_not()), reason=native.why_not())
 Results = dict[str, np.ndarray]
@@ -123,10 +126,10 @@ class Cut(native.NativeDevice):
         self._vector_bytes = vector_bytes or self._vector_bytes
         self._changes = changes
 
-    def passes(self, needs: Needs) -> Sequence[tuple[slice, Plan]]:
-        """Return the planner's plan, changed."""
-        plan = tiles.plan(needs, self._vector_bytes)
-        return [(slice(0, needs.comparisons), dataclasses.replace(plan, **self._changes))]
+    def passes(self, needs: Needs) -> Sequence[tuple[slice, Kernel]]:
+        """Return the planner's kernel, changed."""
+        kernel = cpu.choose(needs, self._vector_bytes)
+        return [(slice(0, needs.comparisons), dataclasses.replace(kernel, **self._changes))]
 
 
 def simulate(device: native.NativeDevice, job: Job, progress: Callable[[int], None] | None = None) -> Results:
@@ -151,7 +154,7 @@ def test_bits_do_not_depend_on_the_cut(name: str) -> None:
     assert (set(expected["status"]) == {1, 2}) == (name == "divergence")
     others = [Cut(width) for width in {16, 32} - {native.vector_bytes()}]
     if name in ("noise, records", "shared networks, entries"):
-        others += [Cut(rows=1, vectors=1, sets_per_block=16, unroll=4), Cut(rows=3, vectors=2, sets_per_block=64)]
+        others += [Cut(rows=1, vectors=1, tile_sets=16, unroll=4), Cut(rows=3, vectors=2, tile_sets=64)]
     for other in others:
         assert different(simulate(other, JOBS[name]), expected) == []
 
@@ -210,14 +213,14 @@ def test_a_long_job_is_cut_into_launches() -> None:
     long, short = native.NativeDevice(), Cut()
     short.launch_seconds = 0.0001
     steps, taus = 200_000, (2.0, 3.0, 1e3)
-    ((_, plan),) = long.passes(Needs.of(decay(steps, taus=taus), compensated=False))
-    updates = steps * plan.sets_per_block
+    ((_, kernel),) = long.passes(Needs.of(decay(steps, taus=taus), compensated=False))
+    updates = steps * kernel.tile_sets
     reports: dict[native.NativeDevice, list[int]] = {long: [], short: []}
     results = [simulate(device, decay(steps, taus=taus), report.append) for device, report in reports.items()]
     assert different(*results) == []
     for device, report in reports.items():
         assert sum(report) == steps * len(taus)
-        asked = updates * plan.instructions / device.speed / device.launch_seconds
+        asked = updates * kernel.instructions / device.speed / device.launch_seconds
         # Launches end where segments of 1024 steps do, and have no more than 2**17 of them.
         assert asked / 2 < len(report) <= max(asked, steps / 2**17) + 1
     assert len(reports[short]) > 40 > len(reports[long])
@@ -468,17 +471,17 @@ def test_a_time_loop_is_made_of_whole_vectors(processor: str, width: int, regist
         integration=SHORT,
         observe=["r_mean", "r_var"],
     )
-    plan = tiles.plan(Needs.of(job, compensated=False), width)
+    kernel = cpu.choose(Needs.of(job, compensated=False), width)
     options = [f"-march={processor}" if option == "-march=native" else option for option in native._OPTIONS]
     done = subprocess.run(
         ["g++", *options, "-S", "-o", "-", "-"],
-        input=plan.specialisation.source,
+        input=kernel.specialisation.source,
         capture_output=True,
         text=True,
         check=True,
     )
     assert re.findall(r"vfm\w+s[sd]\s.*", done.stdout) == []
-    assert len(re.findall(rf"vfmadd\w+ps\s.*%{register}", done.stdout)) > plan.rows * plan.vectors
+    assert len(re.findall(rf"vfmadd\w+ps\s.*%{register}", done.stdout)) > kernel.rows * kernel.vectors
 
 
 @pytest.mark.parametrize("name", ["clang++", "ziglang"])

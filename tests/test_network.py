@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from sweep import network
 from sweep.errors import JobError
+from sweep.model import weights as network
 
 Draw = Callable[..., NDArray[np.float64]]
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweep.model import PARAMETERS, SELECTORS, Model
-from sweep.parameters import Parameters, gather
+from sweep.design.arrays import Parameters, gather
+from sweep.model.network import Model
+from sweep.model.parameters import PARAMETERS, SELECTORS
 
 MODEL = Model(units=3, weights=np.eye(3), parameters={"tau_s": [1.0, 2.0, 3.0], "gain": 0.5, "noise": 0.1})
 

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import sweep
-from sweep.backends import probe
+from sweep.backends.registry import probe
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 PACKAGES = {

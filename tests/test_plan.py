@@ -14,13 +14,13 @@ from jobs import small
 
 import sweep
 from sweep import Integration, Job, Model, Target, gaussian, grid, latin_hypercube, record, sine
-from sweep.backends import get_backend
 from sweep.backends.numpy import NumpyBackend
+from sweep.backends.registry import get_backend
+from sweep.design.arrays import Parameters
 from sweep.errors import BackendError, JobError
-from sweep.parameters import Parameters
-from sweep.plan import Plan, duration, size
-from sweep.recordings import samples
-from sweep.targets import model_output
+from sweep.execution.plan import Plan, duration, size
+from sweep.signals.recordings import samples
+from sweep.signals.targets import model_output
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ class _Clockwork(NumpyBackend):
 @pytest.mark.parametrize("steps", [4, 10_000])
 def test_what_a_set_costs_besides_its_steps_is_not_taken_for_steps(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
     """The time planned is that of the steps plus that of the sets, however many steps there are."""
-    monkeypatch.setattr(importlib.import_module("sweep.plan"), "get_backend", lambda name: _Clockwork())
+    monkeypatch.setattr(importlib.import_module("sweep.execution.plan"), "get_backend", lambda name: _Clockwork())
     job = small(
         design=grid(gain=np.linspace(0, 2, 1000)),
         integration=Integration(dt=1.0, duration=float(steps)),

@@ -1,4 +1,4 @@
-"""Laws of the plan: every job has one, and no result depends on how the work was cut."""
+"""Laws of the choice of a kernel: every job has one, and no result depends on how the work was cut."""
 
 from __future__ import annotations
 
@@ -19,18 +19,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sweep import Integration, Job, Model, Target, gaussian, grid, record, samples, sine
-from sweep.backends import get_backend, marshal, source
-from sweep.backends.kernel import Needs
-from sweep.backends.kernels import KernelBackend
-from sweep.backends.marshal import LONGEST_SEGMENT, segment_stop
-from sweep.backends.planner import (
-    LANES_PER_SET,
-    PRODUCT,
-    THREAD_PER_SET,
-    candidates,
-    passes,
-    plan,
-)
+from sweep.backends.compiled import layout as marshal
+from sweep.backends.compiled import source
+from sweep.backends.compiled.backend import KernelBackend
+from sweep.backends.compiled.gpu import LANES_PER_SET, PRODUCT, THREAD_PER_SET, candidates, choose, passes
+from sweep.backends.compiled.kernel import Needs
+from sweep.backends.compiled.layout import LONGEST_SEGMENT, segment_stop
+from sweep.backends.registry import get_backend
 
 emulates = pytest.mark.skipif(
     shutil.which("g++") is None or not sys.platform.startswith("linux"), reason="needs g++ and Linux"
@@ -45,7 +40,7 @@ def any_needs(draw: st.DrawFn) -> Needs:
     return needs.needs(draw(st.integers(1, 300)), chosen)
 
 
-# ------------------------------------------------------------------------------------------------------------- plans
+# ------------------------------------------------------------------------------------------------------------- kernels
 
 
 @given(asked=any_needs())
@@ -54,7 +49,7 @@ def test_every_job_has_a_plan_that_can_be_launched(asked: Needs) -> None:
     for _, one in passes(asked):
         assert one.threads % 32 == 0
         assert 32 <= one.threads <= 256
-        assert one.sets_per_block >= 1
+        assert one.tile_sets >= 1
         assert 0 <= one.shared_bytes <= 48 << 10
         assert one.arguments.itemsize <= 4096
         assert one.file == PRODUCT or one.fits
@@ -82,7 +77,7 @@ def test_the_last_way_is_always_possible(asked: Needs) -> None:
     """What nothing on the chip can hold is left to the product, whatever is asked for."""
     *_, last = candidates(asked)
     assert last.file == PRODUCT
-    assert plan(asked).file in (THREAD_PER_SET, LANES_PER_SET, PRODUCT)
+    assert choose(asked).file in (THREAD_PER_SET, LANES_PER_SET, PRODUCT)
 
 
 @given(asked=any_needs())
@@ -152,7 +147,7 @@ def words(text: str) -> set[str]:
 def macros_of(file: str) -> set[str]:
     """Return the macros that the host defines for a kernel."""
     units = {THREAD_PER_SET: 3, LANES_PER_SET: 20, PRODUCT: 300}[file]
-    one = plan(needs.plain(units))
+    one = choose(needs.plain(units))
     assert one.file == file
     return {name for name, _ in one.specialisation.macros}
 
@@ -211,7 +206,7 @@ def test_segments_are_those_of_the_kernels(tmp_path_factory: pytest.TempPathFact
     folder = tmp_path_factory.mktemp("kernels")
     shutil.copytree(source.folder(), folder, dirs_exist_ok=True)
     (folder / "stops.cu").write_text(STOPS, encoding="utf-8")
-    macros = "".join(f"#define {name} {value}\n" for name, value in plan(needs.plain(1)).specialisation.macros)
+    macros = "".join(f"#define {name} {value}\n" for name, value in choose(needs.plain(1)).specialisation.macros)
     device = EmulatedDevice()
     module = device.load(Text(macros + source.inlined(folder / "stops.cu")))
     # All about the first cuts, and any others that a word can number.
@@ -272,7 +267,7 @@ def whole(units: int) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("units", SIZES)
 def test_the_jobs_are_a_fair_trial(units: int) -> None:
     """Each job goes to another design, has sets that diverge and others that do not, and is cut where launches are short."""
-    assert plan(Needs.of(job(units), compensated=False)).file == SIZES[units]
+    assert choose(Needs.of(job(units), compensated=False)).file == SIZES[units]
     assert 0 < (whole(units)["status"] == 2).sum() < 9
     assert len(marshal.spans(job(units), 1)) > len(marshal.spans(job(units), 10**9)) == 2
 
@@ -334,8 +329,8 @@ def test_correlations_of_later_passes_are_right() -> None:
         integration=Integration(dt=1, duration=40, transient=7),
         observe=["r_mean", "target_correlation", "target_mse"],
     )
-    plans = passes(Needs.of(one, compensated=False))
-    assert [plan.file for _, plan in plans] == [PRODUCT, PRODUCT]
+    kernels = passes(Needs.of(one, compensated=False))
+    assert [kernel.file for _, kernel in kernels] == [PRODUCT, PRODUCT]
     (block,) = one.blocks
     results = [
         engine.simulate(one, one.parameters(block)) for engine in (emulated.EmulatedBackend(), get_backend("numpy"))

@@ -16,10 +16,10 @@ import pytest
 from emulator import EmulationError, Module
 
 from sweep import Integration, Job, Model, Target, gaussian, grid, record, samples, sine
-from sweep.backends.kernel import Needs
-from sweep.backends.kernels import KernelBackend
-from sweep.backends.planner import LANES_PER_SET, PRODUCT, THREAD_PER_SET, plan
-from sweep.backends.source import Specialisation
+from sweep.backends.compiled.backend import KernelBackend
+from sweep.backends.compiled.gpu import LANES_PER_SET, PRODUCT, THREAD_PER_SET, plan
+from sweep.backends.compiled.kernel import Needs
+from sweep.backends.compiled.source import Specialisation
 
 pytestmark = pytest.mark.skipif(
     shutil.which("g++") is None or not sys.platform.startswith("linux"), reason="needs g++ and Linux"

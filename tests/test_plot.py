@@ -19,11 +19,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 import sweep
-from sweep import best, plot
 from sweep.errors import JobError
 from sweep.job import Report
 from sweep.observables import STATUS
-from sweep.targets import model_output
+from sweep.report import best
+from sweep.report import figures as plot
+from sweep.signals.targets import model_output
 
 TAU_S = np.geomspace(1, 100, 5)
 GAIN = np.linspace(0.5, 2, 4)

@@ -16,7 +16,7 @@ from jobs import assert_same, finish, many, python, slow
 
 import sweep
 from sweep import Integration
-from sweep.store import Store
+from sweep.results.store import Store
 
 RUN = "sweep.run(jobs.many(100), sys.argv[1])"
 

@@ -23,11 +23,12 @@ from jobs import assert_same, finish, many, python, slow, small
 
 import sweep
 from sweep import Design, Job, Model, Target, gaussian, grid, latin_hypercube, record, replicates, sine, zipped
-from sweep.backends import Results, get_backend
 from sweep.backends.numpy import NumpyBackend
+from sweep.backends.protocol import Results
+from sweep.backends.registry import get_backend
+from sweep.design.arrays import Parameters
 from sweep.errors import BackendError, RunError
-from sweep.parameters import Parameters
-from sweep.store import Store
+from sweep.results.store import Store
 
 JOBS: dict[str, dict[str, Any]] = {
     "grid": {},
@@ -358,7 +359,7 @@ def test_a_scheduler_that_cannot_be_reached_is_an_error_in_seconds(
     path: Path, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The error names the address and the remedy; nothing hangs."""
-    monkeypatch.setattr("sweep.cluster._CONNECT", "1s")
+    monkeypatch.setattr("sweep.execution.cluster._CONNECT", "1s")
     start = time.monotonic()
     with pytest.raises(BackendError, match=rf"scheduler = '{address}' cannot be reached: .* Start one with"):
         sweep.run(small(), path, scheduler=address)

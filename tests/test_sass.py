@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import sass
 
-from sweep.backends.source import inlined
+from sweep.backends.compiled.source import inlined
 
 KERNELS = Path(__file__).parents[1] / "kernels"
 

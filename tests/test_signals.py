@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import sweep
-from sweep import signals
 from sweep.errors import JobError
 from sweep.files import is_resource, read_numbers
-from sweep.signals import Signal
-from sweep.targets import Target
+from sweep.signals import waveforms as signals
+from sweep.signals.signal import Signal
+from sweep.signals.targets import Target
 
 TIMES = np.random.default_rng(1).uniform(0, 200, 300)
 EXAMPLES: dict[str, Signal] = {

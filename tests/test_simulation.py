@@ -14,7 +14,7 @@ from scipy.linalg import solve_discrete_lyapunov
 
 import sweep
 from sweep import Design, Integration, Job, Model, gaussian, grid, record, replicates, sine, zipped
-from sweep.signals import white_noise
+from sweep.signals.waveforms import white_noise
 
 PRECISIONS = ("float32", "float64")
 ROUNDING = {"float32": 2e-6, "float64": 2e-14}

@@ -14,9 +14,9 @@ import sweep
 from sweep import Integration, Job, Model, Target, gaussian, grid, record, replicates, zipped
 from sweep.errors import JobError
 from sweep.job import Report
-from sweep.signals import Signal
+from sweep.signals.signal import Signal
+from sweep.signals.targets import model_output
 from sweep.spec import decode, differences, encode
-from sweep.targets import model_output
 
 SIGNALS: list[Signal] = [
     sweep.constant([0.1, 0.2]),

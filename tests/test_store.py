@@ -36,12 +36,12 @@ from sweep import (
     spikes,
     zipped,
 )
-from sweep.backends import get_backend, provenance
+from sweep.backends.registry import get_backend, provenance
 from sweep.errors import BackendError, JobError, RunError, StoreError
-from sweep.journal import ranges
 from sweep.observables import STATUS
-from sweep.store import Store, computed_by, lock, prepare
-from sweep.targets import model_output
+from sweep.results.journal import ranges
+from sweep.results.store import Store, computed_by, lock, prepare
+from sweep.signals.targets import model_output
 
 
 @pytest.fixture
@@ -484,7 +484,7 @@ def test_a_second_run_into_a_store_is_refused_at_once(path: Path) -> None:
     """While a process runs into a store, another is told so, however it is called; when it is killed, it may."""
     code = """
 from pathlib import Path
-with sweep.store.lock(Path(sys.argv[1])):
+with sweep.results.store.lock(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()"""
     first = python(code, path, stdin=subprocess.PIPE)
@@ -542,7 +542,7 @@ def test_statuses_are_read_part_by_part(path: Path, monkeypatch: pytest.MonkeyPa
         read.append(np.size(values))
         return values
 
-    monkeypatch.setattr("sweep.store._STATUSES", 4)
+    monkeypatch.setattr("sweep.results.store._STATUSES", 4)
     store = Store(path)
     monkeypatch.setattr(zarr.Array, "__getitem__", counting)
     assert store.pending() == []

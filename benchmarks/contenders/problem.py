@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from sweep.backends.targets import target_series
+from sweep.backends.series import target_series
 from sweep.job import Job
 
 #: ``mean``, ``var``, ``final`` of r, each ``(set, unit)``; ``record`` ``(set, time, unit)``; ``correlation`` ``(set, lag)``.

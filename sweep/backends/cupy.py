@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sweep.backends.kernel import Needs, Plan
-from sweep.backends.kernels import KernelBackend
-from sweep.backends.planner import CudaPlan, passes
-from sweep.backends.source import Specialisation
+from sweep.backends.compiled.backend import KernelBackend
+from sweep.backends.compiled.gpu import CudaKernel, passes
+from sweep.backends.compiled.kernel import Kernel, Needs
+from sweep.backends.compiled.source import Specialisation
 from sweep.errors import BackendError
 
 #: Single-precision operations per clock of a multiprocessor, by compute capability; 128 where it is not listed.
@@ -205,15 +205,15 @@ class CupyDevice:
         """Return where a kernel finds an array."""
         return int(buffer.data.ptr)
 
-    def passes(self, needs: Needs) -> Sequence[tuple[slice, Plan]]:
+    def passes(self, needs: Needs) -> Sequence[tuple[slice, Kernel]]:
         """Choose among the designs for GPUs."""
         return passes(needs)
 
-    def launch(self, module: Any, entry: str, plan: Plan, arguments: npt.NDArray[np.void]) -> None:
+    def launch(self, module: Any, entry: str, kernel: Kernel, arguments: npt.NDArray[np.void]) -> None:
         """Start a kernel on the thread's stream."""
-        assert isinstance(plan, CudaPlan)
-        grid = plan.blocks(int(arguments["sets"][0]))
-        module[entry]((grid,), (plan.threads,), (arguments,), shared_mem=plan.shared_bytes)
+        assert isinstance(kernel, CudaKernel)
+        grid = kernel.blocks(int(arguments["sets"][0]))
+        module[entry]((grid,), (kernel.threads,), (arguments,), shared_mem=kernel.shared_bytes)
 
     def synchronize(self) -> None:
         """Wait for the thread's stream."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sweep.job import Job
-from sweep.model import Array
+from sweep.model.parameters import Array
 
 
 def input_drive(job: Job, first: int, stop: int) -> Array:

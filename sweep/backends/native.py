@@ -24,11 +24,11 @@ import numpy as np
 import numpy.typing as npt
 import psutil
 
-from sweep.backends import tiles
-from sweep.backends.kernel import Needs, Plan
-from sweep.backends.kernels import KernelBackend
-from sweep.backends.source import Specialisation
-from sweep.backends.tiles import TilePlan
+from sweep.backends.compiled import cpu
+from sweep.backends.compiled.backend import KernelBackend
+from sweep.backends.compiled.cpu import TileKernel
+from sweep.backends.compiled.kernel import Kernel, Needs
+from sweep.backends.compiled.source import Specialisation
 from sweep.errors import BackendError
 
 _LINE = 64
@@ -170,9 +170,9 @@ class NativeDevice:
         """Do nothing: a thread's work is done when it returns."""
         return contextlib.nullcontext()
 
-    def passes(self, needs: Needs) -> Sequence[tuple[slice, Plan]]:
-        """Return the one plan: a tile has room for any number of comparisons."""
-        return [(slice(0, needs.comparisons), tiles.plan(needs, self._vector_bytes))]
+    def passes(self, needs: Needs) -> Sequence[tuple[slice, Kernel]]:
+        """Return the one kernel: a tile has room for any number of comparisons."""
+        return [(slice(0, needs.comparisons), cpu.choose(needs, self._vector_bytes))]
 
     def load(self, specialisation: Specialisation) -> dict[str, Any]:
         """Compile, or take what was compiled before, by this process or another."""
@@ -206,9 +206,9 @@ class NativeDevice:
         """Return where a kernel finds an array."""
         return int(buffer.ctypes.data)
 
-    def launch(self, module: dict[str, Any], entry: str, plan: Plan, arguments: npt.NDArray[np.void]) -> None:
+    def launch(self, module: dict[str, Any], entry: str, kernel: Kernel, arguments: npt.NDArray[np.void]) -> None:
         """Take the steps, without the interpreter's lock."""
-        assert isinstance(plan, TilePlan)
+        assert isinstance(kernel, TileKernel)
         if module[entry](arguments.ctypes.data, 0, int(arguments["sets"][0])):
             raise MemoryError("the scratch of a tile does not fit in memory")
 
@@ -227,7 +227,7 @@ class NativeBackend(KernelBackend):
         super().__init__("native", NativeDevice())
 
     def concurrency(self, cores: int) -> int:
-        """Return one call per core; see :class:`sweep.backends.Backend`."""
+        """Return one call per core; see :class:`sweep.backends.protocol.Backend`."""
         return cores
 
     def devices(self) -> tuple[str, ...]:

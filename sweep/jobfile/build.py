@@ -13,21 +13,25 @@ from typing import Any
 
 import numpy as np
 
-from sweep import designs, network, observables, recordings, signals
-from sweep.design import Design
+from sweep import observables
+from sweep.design import makers
+from sweep.design.design import Design
 from sweep.errors import JobError
 from sweep.files import is_resource
-from sweep.integration import Integration
 from sweep.job import Report
 from sweep.jobfile import signal_tables, tables
 from sweep.jobfile.problems import located, quoted
 from sweep.jobfile.values import MOST_VALUES, Sourced, Swept, Table
-from sweep.model import Array, Model, parse_name
+from sweep.model import weights as networks
+from sweep.model.integration import Integration
+from sweep.model.network import Model
+from sweep.model.parameters import Array, parse_name
 from sweep.observables import Record
-from sweep.signals import Signal
-from sweep.targets import Target, model_output
+from sweep.signals import recordings, waveforms
+from sweep.signals.signal import Signal
+from sweep.signals.targets import Target, model_output
 
-_SAMPLERS = {"sobol": designs.sobol, "latin_hypercube": designs.latin_hypercube, "random": designs.random}
+_SAMPLERS = {"sobol": makers.sobol, "latin_hypercube": makers.latin_hypercube, "random": makers.random}
 
 
 class Builder:
@@ -96,23 +100,23 @@ class Builder:
         perturbations = arguments.pop("perturbations", None)
         match table:
             case tables.FileWeights():
-                weights = network.from_file(self._source(table))
+                weights = networks.from_file(self._source(table))
             case tables.ListedWeights():
                 weights = np.asarray(_rectangle(table.values))
             case _:
-                weights = getattr(network, table.kind)(units, **arguments)
+                weights = getattr(networks, table.kind)(units, **arguments)
         if perturbations is None:
             return weights
-        return network.perturb(weights, perturbations.fractions, perturbations.seed)
+        return networks.perturb(weights, perturbations.fractions, perturbations.seed)
 
     def _input_weights(self, table: tables.InputWeights, units: int) -> Array:
         match table:
             case tables.FileInputWeights():
-                return network.from_file(self._source(table))
+                return networks.from_file(self._source(table))
             case tables.ListedInputWeights():
                 return np.asarray(_rectangle(table.values))
             case _:
-                return network.input_weights(units, **table.given())
+                return networks.input_weights(units, **table.given())
 
     def _each(self, key: str, written: Any, make: Callable[[Any], Any]) -> Any:
         """Make one thing of one table, and a list of things of several."""
@@ -138,7 +142,7 @@ class Builder:
                 raise JobError(f"{name} is given twice, as a time constant and as a rate constant. Remove one of them.")
             values = {name: np.asarray(value, dtype=np.float64) for name, value in (table.parameters | own).items()}
             return model_output(values)
-        maker: Signal = getattr(signals, table.kind)(**arguments)
+        maker: Signal = getattr(waveforms, table.kind)(**arguments)
         return maker
 
     def _target(self, table: signal_tables.Target) -> Target:
@@ -173,23 +177,23 @@ class Builder:
             if part == "grid":
                 for name, values in table.grid.items():
                     with self._at(f"design.grid.{quoted(name)}"):
-                        design *= designs.grid(**{name: self._swept(name, values)})
+                        design *= makers.grid(**{name: self._swept(name, values)})
             elif part == "zipped":
                 for dim, columns in table.zipped.items():
                     with self._at(f"design.zipped.{quoted(dim)}"):
                         swept = {name: self._swept(name, values) for name, values in columns.items()}
-                        design *= designs.zipped(dim, **swept)
+                        design *= makers.zipped(dim, **swept)
             elif part == "table":
                 for dim, sets in table.table.items():
                     with self._at(f"design.table.{quoted(dim)}", sets):
-                        design *= designs.table(dim, self._folder / sets.file)
+                        design *= makers.table(dim, self._folder / sets.file)
             elif part in _SAMPLERS:
                 sample: tables.Sample = getattr(table, part)
                 with self._at(f"design.{part}", sample):
                     design *= _SAMPLERS[part](sample.n, sample.seed, **{k: tuple(v) for k, v in sample.ranges.items()})
         if table.replicates is not None:
             with self._at("design.replicates"):
-                design *= designs.replicates(table.replicates)
+                design *= makers.replicates(table.replicates)
         return design
 
     def _swept(self, name: str, values: Any) -> Any:

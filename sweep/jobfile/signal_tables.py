@@ -22,7 +22,7 @@ from sweep.jobfile.values import (
     Ways,
     Whole,
 )
-from sweep.recordings import TIME_UNITS
+from sweep.signals.recordings import TIME_UNITS
 
 
 class ConstantSignal(Table):

@@ -10,7 +10,6 @@ from typing import Annotated, Literal
 
 from pydantic import Field, Tag
 
-from sweep.integration import PRECISIONS, SCHEMES
 from sweep.job import NOISE_PAIRINGS
 from sweep.jobfile.signal_tables import Signal, Target
 from sweep.jobfile.values import (
@@ -32,7 +31,8 @@ from sweep.jobfile.values import (
     ZippedValues,
     choice,
 )
-from sweep.model import ACTIVATIONS
+from sweep.model.activations import ACTIVATIONS
+from sweep.model.integration import PRECISIONS, SCHEMES
 from sweep.observables import OBSERVABLES, VARIABLES
 
 # --------------------------------------------------------------------------------------------------------------- model

@@ -25,7 +25,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 from sweep.errors import JobError, suggest
-from sweep.model import PARAMETERS, SELECTORS, parse_name
+from sweep.model.parameters import PARAMETERS, SELECTORS, parse_name
 
 #: More values than this along one axis are a slip of the pen, and would only fill the memory.
 MOST_VALUES = 10_000_000

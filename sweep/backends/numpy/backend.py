@@ -19,10 +19,10 @@ from sweep.backends.numpy.blas import one_blas_thread
 from sweep.backends.numpy.observation import STRETCH
 from sweep.backends.numpy.recurrence import WeightsPlan
 from sweep.backends.numpy.tile import Progress, Tile
-from sweep.backends.targets import target_series
+from sweep.backends.series import target_series
+from sweep.design.arrays import Parameters
 from sweep.job import Job
 from sweep.observables import OBSERVABLES
-from sweep.parameters import Parameters
 
 #: Most elements of an array of a tile: 512 KiB in float32, several of which fit a core's share of the cache.
 TILE_ELEMENTS = 2**17
@@ -42,28 +42,28 @@ class NumpyBackend:
     least_units = 2**13
 
     def concurrency(self, cores: int) -> int:
-        """Return one call per core; see :class:`sweep.backends.Backend`."""
+        """Return one call per core; see :class:`sweep.backends.protocol.Backend`."""
         return cores
 
     def devices(self) -> tuple[str, ...]:
-        """Return none; see :class:`sweep.backends.Backend`."""
+        """Return none; see :class:`sweep.backends.protocol.Backend`."""
         return ()
 
     def describe(self, job: Job) -> str:
-        """Say how wide a tile is and how W r is made; see :class:`sweep.backends.Backend`."""
+        """Say how wide a tile is and how W r is made; see :class:`sweep.backends.protocol.Backend`."""
         plan, width = WeightsPlan.of(job), _width(job, math.prod(job.blocks.shape), None)
         coupled = job.model.weights is not None or plan.per_set
         how = "elementwise" if plan.elementwise else f"in products of {plan.columns} columns"
         return f"tiles of at most {width} sets, {job.integration.precision}, {f'W r {how}' if coupled else 'no W'}"
 
     def prepare(self, job: Job) -> None:
-        """Sample the targets; see :class:`sweep.backends.Backend`."""
+        """Sample the targets; see :class:`sweep.backends.protocol.Backend`."""
         target_series(job)
 
     def simulate(
         self, job: Job, parameters: Parameters, *, batch: int | None = None, progress: Progress | None = None
     ) -> dict[str, np.ndarray]:
-        """Simulate some sets; see :class:`sweep.backends.Backend`."""
+        """Simulate some sets; see :class:`sweep.backends.protocol.Backend`."""
         series = target_series(job)
         results = {
             variable.name: np.empty((parameters.size, *variable.shape), dtype=variable.dtype)

@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from sweep.backends.numpy.ahead import Ahead
 from sweep.backends.numpy.blas import grouped, uniform_columns
-from sweep.backends.targets import TargetSeries
+from sweep.backends.series import TargetSeries
 from sweep.job import Job
-from sweep.model import Array
+from sweep.model.parameters import Array
 from sweep.observables import Record, record_steps
 
 States = npt.NDArray[np.floating]

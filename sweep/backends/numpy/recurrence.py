@@ -14,9 +14,10 @@ import numpy as np
 
 from sweep.backends.numpy.blas import grouped, uniform_columns
 from sweep.backends.numpy.observation import LANES, States
+from sweep.design.arrays import Parameters
 from sweep.job import Job
-from sweep.model import Model, parse_name
-from sweep.parameters import Parameters
+from sweep.model.network import Model
+from sweep.model.parameters import parse_name
 
 #: Up to so many units, elementwise operations beat matrix products: with common weights, and with weights of each set.
 _FEW_UNITS = 4

@@ -16,11 +16,12 @@ from sweep.backends.drive import input_drive
 from sweep.backends.numpy.ahead import Ahead
 from sweep.backends.numpy.observation import STRETCH, Observation, States
 from sweep.backends.numpy.recurrence import WeightsPlan, recurrence
-from sweep.backends.targets import TargetSeries
+from sweep.backends.series import TargetSeries
+from sweep.design.arrays import Parameters
 from sweep.job import Job
-from sweep.model import ACTIVATIONS, Array
+from sweep.model.activations import ACTIVATIONS
+from sweep.model.parameters import Array
 from sweep.observables import STATUS
-from sweep.parameters import Parameters
 
 Progress = Callable[[int], None]
 

@@ -1,0 +1,278 @@
+"""A batch of sets on a device: laid out, launched span by span, brought back."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sweep.backends.compiled import layout as marshal
+from sweep.backends.compiled.device import RECORD_BYTES, SERIES_BYTES, Compared, Device
+from sweep.backends.compiled.kernel import Kernel
+from sweep.backends.compiled.layout import Span
+from sweep.backends.series import TargetSeries
+from sweep.design.arrays import Parameters
+from sweep.job import Job
+from sweep.observables import STATUS
+
+#: Few sets do not fill a device, and a step of theirs takes its time all the same.
+_MOST_STEPS = 2**17
+
+Progress = Callable[[int], None]
+Arrays = dict[str, np.ndarray]
+#: Some of the sets of an array; of a slice nothing need be copied.
+Places = slice | npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some sets, from their start to their results."""
+
+    device: Device
+    job: Job
+    kernels: Sequence[Compared]
+    parameters: Parameters
+    targets: TargetSeries | None
+
+    def run(self, results: Arrays, progress: Progress | None) -> None:
+        """Take all steps and fill in the results, ``(set, ...)`` by variable."""
+        job = self.job
+        records = {record.variable: results[record.variable] for record in job.records}
+        report = _shared_among(progress, len(self.kernels))
+        values: Arrays = {}
+        comparisons = []
+        for number, (compared, kernel) in enumerate(self.kernels):
+            arrays = self._pass(kernel, compared, records if number == 0 else {}, report)
+            if number == 0:
+                values, diverged = marshal.measured(job, arrays, kernel), arrays["diverged"]
+            if kernel.needs.comparisons:
+                comparisons.append(arrays["comparisons"])
+        if comparisons:
+            values |= self._compared(np.concatenate(comparisons, axis=1), values)
+        for name in job.observed:
+            _turn(values[name], results[name])
+        results["status"][...] = STATUS["ok"]
+        results["diverged_at"][...] = np.nan
+        lost = np.flatnonzero(diverged >= 0)
+        if lost.size:
+            self._mark(lost, self._find(lost), results)
+
+    def _find(self, lost: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
+        """Return the step at which each of some sets diverges, by going the same way once more."""
+        kernel = self.kernels[0][1]
+        looking = dataclasses.replace(kernel, needs=kernel.needs.to_detect())
+        again = dataclasses.replace(self, kernels=[(slice(0), looking)], parameters=self.parameters.take(lost))
+        found: npt.NDArray[np.int64] = again._pass(looking, slice(0), {}, None)["diverged"]
+        # It cannot but find it, on the same way; yet a set with NaN must never pass for a good one.
+        return np.where(found < 0, self.job.integration.steps - 1, found)
+
+    def _compared(self, sums: np.ndarray, values: Arrays) -> Arrays:
+        """Return the comparisons ``(target, lag, unit, set)`` from their sums."""
+        job, targets = self.job, self.targets
+        assert targets is not None
+        count = job.integration.steps - job.integration.transient_steps
+        shape = (*targets.mean.shape[:2], *sums.shape[2:])
+        several = slice(None) if isinstance(job.target, tuple) else 0
+        out = {}
+        if "target_correlation" in job.observed:
+            out["target_correlation"] = targets.correlation(sums[0].reshape(shape) / count, values["r_var"])[several]
+        if "target_mse" in job.observed:
+            out["target_mse"] = (sums[1].reshape(shape) / count)[several]
+        return out
+
+    def _mark(self, lost: npt.NDArray[np.intp], steps: npt.NDArray[np.int64], results: Arrays) -> None:
+        """Write into the results that some sets diverged, and at which steps."""
+        job = self.job
+        for name in job.observed:
+            results[name][lost] = np.nan
+        if job.records:
+            sets, times = marshal.unknown_from(job, steps)
+            for record in job.records:
+                results[record.variable][lost[sets], times] = np.nan
+        results["status"][lost] = STATUS["diverged"]
+        results["diverged_at"][lost] = (steps + 1) * job.integration.dt
+
+    # ------------------------------------------------------------------------------------------------------- one pass
+
+    def _pass(self, kernel: Kernel, compared: slice, records: Arrays, progress: Progress | None) -> Arrays:
+        """Take all steps with one kernel; fill the records and return the final arrays, the sets in order."""
+        device, job = self.device, self.job
+        index, places = _arranged(kernel, self.parameters)
+        padded = self.parameters.take(index)
+        module = device.load(kernel.specialisation)
+        host = marshal.start(job, kernel, padded)
+        buffers = {name: device.upload(array, name) for name, array in host.items()}
+        buffers |= self._common(kernel, padded)
+        arguments = self._arguments(kernel, padded, buffers)
+        for seen, span in enumerate(marshal.spans(job, self._span_steps(kernel, padded.size))):
+            self._span(kernel, module, arguments, buffers, compared, span, records, places)
+            device.synchronize()
+            if progress:
+                progress(self.parameters.size * span.steps)
+            # Looked at ever more rarely: most jobs lose no set, and those that lose all do so soon.
+            if seen.bit_count() <= 1 and (device.download(buffers["diverged"]) >= 0).all():
+                if progress:
+                    progress(self.parameters.size * (job.integration.steps - span.stop))
+                break
+        wanted = ("state", "rates", "moments", "extremes", "comparisons", "diverged")
+        return {name: device.download(buffers[name])[..., places] for name in wanted if name in buffers}
+
+    def _common(self, kernel: Kernel, padded: Parameters) -> dict[str, Any]:
+        """Put what the sets share on the device."""
+        job, upload = self.job, self.device.upload
+        common: dict[str, Any] = {}
+        weights = marshal.weights(job, kernel, padded)
+        if weights is not None:
+            common["weights"] = upload(weights, "weights")
+        if not kernel.by_value:
+            rows = marshal.by_unit(job, kernel, padded)
+            if rows.size:
+                common["by_unit"] = upload(rows, "by_unit")
+        if padded.entries:
+            common["entry_units"] = upload(np.array(list(padded.entries), dtype=np.int32), "entry_units")
+        if job.records:
+            common["places"] = upload(marshal.places(job), "places")
+        return common
+
+    def _arguments(self, kernel: Kernel, padded: Parameters, buffers: dict[str, Any]) -> npt.NDArray[np.void]:
+        job, timing = self.job, self.job.integration
+        arguments = np.zeros(1, dtype=kernel.arguments)
+        for name, buffer in buffers.items():
+            arguments[name] = self.device.address(buffer)
+        arguments["seed"] = job.seed
+        arguments["origin"], arguments["end"] = timing.transient_steps, timing.steps
+        arguments["sets"], arguments["entry_count"] = padded.size, len(padded.entries)
+        arguments["every"] = job.records[0].every if job.records else 1
+        arguments["kept"] = marshal.record_sizes(job, 1, 1)["unit"] if job.records else 0
+        arguments["constants"] = marshal.constants(job, kernel, padded)
+        return arguments
+
+    def _span_steps(self, kernel: Kernel, sets: int) -> int:
+        """Return how many steps a span has: a launch's worth, and no more than fit as series and as records."""
+        needs = kernel.needs
+        most = int(self.device.launch_seconds * self.device.speed / (kernel.instructions * needs.units * sets))
+        if needs.columns:
+            most = min(most, SERIES_BYTES // (needs.columns * 8))
+        if needs.record_x or needs.record_r:
+            record = math.prod(marshal.record_sizes(self.job, sets, 1).values())
+            most = min(most, RECORD_BYTES // (2 * record * needs.itemsize) * self.job.records[0].every)
+        return max(1, min(most, _MOST_STEPS))
+
+    def _span(
+        self,
+        kernel: Kernel,
+        module: Any,
+        arguments: npt.NDArray[np.void],
+        buffers: dict[str, Any],
+        compared: slice,
+        span: Span,
+        records: Arrays,
+        places: Places,
+    ) -> None:
+        """Launch the steps of a span, and bring back its records."""
+        device, job, needs = self.device, self.job, kernel.needs
+        rows, sums = marshal.series(job, kernel, self.targets, compared, span)
+        held = {"series": device.upload(rows, "series"), "series_sums": device.upload(sums, "series_sums")}
+        keeping = {}
+        if records and span.bounds:
+            sizes = marshal.record_sizes(job, int(arguments["sets"][0]), span.steps)
+            shape = tuple(sizes[axis] for axis in kernel.record_axes)
+            arguments["records"] = sizes["record"]
+            keeping = {name: device.empty(shape, needs.precision, f"record_{name}") for name in records}
+            held |= {f"record_{name}": buffer for name, buffer in keeping.items()}
+        for name, buffer in held.items():
+            arguments[name] = device.address(buffer)
+        entry = "observed" if span.bounds else "transient"
+        launch = (module, entry, kernel, arguments)
+        if kernel.one_step:
+            for _ in self._single_steps(kernel, arguments, buffers, held, span, rows, sums):
+                device.launch(*launch)
+        else:
+            arguments["first"], arguments["steps"] = span.first, span.steps
+            device.launch(*launch)
+        for name, buffer in keeping.items():
+            within = marshal.records_in(job, span.first, span.stop)
+            kept = marshal.from_record(device.download(buffer), kernel)[:, : within.stop - within.start]
+            records[name][:, within] = kept[places]
+
+    def _single_steps(
+        self,
+        kernel: Kernel,
+        arguments: npt.NDArray[np.void],
+        buffers: dict[str, Any],
+        held: dict[str, Any],
+        span: Span,
+        rows: np.ndarray,
+        sums: np.ndarray,
+    ) -> Iterator[None]:
+        """Point the arguments at one step after the other: its row of the series, its record, its rates."""
+        job, address = self.job, self.device.address
+        arguments["steps"] = 1
+        series, segment_sums = address(held["series"]), address(held["series_sums"])
+        record = {name: address(held[name]) for name in held if name.startswith("record_")}
+        each = 0
+        if record:
+            each = math.prod(marshal.record_sizes(job, int(arguments["sets"][0]), 1).values()) * kernel.needs.itemsize
+        segment = 0
+        for step in range(span.first, span.stop):
+            while span.bounds and step >= span.bounds[segment + 1]:
+                segment += 1
+            arguments["first"] = step
+            arguments["series"] = series + (step - span.first) * rows[0].nbytes
+            arguments["series_sums"] = segment_sums + segment * sums[0].nbytes
+            for name, place in record.items():
+                before = marshal.records_in(job, span.first, step)
+                arguments[name] = place + (before.stop - before.start) * each
+            arguments["rates"], arguments["new_rates"] = address(buffers["rates"]), address(buffers["new_rates"])
+            yield
+            buffers["rates"], buffers["new_rates"] = buffers["new_rates"], buffers["rates"]
+
+
+def _arranged(kernel: Kernel, parameters: Parameters) -> tuple[Places, Places]:
+    """Return the sets in the order in which the kernel takes them, and where among those each set is found.
+
+    They are padded to whole blocks with copies of the last; slices where the order is that of the sets.
+    """
+    size, whole = parameters.size, kernel.tile_sets
+    if not kernel.shares_network:
+        padded = np.minimum(np.arange(size + -size % whole), size - 1) if size % whole else slice(0, size)
+        return padded, slice(0, size)
+    # The sets of a tile share their matrix.
+    index = np.arange(size)
+    network = np.broadcast_to(parameters.selectors["network"], index.shape)
+    places, groups, first = np.empty(size, dtype=np.intp), [], 0
+    for each in np.unique(network):
+        group = index[network == each]
+        places[group] = first + np.arange(len(group))
+        groups.append(np.pad(group, (0, -len(group) % whole), mode="edge"))
+        first += len(groups[-1])
+    return np.concatenate(groups), places
+
+
+def _turn(values: np.ndarray, results: np.ndarray) -> None:
+    """Copy ``(..., set)`` into ``(set, ...)``, along the longer of the two."""
+    flat, turned = values.reshape(-1, values.shape[-1]), results.reshape(len(results), -1)
+    if len(flat) < len(turned):
+        for row, column in zip(flat, turned.T, strict=True):
+            column[...] = row
+    else:
+        turned[...] = flat.T
+
+
+def _shared_among(progress: Progress | None, passes: int) -> Progress | None:
+    """Return a progress of which so many passes over the same steps make the whole."""
+    if progress is None or passes == 1:
+        return progress
+    seen = [0]
+
+    def share(done: int) -> None:
+        before = seen[0] // passes
+        seen[0] += done
+        progress(seen[0] // passes - before)
+
+    return share

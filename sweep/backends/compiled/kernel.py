@@ -1,0 +1,299 @@
+"""What a job asks of a kernel, and what all kernels have in common: their macros, their arguments, their layout."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from sweep.backends.compiled.source import Specialisation
+from sweep.job import Job
+from sweep.model.parameters import PARAMETERS, parse_name
+from sweep.signals.targets import ModelOutput
+
+#: What ``kernels/arguments.cuh`` calls ``Which``, in its order, with the parameters that each depends on.
+WHICH: dict[str, tuple[str, ...]] = {
+    "alpha_s": ("tau_s",),
+    "alpha_r": ("tau_r",),
+    "noise": ("noise", "tau_s"),
+    "gain": ("gain",),
+    "input_gain": ("input_gain",),
+    "bias": ("bias",),
+    "slope": ("slope",),
+    "threshold": ("threshold",),
+}
+#: ... and ``Mode``.
+NEUTRAL, COMMON, BY_UNIT, BY_SET, BY_BOTH = range(5)
+#: The arrays of ``struct Arguments``, in its order.
+POINTERS = (
+    *("state", "rates", "new_rates", "sums", "moments", "extremes", "comparisons", "record_x", "record_r", "diverged"),
+    *("by_set", "by_unit", "weights", "entries", "entry_units", "networks", "stimuli", "streams"),
+    *("series", "series_sums", "places"),
+)
+#: ``kernels/activations.cuh``.
+ACTIVATION_NUMBERS = {"linear": 0, "relu": 1, "tanh": 2, "sigmoid": 3, "softplus": 4}
+#: Parameters with a value that changes nothing.
+_NEUTRAL = {"noise": 0.0, "gain": 1.0, "input_gain": 1.0, "bias": 0.0, "slope": 1.0, "threshold": 0.0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needs:
+    """What a job asks of a kernel: the macros of ``kernels/arguments.cuh`` that do not depend on the design."""
+
+    units: int
+    precision: str
+    activation: str
+    sequential: bool
+    compensated: bool
+    coupling: int
+    modes: tuple[int, ...]
+    stimuli: int
+    input_units: int
+    moments_x: int
+    moments_r: int
+    extremes: tuple[bool, bool, bool, bool]
+    comparisons: int
+    correlation: bool
+    mse: bool
+    target_units: int
+    record_x: bool
+    record_r: bool
+    detect: bool = False
+
+    @classmethod
+    def of(cls, job: Job, compensated: bool) -> Needs:
+        """Return the needs of those sets of a job whose sums are compensated, or of those whose are not."""
+        model, timing, names = job.model, job.integration, job.observed
+        bases = {parse_name(name).base for name in job.design.parameters}
+        correlation, mse = "target_correlation" in names, "target_mse" in names
+        compared = len(job.targets) * len(job.lags) if correlation or mse else 0
+        by_unit = any(isinstance(one.signal, ModelOutput) or one.signal.channels > 1 for one in job.targets)
+        moments = {of: 2 if names & {f"{of}_var", f"{of}_std"} else int(f"{of}_mean" in names) for of in "xr"}
+        matrices = [model.input_matrix(signal.channels) for signal in job.inputs[:1]]
+        per_unit = any(model.units > 1 and (matrix != matrix[0]).any() for matrix in matrices)
+        return cls(
+            units=model.units,
+            precision=timing.precision,
+            activation=model.activation,
+            sequential=timing.scheme == "sequential",
+            compensated=compensated,
+            coupling=2 if bases & {"W", "network"} else int(model.weights is not None),
+            modes=_modes(job, bases),
+            stimuli=len(job.inputs) if "stimulus" in bases else min(1, len(job.inputs)),
+            input_units=model.units if per_unit else 1,
+            moments_x=moments["x"],
+            moments_r=2 if correlation else moments["r"],
+            extremes=("x_min" in names, "x_max" in names, "r_min" in names, "r_max" in names),
+            comparisons=compared,
+            correlation=correlation,
+            mse=mse,
+            target_units=model.units if compared and by_unit else 1,
+            record_x=any(record.variable == "x" for record in job.records),
+            record_r=any(record.variable == "r" for record in job.records),
+        )
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of a number of the state."""
+        return np.dtype(self.precision).itemsize
+
+    @property
+    def noisy(self) -> bool:
+        """Whether the sets have noise."""
+        return self.modes[list(WHICH).index("noise")] != NEUTRAL
+
+    @property
+    def columns(self) -> int:
+        """Numbers per step that do not depend on the set."""
+        kinds = self.correlation + self.mse
+        return self.stimuli * self.input_units + kinds * self.comparisons * self.target_units
+
+    @property
+    def sums(self) -> int:
+        """Numbers per unit that add up within a segment, the shifts among them."""
+        moments = 3 * (self.moments_x > 0) + 3 * (self.moments_r > 0)
+        return moments + (self.correlation + self.mse) * self.comparisons
+
+    def to_detect(self) -> Needs:
+        """Return what it takes to look for the step at which sets diverge, along the same trajectory."""
+        return dataclasses.replace(
+            self,
+            moments_x=0,
+            moments_r=0,
+            extremes=(False,) * 4,
+            comparisons=0,
+            correlation=False,
+            mse=False,
+            target_units=1,
+            record_x=False,
+            record_r=False,
+            detect=True,
+        )
+
+    def to_compare(self, comparisons: int, first: bool) -> Needs:
+        """Return what a pass over the steps needs that makes some of the comparisons; the first does all the rest."""
+        if first:
+            return dataclasses.replace(self, comparisons=comparisons)
+        return dataclasses.replace(
+            self,
+            comparisons=comparisons,
+            moments_x=0,
+            moments_r=int(self.correlation),  # its sums are of deviations from the shift of the moments
+            extremes=(False,) * 4,
+            record_x=False,
+            record_r=False,
+        )
+
+    def macros(self) -> dict[str, int | str]:
+        """Return the macros of ``kernels/arguments.cuh``."""
+        low_x, high_x, low_r, high_r = self.extremes
+        return {
+            "REAL": "float" if self.precision == "float32" else "double",
+            "UNITS": self.units,
+            "ACTIVATION": ACTIVATION_NUMBERS[self.activation],
+            "SEQUENTIAL": int(self.sequential),
+            "COMPENSATED": int(self.compensated),
+            "COUPLING": self.coupling,
+            "MODES": ", ".join(map(str, self.modes)),
+            "STIMULI": self.stimuli,
+            "INPUT_UNITS": self.input_units,
+            "MOMENTS_X": self.moments_x,
+            "MOMENTS_R": self.moments_r,
+            "LOW_X": int(low_x),
+            "HIGH_X": int(high_x),
+            "LOW_R": int(low_r),
+            "HIGH_R": int(high_r),
+            "COMPARISONS": self.comparisons,
+            "CORRELATION": int(self.correlation),
+            "MSE": int(self.mse),
+            "TARGET_UNITS": self.target_units,
+            "RECORD_X": int(self.record_x),
+            "RECORD_R": int(self.record_r),
+            "DETECT": int(self.detect),
+        }
+
+
+def _modes(job: Job, bases: set[str]) -> tuple[int, ...]:
+    """By what each parameter varies, in the whole job: never in a block alone."""
+    values = {name: job.model.parameter(name) for name in PARAMETERS}
+    modes = []
+    for name, sources in WHICH.items():
+        by_set = any(source in bases for source in sources)
+        by_unit = any(
+            values[source].size > 1
+            or any(
+                parse_name(swept).base == source
+                and (parse_name(swept).index or job.design.axis(swept).width(swept) > 1)
+                for swept in job.design.parameters
+            )
+            for source in sources
+        )
+        neutral = _NEUTRAL.get(name)
+        own = sources[0]
+        if neutral is not None and own not in bases and (values[own] == neutral).all():
+            modes.append(NEUTRAL)
+        else:
+            modes.append(
+                (BY_BOTH if by_set else BY_UNIT) if by_unit and job.model.units > 1 else BY_SET if by_set else COMMON
+            )
+    return tuple(modes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kernel(ABC):
+    """A kernel, specialised, and how sets are laid out for it.
+
+    Attributes
+    ----------
+    file : str
+        In ``kernels/``.
+    needs : Needs
+        What it is compiled for.
+    tile_sets : int
+        The number of sets is padded to a multiple of it.
+    unroll : int
+        Steps in a turn of the time loop.
+    """
+
+    file: str
+    needs: Needs
+    tile_sets: int
+    unroll: int = 1
+
+    @property
+    def by_value(self) -> bool:
+        """Whether weights and what varies by unit are passed by value."""
+        return False
+
+    @property
+    def record_axes(self) -> tuple[str, str, str]:
+        """How records lie in memory: what a kernel stores at once is to be neighbours."""
+        return ("record", "unit", "set")
+
+    @property
+    def one_step(self) -> bool:
+        """Whether a launch is one step, so that the rates and the sums of a segment wait in memory for the next."""
+        return False
+
+    @property
+    def shares_network(self) -> bool:
+        """Whether the sets of a block must have the same network, and have entries of their own added one by one."""
+        return False
+
+    @property
+    def rows_of_rates(self) -> int:
+        """Rows of the rates where they wait in memory."""
+        return self.needs.units
+
+    @property
+    def stage(self) -> int:
+        """Steps of the series that are in shared memory at a time; 0 where they are read where they are."""
+        return 0
+
+    @property
+    @abstractmethod
+    def instructions(self) -> float:
+        """About how many instructions of a lane a unit-step takes."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """Say in words how the steps are taken."""
+
+    @abstractmethod
+    def own_macros(self) -> dict[str, int | str]:
+        """Return the macros of the design."""
+
+    def packed(self, matrices: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+        """Lay out weight matrices ``(network, to, from)`` as the kernel reads them."""
+        return matrices
+
+    @property
+    def constants(self) -> int:
+        """How many numbers are passed by value."""
+        needs = self.needs
+        by_unit = sum(mode == BY_UNIT for mode in needs.modes) * needs.units
+        return len(WHICH) + ((by_unit + (needs.coupling == 1) * needs.units**2) if self.by_value else 0)
+
+    @cached_property
+    def arguments(self) -> np.dtype[np.void]:
+        """``struct Arguments`` of ``kernels/arguments.cuh``."""
+        fields: list[tuple[str, str] | tuple[str, str, tuple[int]]] = [(name, "u8") for name in POINTERS]
+        fields += [("seed", "u8"), *((name, "u4") for name in ("first", "steps", "origin", "end"))]
+        fields += [(name, "i4") for name in ("sets", "entry_count", "every", "records", "kept")]
+        return np.dtype([*fields, ("constants", self.needs.precision, (self.constants,))], align=True)
+
+    @cached_property
+    def specialisation(self) -> Specialisation:
+        """What to compile."""
+        layout: dict[str, int | str] = {
+            "STAGE": self.stage,
+            "UNROLL": self.unroll,
+            "CONSTANTS": self.constants,
+            "BY_VALUE": int(self.by_value),
+            "ARGUMENTS_BYTES": self.arguments.itemsize,
+        }
+        return Specialisation.of(self.file, self.needs.macros() | layout | self.own_macros())

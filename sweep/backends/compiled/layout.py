@@ -1,0 +1,282 @@
+"""A job's arrays as the kernels want them: laid out, padded, on the device, and back into results.
+
+Layouts are those of ``kernels/arguments.cuh``: everything that belongs to sets is ``[row][set]``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sweep.backends.compiled.kernel import BY_BOTH, BY_SET, BY_UNIT, COMMON, WHICH, Kernel
+from sweep.backends.drive import input_drive
+from sweep.backends.series import TargetSeries
+from sweep.design.arrays import Parameters
+from sweep.job import Job
+from sweep.model.integration import rate_constant
+from sweep.model.parameters import Array, parse_name
+from sweep.observables import record_steps
+
+#: Steps that a segment of the moments has at first, and at most: ``kernels/arguments.cuh``.
+FIRST_SEGMENT, LONGEST_SEGMENT = 16, 1024
+
+
+def segment_stop(step: int) -> int:
+    """Return where the segment of a step stops, both counted from the end of the transient."""
+    if step >= LONGEST_SEGMENT:
+        return (step // LONGEST_SEGMENT + 1) * LONGEST_SEGMENT
+    return FIRST_SEGMENT << max(0, (step // FIRST_SEGMENT).bit_length())
+
+
+@dataclass(frozen=True)
+class Span:
+    """The steps of some launches: on one side of the end of the transient, whole segments where they are observed.
+
+    Attributes
+    ----------
+    first, stop : int
+        Absolute numbers of steps.
+    bounds : tuple of int
+        Where the segments begin and stop, absolute; empty within the transient.
+    """
+
+    first: int
+    stop: int
+    bounds: tuple[int, ...] = ()
+
+    @property
+    def steps(self) -> int:
+        """How many."""
+        return self.stop - self.first
+
+
+def spans(job: Job, most: int) -> list[Span]:
+    """Cut the steps of a job into spans of about so many steps."""
+    origin, end = job.integration.transient_steps, job.integration.steps
+    cut = [Span(first, min(origin, first + most)) for first in range(0, origin, most)]
+    bounds = [origin]
+    while bounds[-1] < end:
+        stop = min(end, origin + segment_stop(bounds[-1] - origin))
+        bounds.append(stop)
+        if stop - bounds[0] >= most or stop == end:
+            cut.append(Span(bounds[0], stop, tuple(bounds)))
+            bounds = [stop]
+    return cut
+
+
+def field(name: str, job: Job, parameters: Parameters) -> Array:
+    """Return what the equations contain, by one of the names of ``Which``, ``(set or 1, unit or 1)`` float64."""
+    dt, values = job.integration.dt, parameters.values
+    if name in ("alpha_s", "alpha_r"):
+        return rate_constant(dt, values[f"tau{name[5:]}"])
+    if name == "noise":
+        return values["noise"] * np.sqrt(2.0 * rate_constant(dt, values["tau_s"]))
+    return values[name]
+
+
+def constants(job: Job, kernel: Kernel, parameters: Parameters) -> npt.NDArray[np.floating]:
+    """Return what is passed by value: what all sets have in common, then what varies by unit, then the weights."""
+    needs, first = kernel.needs, parameters.take(slice(1))
+    modes = zip(WHICH, needs.modes, strict=True)
+    common = [field(name, job, first)[0, 0] if mode == COMMON else 0.0 for name, mode in modes]
+    parts = [np.array(common)]
+    if kernel.by_value:
+        parts.append(by_unit(job, kernel, parameters).ravel())
+        if needs.coupling == 1:
+            parts.append(_matrices(job)[int(parameters.selectors["network"][0])].ravel())
+    return np.concatenate(parts).astype(needs.precision)
+
+
+def by_unit(job: Job, kernel: Kernel, parameters: Parameters) -> npt.NDArray[np.floating]:
+    """Return what varies by unit alone, ``(row, unit)``."""
+    needs, first = kernel.needs, parameters.take(slice(1))
+    rows = [field(name, job, first)[0] for name, mode in zip(WHICH, needs.modes, strict=True) if mode == BY_UNIT]
+    return np.array(rows, dtype=needs.precision).reshape(-1, needs.units)
+
+
+def by_set(job: Job, kernel: Kernel, parameters: Parameters) -> npt.NDArray[np.floating]:
+    """Return what varies by set, ``(row, set)``; a parameter that varies by unit too has a row for each."""
+    needs, rows = kernel.needs, []
+    for name, mode in zip(WHICH, needs.modes, strict=True):
+        if mode in (BY_SET, BY_BOTH):
+            width = needs.units if mode == BY_BOTH else 1
+            rows.append(np.broadcast_to(field(name, job, parameters), (parameters.size, width)).T)
+    return np.concatenate(rows, dtype=needs.precision) if rows else np.zeros((1, parameters.size), needs.precision)
+
+
+def weights(job: Job, kernel: Kernel, parameters: Parameters) -> npt.NDArray[np.floating] | None:
+    """Return the weights that go to device memory, as the kernel reads them."""
+    needs = kernel.needs
+    if not needs.coupling or (kernel.by_value and needs.coupling == 1):
+        return None
+    matrices = _matrices(job)
+    if needs.coupling == 1:
+        matrices = matrices[[int(parameters.selectors["network"][0])]]
+    if kernel.shares_network and parameters.entries:
+        matrices = matrices.copy()
+        for to, source in parameters.entries:
+            matrices[:, to, source] = 0.0
+    return np.ascontiguousarray(kernel.packed(matrices.astype(needs.precision)))
+
+
+def _matrices(job: Job) -> Array:
+    units = job.model.units
+    own = np.zeros((units, units)) if job.model.weights is None else job.model.weights
+    return own.reshape(-1, units, units)
+
+
+def places(job: Job) -> npt.NDArray[np.int32]:
+    """Return where a record keeps each unit, ``(unit,)``; -1 where it does not."""
+    units = job.model.units
+    kept = next((record.units for record in job.records), None)
+    place = np.full(units, -1, dtype=np.int32)
+    chosen = range(units) if kept is None else kept
+    place[list(chosen)] = np.arange(len(chosen), dtype=np.int32)
+    return place
+
+
+def series(
+    job: Job, kernel: Kernel, targets: TargetSeries | None, compared: slice, span: Span
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what the steps of a span need that does not depend on the set.
+
+    Returns
+    -------
+    ndarray
+        ``(step, column)``: the inputs, then the targets' deviations from their means, then the targets.
+    ndarray
+        ``(segment, comparison, unit or 1)`` float64: the deviations summed over each segment.
+    """
+    needs = kernel.needs
+    sums = np.zeros((max(1, len(span.bounds) - 1), needs.comparisons, needs.target_units))
+    if not needs.columns:
+        return np.zeros((1, 1), dtype=needs.precision), sums
+    columns = np.zeros((span.steps, needs.columns), dtype=needs.precision)
+    inputs, each = np.split(columns, [needs.stimuli * needs.input_units], axis=1)
+    if needs.stimuli:
+        driven = input_drive(job, span.first, span.stop)[:, : needs.input_units]
+        if needs.stimuli == 1:
+            chosen = int(job.model.parameter("stimulus")[0])
+            driven = driven[:, :, [chosen if driven.shape[2] > 1 else 0]]
+        inputs[...] = driven.transpose(0, 2, 1).reshape(span.steps, -1)
+    if targets is not None and needs.comparisons and span.bounds:
+        values = targets.each(span.first, span.stop)[compared]
+        if needs.correlation:
+            deviations, each = np.split(each, [needs.comparisons * needs.target_units], axis=1)
+            means = targets.mean.reshape(-1, needs.target_units)[compared]
+            _fill(deviations, (value - mean[:, None] for value, mean in zip(values, means, strict=True)))
+            starts = np.array(span.bounds[:-1]) - span.first
+            sums = np.add.reduceat(deviations, starts, axis=0, dtype=np.float64).reshape(sums.shape)
+        if needs.mse:
+            _fill(each, values)
+    return columns, sums
+
+
+def _fill(columns: np.ndarray, values: Iterable[Array]) -> None:
+    """Write ``(unit or 1, step)`` of one comparison after the other into ``(step, comparison x unit)``."""
+    place = 0
+    for value in values:
+        columns[:, place : place + len(value)] = value.T
+        place += len(value)
+
+
+def start(job: Job, kernel: Kernel, parameters: Parameters) -> dict[str, np.ndarray]:
+    """Return the arrays that a batch begins with, by their names in ``struct Arguments``.
+
+    Those that begin with the same number for all sets are broadcast, and take memory only where they are copied to.
+    """
+    needs, sets = kernel.needs, parameters.size
+    units, precision = needs.units, needs.precision
+    zero = np.zeros((), dtype=precision)
+    state = np.zeros((2 + 2 * needs.compensated, units, sets), dtype=precision)
+    for row, name in enumerate(("x0", "r0")):
+        state[row] = parameters.values[name].T
+    arrays = {
+        "state": state,
+        "diverged": np.broadcast_to(np.int64(-1), sets),
+        "by_set": by_set(job, kernel, parameters),
+    }
+    if kernel.one_step:
+        rates = np.zeros((kernel.rows_of_rates, sets), dtype=precision)
+        rates[:units] = state[1]
+        arrays |= {"rates": rates, "new_rates": np.broadcast_to(zero, rates.shape)}
+        if needs.sums:
+            rows = 6 + (needs.correlation + needs.mse) * needs.comparisons
+            arrays["sums"] = np.broadcast_to(zero, (rows, units, sets))
+    if needs.moments_x or needs.moments_r:
+        arrays["moments"] = np.broadcast_to(0.0, (4, units, sets))
+    if any(needs.extremes):
+        lows_and_highs = np.array([np.inf, -np.inf] * 2, dtype=precision)
+        arrays["extremes"] = np.broadcast_to(lows_and_highs[:, None, None], (4, units, sets))
+    if needs.comparisons:
+        arrays["comparisons"] = np.broadcast_to(0.0, (2, needs.comparisons, units, sets))
+    if needs.coupling == 2:
+        arrays["networks"] = _each(parameters.selectors["network"], sets, np.int32)
+    if parameters.entries:
+        entries = [np.broadcast_to(value, (sets,)) for value in parameters.entries.values()]
+        arrays["entries"] = np.array(entries, dtype=precision)
+    if needs.stimuli > 1:
+        arrays["stimuli"] = _each(parameters.selectors["stimulus"], sets, np.int32)
+    if needs.noisy:
+        arrays["streams"] = np.ascontiguousarray(parameters.stream)
+    return arrays
+
+
+def _each(values: np.ndarray, sets: int, dtype: npt.DTypeLike) -> np.ndarray:
+    return np.broadcast_to(values, (sets,)).astype(dtype)
+
+
+def batch_bytes(job: Job, kernel: Kernel) -> int:
+    """Return how many bytes of device memory a set needs, its records not counted."""
+    needs = kernel.needs
+    rows = 2 + 2 * needs.compensated + 4 * any(needs.extremes) + sum(mode == BY_BOTH for mode in needs.modes)
+    if kernel.one_step:
+        rows += 6 + (needs.correlation + needs.mse) * needs.comparisons
+    doubles = 4 * bool(needs.moments_x or needs.moments_r) + 2 * needs.comparisons
+    waiting = 2 * kernel.rows_of_rates if kernel.one_step else 0
+    single = waiting + len(needs.modes) + sum(parse_name(name).base == "W" for name in job.design.parameters)
+    return needs.units * (rows * needs.itemsize + doubles * 8) + single * needs.itemsize + 24
+
+
+def record_sizes(job: Job, sets: int, steps: int) -> dict[str, int]:
+    """Return how many records there are at most in so many steps, and of how many units."""
+    record = job.records[0]
+    kept = job.model.units if record.units is None else len(record.units)
+    return {"set": sets, "record": -(-steps // record.every), "unit": kept}
+
+
+def from_record(record: np.ndarray, kernel: Kernel) -> np.ndarray:
+    """Turn a record into ``(set, time, unit)``."""
+    return record.transpose([kernel.record_axes.index(axis) for axis in ("set", "record", "unit")])
+
+
+def records_in(job: Job, first: int, stop: int) -> slice:
+    """Return which records of a trajectory fall into some steps after the transient."""
+    every, origin = job.records[0].every, job.integration.transient_steps
+    return slice((first - origin) // every, (stop - origin) // every)
+
+
+def measured(job: Job, arrays: dict[str, np.ndarray], kernel: Kernel) -> dict[str, np.ndarray]:
+    """Return the statistics of a batch from its final arrays, ``(unit, set)``, as far as they are needed."""
+    needs, count = kernel.needs, job.integration.steps - job.integration.transient_steps
+    rates = arrays["rates"][: needs.units] if kernel.one_step else arrays["state"][1]
+    out = {"x_final": arrays["state"][0], "r_final": rates}
+    for row, (of, moments) in enumerate((("x", needs.moments_x), ("r", needs.moments_r))):
+        if moments:
+            out[f"{of}_mean"] = arrays["moments"][2 * row]
+        if moments == 2:
+            out[f"{of}_var"] = np.maximum(arrays["moments"][2 * row + 1], 0.0) / count
+        if f"{of}_std" in job.observed:
+            out[f"{of}_std"] = np.sqrt(out[f"{of}_var"])
+    if "extremes" in arrays:
+        out |= dict(zip(("x_min", "x_max", "r_min", "r_max"), arrays["extremes"], strict=True))
+    return out
+
+
+def unknown_from(job: Job, diverged: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Return the records at or after the step at which each of some sets diverged, as sets and times."""
+    sets, times = np.nonzero(record_steps(job.records[0].every, job.integration) >= diverged[:, None])
+    return sets, times

@@ -1,0 +1,83 @@
+"""What the engine knows of a back end, which takes the Euler steps: host arrays in, host arrays out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+
+from sweep.design.arrays import Parameters
+from sweep.job import Job
+
+Results = dict[str, np.ndarray]
+
+
+class Backend(Protocol):
+    """What the rest of the engine knows of a back end."""
+
+    name: str
+    #: Units, those of all its sets together, below which a call is better part of a larger one.
+    least_units: int
+
+    def concurrency(self, cores: int) -> int:
+        """Return how many calls of :meth:`simulate` should run at once in a process that may use so many cores."""
+        ...
+
+    def devices(self) -> tuple[str, ...]:
+        """Return what ``CUDA_VISIBLE_DEVICES`` may name here, for worker processes to have one each; none on a CPU."""
+        ...
+
+    def describe(self, job: Job) -> str:
+        """Say in a few words how this back end goes about a job."""
+        ...
+
+    def prepare(self, job: Job) -> None:
+        """Do what all blocks of a job share, such as sampling its targets; it is kept for the process.
+
+        Raises
+        ------
+        JobError
+            If the job cannot be run after all, for example because a target made by a model diverges.
+        """
+        ...
+
+    def simulate(
+        self,
+        job: Job,
+        parameters: Parameters,
+        *,
+        batch: int | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> Results:
+        """Simulate some sets of a job.
+
+        Parameters
+        ----------
+        job : Job
+            What all sets share. The design is not looked at.
+        parameters : Parameters
+            The sets.
+        batch : int, optional
+            Most sets to take at once, rounded up to what the back end can take; bounds the working memory and never
+            changes a result.
+        progress : callable, optional
+            Called from time to time with the number of set-steps done since the last call. May raise to cancel.
+
+        Returns
+        -------
+        dict of str to ndarray
+            Every variable of ``job.variables``, ``(set, ...)``. A set whose state was not finite after step n has the
+            status "diverged", ``diverged_at`` = (n + 1) dt, NaN for its statistics, and NaN in its record from that
+            step on.
+
+        Raises
+        ------
+        MemoryError
+            If a batch does not fit; the caller may try a smaller one.
+        """
+        ...
+
+    def working_bytes(self, job: Job, sets: int, batch: int | None = None) -> int:
+        """Return about how many bytes a call with so many sets needs, the results not counted."""
+        ...

@@ -1,0 +1,140 @@
+"""The parameters of some sets as arrays: what a back end is given besides the job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from sweep import philox
+from sweep.model.integration import Integration, rate_constant
+from sweep.model.network import Model
+from sweep.model.parameters import PARAMETERS, SELECTORS, Array, parse_name
+
+#: Below this rate constant a float32 state loses its increments to rounding, and the sum is compensated.
+COMPENSATE_BELOW = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Parameters:
+    """The parameters of ``size`` sets.
+
+    Attributes
+    ----------
+    size : int
+        Number of sets.
+    values : mapping of str to ndarray
+        Every parameter of :data:`sweep.model.PARAMETERS`, ``(size or 1, unit or 1)`` float64; a length of 1 means
+        that it is the same for all sets, or units.
+    selectors : mapping of str to ndarray
+        ``network``, ``stimulus`` and ``replicate``, ``(size or 1,)`` int64.
+    entries : mapping of (int, int) to ndarray
+        Single weights by (to, from) that replace those of the matrix, ``(size,)`` float64.
+    replaced : mapping of (int, int) to ndarray
+        The weights of the matrix that they replace, ``(size or 1,)`` float64.
+    common_noise : bool
+        Whether the noise depends on the replicate alone.
+    """
+
+    size: int
+    values: Mapping[str, Array]
+    selectors: Mapping[str, npt.NDArray[np.int64]]
+    entries: Mapping[tuple[int, int], Array]
+    replaced: Mapping[tuple[int, int], Array]
+    common_noise: bool
+
+    @cached_property
+    def stream(self) -> npt.NDArray[np.uint64]:
+        """Noise stream of each set, ``(size,)``: a hash of its own parameter values, or of its replicate alone.
+
+        What counts is the values, not which of them are swept: a weight that is the matrix's own adds nothing.
+        """
+        own = {name: chosen.astype(np.float64) for name, chosen in self.selectors.items()}
+        if self.common_noise:
+            own = {"replicate": own["replicate"]}
+        else:
+            own |= self.values
+            for (i, j), value in self.entries.items():
+                own[f"W[{i},{j}]"] = np.where(value == self.replaced[i, j], np.nan, value)
+        return np.broadcast_to(philox.stream_hash(own), (self.size,))
+
+    @property
+    def noisy(self) -> bool:
+        """Whether any of the sets has noise."""
+        return bool(self.values["noise"].any())
+
+    def rate_constants(self, dt: float) -> tuple[Array, Array]:
+        """Return alpha_s and alpha_r, each ``(size or 1, unit or 1)``."""
+        return rate_constant(dt, self.values["tau_s"]), rate_constant(dt, self.values["tau_r"])
+
+    def compensated(self, timing: Integration) -> npt.NDArray[np.bool_]:
+        """Return which sets need compensated sums, ``(size or 1,)``: it depends on the set alone."""
+        if timing.dtype != np.float32:
+            return np.zeros(1, dtype=bool)
+        alpha_s, alpha_r = self.rate_constants(timing.dt)
+        return np.asarray((alpha_s.min(axis=1) < COMPENSATE_BELOW) | (alpha_r.min(axis=1) < COMPENSATE_BELOW))
+
+    def take(self, index: npt.NDArray[np.intp] | slice) -> Parameters:
+        """Return the parameters of some of the sets, in the order of ``index``; what is common stays so.
+
+        Those of a slice are views: nothing is copied.
+        """
+
+        def pick(array: np.ndarray) -> np.ndarray:
+            if len(array) == 1:
+                return array
+            # Twice as fast as array[index].
+            return array[index] if isinstance(index, slice) else array.take(index, axis=0)
+
+        taken = Parameters(
+            size=len(range(self.size)[index]) if isinstance(index, slice) else len(index),
+            values={name: pick(value) for name, value in self.values.items()},
+            selectors={name: pick(value) for name, value in self.selectors.items()},
+            entries={key: pick(value) for key, value in self.entries.items()},
+            replaced={key: pick(value) for key, value in self.replaced.items()},
+            common_noise=self.common_noise,
+        )
+        if "stream" in self.__dict__:
+            taken.__dict__["stream"] = self.stream[index]
+        return taken
+
+
+def gather(model: Model, swept: Mapping[str, Array], size: int, common_noise: bool) -> Parameters:
+    """Join what the design sweeps with what the model has in common.
+
+    Parameters
+    ----------
+    model : Model
+        Gives the parameters that are not swept.
+    swept : mapping of str to ndarray
+        By parameter name, ``(size,)`` or ``(size, unit)`` float64; ``tau_s[3]`` replaces one unit of ``tau_s``.
+    size : int
+        Number of sets.
+    common_noise : bool
+        Whether the noise depends on the replicate alone.
+
+    Returns
+    -------
+    sweep.parameters.Parameters
+    """
+    values: dict[str, Array] = {}
+    for name in PARAMETERS:
+        array = swept.get(name)
+        values[name] = model.parameter(name)[None, :] if array is None else array.reshape(size, -1)
+    selectors = {name: (swept[name] if name in swept else model.parameter(name)).astype(np.int64) for name in SELECTORS}
+    entries: dict[tuple[int, int], Array] = {}
+    for name, array in swept.items():
+        key = parse_name(name)
+        if key.base == "W":
+            entries[key.index[0], key.index[1]] = array
+        elif key.index:
+            whole = np.array(np.broadcast_to(values[key.base], (size, model.units)))
+            whole[:, key.index[0]] = array
+            values[key.base] = whole
+    weights = np.zeros((1, model.units, model.units)) if model.weights is None else model.weights
+    weights = weights.reshape(-1, model.units, model.units)
+    replaced = {(i, j): weights[selectors["network"], i, j] for i, j in entries}
+    return Parameters(size, values, selectors, entries, replaced, common_noise)

@@ -1,0 +1,337 @@
+"""Axes of a design: parameters with values that are held, or drawn from ranges on demand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from sweep.errors import JobError, suggest
+from sweep.model.parameters import PARAMETERS, SELECTORS, Array, check_value, parse_name
+from sweep.observables import ALWAYS, OBSERVABLES, VARIABLES
+
+#: Names that the result gives to its own dimensions and variables; no dimension of a design may take one.
+RESERVED = (
+    *("unit", "recorded_unit", "time", "lag", "target", "alpha_s", "alpha_r"),
+    *(variable.name for variable in ALWAYS),
+    *VARIABLES,
+    *OBSERVABLES,
+)
+
+# scipy's Sobol sequence has 30 bits and ends there.
+_SOBOL_POINTS = 2**30
+
+
+def whole(key: str, value: object, least: int) -> int:
+    """Return a whole number of at least `least`, or raise a JobError that names the key."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise JobError(f"{key} = {value!r}: it must be a whole number of at least {least}. Correct the value.")
+    return int(value)
+
+
+def _check_slice(start: int, stop: int, n: int) -> None:
+    if not 0 <= start <= stop <= n:
+        raise IndexError(f"values {start} to {stop} of an axis that has {n}")
+
+
+@dataclass(frozen=True, eq=False)
+class HeldAxis:
+    """An axis whose values are held in memory.
+
+    Parameters
+    ----------
+    dim : str
+        The dimension. If it is itself the parameter, the axis is one of a grid and the values are its labels.
+    columns : mapping of str to array_like
+        The parameters that vary together, each ``(n,)``, or ``(n, unit)`` for one value per unit.
+
+    Raises
+    ------
+    JobError
+        For names, shapes or values that are not possible, and for labels that are not unique.
+    """
+
+    dim: str
+    columns: Mapping[str, Array]
+
+    def __post_init__(self) -> None:
+        """Check everything, spell the names canonically and make the arrays read-only."""
+        columns: dict[str, Array] = {}
+        for given, values in self.columns.items():
+            name = str(parse_name(given))
+            if name in columns:
+                raise JobError(f"axis {self.dim!r}: parameter {name!r} is named twice. Remove one of the two.")
+            columns[name] = _column(self.dim, name, values)
+        if not columns:
+            raise JobError(
+                f"axis {self.dim!r} has no parameters: an axis varies at least one. Name one with its values."
+            )
+        object.__setattr__(self, "columns", columns)
+        lengths = {name: len(column) for name, column in columns.items()}
+        if len(set(lengths.values())) > 1:
+            raise JobError(
+                f"axis {self.dim!r} has parameters with {lengths} values: parameters of one axis vary together and "
+                "need equally many. Give as many values of each, or multiply two axes for all combinations."
+            )
+        if tuple(columns) == (self.dim,):
+            self._check_labels(columns[self.dim])
+        else:
+            self._check_dim()
+
+    @property
+    def n(self) -> int:
+        """How many values each parameter has."""
+        return len(next(iter(self.columns.values())))
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The parameters that vary along the axis."""
+        return tuple(self.columns)
+
+    def width(self, name: str) -> int:
+        """How many values a set has of the parameter: 1, or one per unit."""
+        column = self.columns[name]
+        return column.shape[1] if column.ndim == 2 else 1
+
+    def range(self, name: str) -> tuple[float, float]:
+        """Smallest value above 0 (infinite if there is none) and largest value of a parameter."""
+        column = self.columns[name]
+        return float(np.min(column, where=column > 0, initial=np.inf)), float(column.max())
+
+    def values(self, start: int, stop: int) -> dict[str, Array]:
+        """Return the values from number `start` up to `stop`, each ``(n,)`` or ``(n, unit)``, float64, read-only."""
+        _check_slice(start, stop, self.n)
+        return {name: column[start:stop] for name, column in self.columns.items()}
+
+    def _check_labels(self, column: Array) -> None:
+        if column.ndim != 1:
+            raise JobError(
+                f"{self.dim} has shape {column.shape}: the values of a grid are one-dimensional labels. For one value "
+                f"per unit write zipped('set', {self.dim}=...) with a dimension name of your own."
+            )
+        values, counts = np.unique(column, return_counts=True)
+        doubles = np.flatnonzero(counts > 1)
+        if doubles.size:
+            raise JobError(
+                f"{self.dim} = {values[doubles[0]]} occurs {counts[doubles[0]]} times: the values of a grid label its "
+                "sets and must be unique. Remove the doubles, or use replicates(n) to repeat with other noise."
+            )
+
+    def _check_dim(self) -> None:
+        if not isinstance(self.dim, str) or not self.dim.isidentifier():
+            raise JobError(
+                f"dimension {self.dim!r}: a dimension is named with letters, digits and underscores. Rename it."
+            )
+        if self.dim in RESERVED or self.dim.startswith("target_"):
+            raise JobError(
+                f"dimension {self.dim!r}: the result has a dimension or variable of that name. Call it something else, "
+                "such as 'point'."
+            )
+        if self.dim in PARAMETERS or self.dim in SELECTORS:
+            raise JobError(
+                f"dimension {self.dim!r} varies {', '.join(self.columns)}: only the axis of a grid is named after its "
+                f"parameter. Call it something else, such as 'point', or use grid({self.dim}=...)."
+            )
+
+
+def _column(dim: str, name: str, values: npt.ArrayLike) -> Array:
+    """Return one parameter's values along an axis as a read-only float64 copy, ``(n,)`` or ``(n, unit)``."""
+    key = parse_name(name)
+    per_unit = key.parameter.per_unit and not key.index
+    try:
+        given = np.asarray(values)
+    except ValueError:
+        raise JobError(
+            f"{name} along {dim!r}: its rows differ in length. Give every set the same number of values."
+        ) from None
+    if given.dtype.kind not in "iuf":
+        raise JobError(f"{name} along {dim!r} is {short(values)}: it must be an array of numbers. Correct the values.")
+    if given.ndim == 0:
+        raise JobError(
+            f"{name} = {given}: an axis needs several values. Write [{given}], or put a value common to all sets into "
+            "the model's parameters."
+        )
+    if given.ndim > 1 + per_unit:
+        rule = "(n,), or (n, unit) for one value per unit" if per_unit else "(n,), one number per set"
+        raise JobError(f"{name} along {dim!r} has shape {given.shape}: it must be {rule}. Reshape it.")
+    if not given.size:
+        raise JobError(f"{name} along {dim!r} is empty: an axis needs at least one value. Give one, or drop the axis.")
+    if given.ndim == 2 and given.shape[1] == 1:
+        # One value per unit of a single unit is one value per set.
+        given = given[:, 0]
+    column = np.array(given, dtype=np.float64, order="C")
+    check_value(name, column)
+    column.setflags(write=False)
+    return column
+
+
+def short(value: object) -> str:
+    """Return the value as one line of at most 60 characters."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+@dataclass(frozen=True)
+class Range:
+    """Where a sampled parameter lies: uniform between two ends, or log-uniform.
+
+    Raises
+    ------
+    JobError
+        If the parameter is not continuous, or the ends are not possible.
+    """
+
+    name: str
+    low: float
+    high: float
+    log: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the ends and spell the name canonically."""
+        key = parse_name(self.name)
+        what = f"range {key} = ({self.low}, {self.high})"
+        if key.parameter.integer:
+            raise JobError(f"{what}: {key} counts, and a range is for continuous parameters. Use grid({key}=range(n)).")
+        for end in (self.low, self.high):
+            if isinstance(end, bool) or not isinstance(end, int | float | np.integer | np.floating):
+                raise JobError(f"range {key}: the end {end!r} must be a number. Write {key}=(low, high).")
+        check_value(str(key), [self.low, self.high])
+        if not self.low < self.high:
+            raise JobError(
+                f"{what}: the low end must be below the high end. Swap them, or put a value common to all sets into "
+                "the model's parameters."
+            )
+        if self.log and self.low <= 0:
+            raise JobError(f"{what}: a logarithmic range must lie above 0. Raise the low end, or leave out 'log'.")
+        object.__setattr__(self, "name", str(key))
+        object.__setattr__(self, "low", float(self.low))
+        object.__setattr__(self, "high", float(self.high))
+
+    def scale(self, unit_interval: Array) -> Array:
+        """Map numbers in [0, 1) to the range."""
+        # A contiguous copy: NumPy's exp may take another code path, with other last bits, for a strided column.
+        u = np.ascontiguousarray(unit_interval)
+        low, high = (math.log(self.low), math.log(self.high)) if self.log else (self.low, self.high)
+        values = u * (high - low) + low
+        return np.clip(np.exp(values) if self.log else values, self.low, self.high)
+
+
+# scipy.stats takes a second to import, and most designs are grids: only where it is needed.
+
+
+def _sobol(n: int, d: int, seed: int, start: int, stop: int) -> Array:
+    from scipy.stats import qmc
+
+    engine = qmc.Sobol(d, rng=seed)
+    # The first draw is of one point: scipy warns where a first draw is not a power of two, of a slice as of a whole.
+    head = np.asarray(engine.random(1), dtype=np.float64)[start:stop]
+    if start > 1:
+        engine.fast_forward(start - 1)
+    return np.concatenate([head, engine.random(stop - max(start, 1))]) if stop > 1 else head
+
+
+@lru_cache(maxsize=2)
+def _latin_hypercube_whole(n: int, d: int, seed: int) -> Array:
+    from scipy.stats import qmc
+
+    points = np.asarray(qmc.LatinHypercube(d, rng=seed).random(n), dtype=np.float64)
+    points.setflags(write=False)
+    return points
+
+
+def _latin_hypercube(n: int, d: int, seed: int, start: int, stop: int) -> Array:
+    # Every stratum is used once, so no point is known before all are: O(n) memory, shared by all axes alike.
+    return _latin_hypercube_whole(n, d, seed)[start:stop]
+
+
+def _random(n: int, d: int, seed: int, start: int, stop: int) -> Array:
+    # PCG64 spends one step on one float64, so the generator can be put in front of any point.
+    return np.random.Generator(np.random.PCG64(seed).advance(start * d)).random((stop - start, d))
+
+
+_SAMPLERS: Mapping[str, Callable[[int, int, int, int, int], Array]] = {
+    "sobol": _sobol,
+    "latin_hypercube": _latin_hypercube,
+    "random": _random,
+}
+
+
+@dataclass(frozen=True)
+class SampledAxis:
+    """An axis of points drawn from ranges, computed for whatever slice is asked and never held.
+
+    Any slice has the bits that the whole would have. ``random`` jumps to a slice at once; ``sobol`` skips to it in
+    constant memory, at some 3 ns per point skipped; ``latin_hypercube`` needs the whole, ``(n, parameter)`` float64,
+    which is computed once per process and kept. The first points of ``sobol`` and ``random`` do not depend on n.
+
+    Parameters
+    ----------
+    kind : {"sobol", "latin_hypercube", "random"}
+        How the points are drawn.
+    n : int
+        How many.
+    seed : int
+        At least 0.
+    ranges : tuple of Range
+        Where they lie. Their order is part of the sample: it says which column is which parameter's.
+
+    Raises
+    ------
+    JobError
+        If a number or name is not possible, or a parameter is named twice.
+    """
+
+    dim: ClassVar[str] = "point"
+
+    kind: str
+    n: int
+    seed: int
+    ranges: tuple[Range, ...]
+
+    def __post_init__(self) -> None:
+        """Check everything."""
+        if self.kind not in _SAMPLERS:
+            raise JobError(f"sample kind {self.kind!r} does not exist. {suggest(str(self.kind), _SAMPLERS)}")
+        object.__setattr__(self, "n", whole(f"{self.kind}: n", self.n, 1))
+        object.__setattr__(self, "seed", whole(f"{self.kind}: seed", self.seed, 0))
+        object.__setattr__(self, "ranges", tuple(self.ranges))
+        names = self.parameters
+        if not names:
+            raise JobError(
+                f"{self.kind} has no ranges: it draws at least one parameter. Write for example tau_s=(1, 100)."
+            )
+        for name in names:
+            if names.count(name) > 1:
+                raise JobError(f"{self.kind}: parameter {name!r} is named twice. Remove one of the two.")
+        if self.kind == "sobol" and self.n > _SOBOL_POINTS:
+            raise JobError(
+                f"sobol: n = {self.n}: the sequence ends after 2**30 points. Lower n, or use random(n, seed, ...)."
+            )
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The parameters that vary along the axis."""
+        return tuple(r.name for r in self.ranges)
+
+    def width(self, name: str) -> int:
+        """How many values a set has of the parameter: 1."""
+        return 1
+
+    def range(self, name: str) -> tuple[float, float]:
+        """Smallest value above 0 and largest value that the parameter can have."""
+        (own,) = (r for r in self.ranges if r.name == name)
+        return own.low or math.ulp(0.0), own.high
+
+    def values(self, start: int, stop: int) -> dict[str, Array]:
+        """Return the values from number `start` up to `stop`, each ``(n,)`` float64."""
+        _check_slice(start, stop, self.n)
+        points = _SAMPLERS[self.kind](self.n, len(self.ranges), self.seed, start, stop)
+        return {r.name: r.scale(points[:, column]) for column, r in enumerate(self.ranges)}
+
+
+Axis = HeldAxis | SampledAxis

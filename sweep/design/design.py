@@ -1,0 +1,331 @@
+"""Labelled sets and blocks: which parameter sets there are, and which of them are stored together.
+
+A design is a tuple of axes and never the list of its sets: whatever is asked of it is worked out for the block that
+was asked for, so 10**8 sets plan as fast as ten. Sets are numbered in C order, the last axis fastest.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sweep.design.axes import Axis, HeldAxis, whole
+from sweep.errors import JobError, suggest
+from sweep.model.parameters import Array, parse_name
+
+
+@dataclass(frozen=True)
+class Block:
+    """One block: its number, and the sets it holds as a hyper-rectangle along the design's dimensions."""
+
+    number: int
+    start: tuple[int, ...]
+    stop: tuple[int, ...]
+
+    @property
+    def slices(self) -> tuple[slice, ...]:
+        """The region of the block in an array over the design's dimensions."""
+        return tuple(map(slice, self.start, self.stop))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sets along each dimension; blocks at the far edges may be smaller than the rest."""
+        return tuple(stop - start for start, stop in zip(self.start, self.stop, strict=True))
+
+    @property
+    def size(self) -> int:
+        """Number of sets."""
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """The chunk grid: equal hyper-rectangles that cover the design, numbered in C order. A sequence of `Block`.
+
+    Parameters
+    ----------
+    sets : tuple of int
+        The shape of the design.
+    shape : tuple of int
+        The shape of one block, which is that of a chunk in the store.
+    """
+
+    sets: tuple[int, ...]
+    shape: tuple[int, ...]
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Number of blocks along each dimension."""
+        return tuple(-(-n // m) for n, m in zip(self.sets, self.shape, strict=True))
+
+    def __len__(self) -> int:
+        """Return the number of blocks."""
+        return math.prod(self.counts)
+
+    def __getitem__(self, number: int) -> Block:
+        """Return a block by its number."""
+        number = range(len(self))[number]
+        start = tuple(i * m for i, m in zip(_unravel(number, self.counts), self.shape, strict=True))
+        stop = tuple(min(a + m, n) for a, m, n in zip(start, self.shape, self.sets, strict=True))
+        return Block(number=number, start=start, stop=stop)
+
+    def __iter__(self) -> Iterator[Block]:
+        """Go through the blocks in order."""
+        return (self[number] for number in range(len(self)))
+
+    def slabs(self, sets: int) -> Iterator[range]:
+        """Join blocks that follow one another to rectangles of at most so many sets, or of one block.
+
+        Yields
+        ------
+        range
+            The numbers of the blocks, from the first start to the last stop of which the rectangle reaches.
+        """
+        first = 0
+        for slab in Blocks(sets=self.counts, shape=_cut(self.counts, max(1, sets // math.prod(self.shape)))):
+            yield range(first, first + slab.size)
+            first += slab.size
+
+
+def _cut(lengths: tuple[int, ...], room: int) -> tuple[int, ...]:
+    """Return the shape of equal parts with room for so many: trailing dimensions whole, then part of one, then points."""
+    shape: list[int] = []
+    for n in reversed(lengths):
+        most = min(n, room)
+        # As many parts as that takes, but of equal length, so that the last is not a tiny rest.
+        shape.append(-(-n // -(-n // most)))
+        room = room // n if room >= n else 1
+    return tuple(reversed(shape))
+
+
+def _unravel(number: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    # In Python's integers: a design may have more sets than NumPy can count.
+    position: list[int] = []
+    for n in reversed(shape):
+        number, i = divmod(number, n)
+        position.append(i)
+    return tuple(reversed(position))
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """All parameter sets, labelled: every combination of the points of its axes.
+
+    Designs multiply; ``Design(())`` is one set without dimensions, and the product's neutral element.
+
+    Parameters
+    ----------
+    axes : tuple of HeldAxis or SampledAxis
+        One per dimension, the last one fastest.
+
+    Raises
+    ------
+    JobError
+        If a dimension or a parameter is there twice, or per-unit values disagree on the number of units.
+    """
+
+    axes: tuple[Axis, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check that the axes fit together."""
+        object.__setattr__(self, "axes", tuple(self.axes))
+        owner: dict[str, str] = {}
+        for axis in self.axes:
+            if self.dims.count(axis.dim) > 1:
+                raise JobError(
+                    f"dimension {axis.dim!r} is there twice: the dimensions of a design must differ. Put the "
+                    "parameters into one axis, or name the dimensions differently."
+                )
+            for name in axis.parameters:
+                if name in owner:
+                    raise JobError(
+                        f"parameter {name!r} is swept twice, along {owner[name]!r} and {axis.dim!r}: a set has one "
+                        "value of each parameter. Remove one of the two."
+                    )
+                owner[name] = axis.dim
+        held = [axis for axis in self.axes if isinstance(axis, HeldAxis)]
+        units = {name: c.shape[1] for axis in held for name, c in axis.columns.items() if c.ndim == 2}
+        if len(set(units.values())) > 1:
+            raise JobError(
+                f"per-unit values have {units} units: they must agree. Give one value per unit of the model."
+            )
+
+    def __mul__(self, other: Design) -> Design:
+        """Combine every set of this design with every set of the other."""
+        return Design(self.axes + other.axes) if isinstance(other, Design) else NotImplemented
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """Names of the dimensions."""
+        return tuple(axis.dim for axis in self.axes)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sets along each dimension."""
+        return tuple(axis.n for axis in self.axes)
+
+    @property
+    def size(self) -> int:
+        """Number of sets."""
+        return math.prod(self.shape)
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the parameters swept, in order."""
+        return tuple(name for axis in self.axes for name in axis.parameters)
+
+    def axis(self, name: str) -> Axis:
+        """Return the axis along which a parameter varies."""
+        return next(axis for axis in self.axes if name in axis.parameters)
+
+    def blocks(self, sets_per_block: int) -> Blocks:
+        """Cut the design into blocks.
+
+        Whole trailing dimensions first, then a balanced part of one, then single points of the leading ones.
+
+        Parameters
+        ----------
+        sets_per_block : int
+            No block has more sets than this.
+
+        Raises
+        ------
+        JobError
+            If `sets_per_block` is not a whole number of at least 1.
+        """
+        return Blocks(sets=self.shape, shape=_cut(self.shape, whole("sets_per_block", sets_per_block, 1)))
+
+    def values(self, block: Block) -> dict[str, Array]:
+        """Return what the sets of a block are.
+
+        Parameters
+        ----------
+        block : Block
+            One of :meth:`blocks`.
+
+        Returns
+        -------
+        dict of str to ndarray
+            For every parameter swept ``(set,)`` or ``(set, unit)`` float64, the block's sets in C order.
+        """
+        values: dict[str, Array] = {}
+        for k, axis in enumerate(self.axes):
+            for name, column in axis.values(block.start[k], block.stop[k]).items():
+                unit = column.shape[1:]
+                spread = column.reshape(*(-1 if i == k else 1 for i in range(len(self.axes))), *unit)
+                values[name] = np.broadcast_to(spread, block.shape + unit).reshape(block.size, *unit)
+        return values
+
+    def coordinates(self) -> dict[str, tuple[tuple[str, ...], npt.NDArray[Any], dict[str, str]]]:
+        """Return the labels of the result, as xarray takes them: ``{name: (dims, values, attributes)}``.
+
+        Along the axis of a grid the parameter is the index. Along any other the sets are numbered, and the parameters
+        are coordinates ``(dim,)`` or ``(dim, unit)``. Selectors are int64, all others float64. All values of sampled
+        axes are made here: memory and time grow with the longest axis, though not with the number of sets.
+        """
+        coordinates: dict[str, tuple[tuple[str, ...], npt.NDArray[Any], dict[str, str]]] = {}
+        for axis in self.axes:
+            if axis.dim not in axis.parameters:
+                about = {"units": "1", "long_name": f"number along {axis.dim}"}
+                coordinates[axis.dim] = ((axis.dim,), np.arange(axis.n, dtype=np.int64), about)
+            for name, column in axis.values(0, axis.n).items():
+                parameter = parse_name(name).parameter
+                about = {"units": parameter.units, "long_name": parameter.long_name}
+                values = column.astype(np.int64) if parameter.integer else column
+                coordinates[name] = ((axis.dim, "unit")[: column.ndim], values, about)
+        return coordinates
+
+    def labels(self, index: int) -> dict[str, float | int | Array]:
+        """Return the labels of one set, which :meth:`index` takes back.
+
+        Parameters
+        ----------
+        index : int
+            Number of the set in C order.
+
+        Returns
+        -------
+        dict
+            Every parameter swept, a float, an int (selectors) or ``(unit,)``; and the position along each axis whose
+            dimension is not itself a parameter.
+
+        Raises
+        ------
+        JobError
+            If there is no such set.
+        """
+        if whole("set", index, 0) >= self.size:
+            raise JobError(f"set {index} does not exist: the design has {self.size} sets. Use 0 to {self.size - 1}.")
+        labels: dict[str, float | int | Array] = {}
+        for axis, position in zip(self.axes, _unravel(int(index), self.shape), strict=True):
+            if axis.dim not in axis.parameters:
+                labels[axis.dim] = position
+            for name, column in axis.values(position, position + 1).items():
+                number = int if parse_name(name).parameter.integer else float
+                labels[name] = column[0] if column.ndim == 2 else number(column[0])
+        return labels
+
+    def index(self, **labels: npt.ArrayLike) -> int:
+        """Return the number of the set that carries these labels.
+
+        Parameters
+        ----------
+        **labels
+            A value for every dimension: that of the parameter for the axis of a grid, the position for any other.
+            Parameters along such an axis may be given as well and must then be those of that position.
+
+        Returns
+        -------
+        int
+            Number of the set in C order.
+
+        Raises
+        ------
+        JobError
+            If a dimension is missing, a label is unknown, or no set has such a value; values must match exactly.
+        """
+        given = {name.replace(" ", ""): value for name, value in labels.items()}
+        known = dict.fromkeys((*self.dims, *self.parameters))
+        for name in given:
+            if name not in known:
+                raise JobError(f"label {name!r}: the design has no such dimension or parameter. {suggest(name, known)}")
+        index = 0
+        for axis in self.axes:
+            if axis.dim not in given:
+                raise JobError(
+                    f"label {axis.dim!r} is missing: a set has one label along every dimension. Give {axis.dim}=..."
+                )
+            index = index * axis.n + _position(axis, given)
+        return index
+
+
+def _position(axis: Axis, given: Mapping[str, npt.ArrayLike]) -> int:
+    """Return where along an axis the labels point."""
+    label = given[axis.dim]
+    if axis.dim in axis.parameters:
+        column = axis.values(0, axis.n)[axis.dim]
+        value = np.asarray(label)
+        if value.ndim or value.dtype.kind not in "iuf":
+            raise JobError(f"label {axis.dim} = {label!r}: it must be a number. Take one from the design's values.")
+        found = np.flatnonzero(column == value)
+        if not found.size:
+            nearest = float(column[np.abs(column - value).argmin()])
+            raise JobError(
+                f"label {axis.dim} = {value}: no set has it, and labels match exactly. The nearest is {nearest!r}."
+            )
+        return int(found[0])
+    position = whole(f"label {axis.dim}", label, 0)
+    if position >= axis.n:
+        raise JobError(f"label {axis.dim} = {position}: the axis has {axis.n} points. Use 0 to {axis.n - 1}.")
+    for name, column in axis.values(position, position + 1).items():
+        if name in given and not np.array_equal(column[0], given[name]):
+            raise JobError(
+                f"label {name} = {given[name]!r}: at {axis.dim} = {position} it is {column[0]}. Leave {name} out, or "
+                "correct it."
+            )
+    return position

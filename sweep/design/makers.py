@@ -1,0 +1,208 @@
+"""Makers of designs: grids, parameters that vary together, samples, tables, replicates. Their products combine them."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sweep.design.axes import HeldAxis, Range, SampledAxis, short, whole
+from sweep.design.design import Design
+from sweep.errors import JobError
+from sweep.model.parameters import parse_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def grid(**values: npt.ArrayLike) -> Design:
+    """Sweep every combination of values: one dimension per parameter, named after it.
+
+    Parameters
+    ----------
+    **values : array_like
+        ``(n,)`` unique values of a parameter; ``grid(**{"W[0,1]": [...]})`` sweeps a single weight.
+
+    Raises
+    ------
+    JobError
+        For names or values that are not possible, and values that occur twice.
+    """
+    given: Mapping[str, Any] = values
+    return Design(tuple(HeldAxis(str(parse_name(name)), {name: column}) for name, column in given.items()))
+
+
+def zipped(dim: str, **values: npt.ArrayLike) -> Design:
+    """Let several parameters vary together along one dimension.
+
+    Parameters
+    ----------
+    dim : str
+        Name of the dimension, not a parameter's. Along it the sets are numbered from 0.
+    **values : array_like
+        ``(n,)`` values of a parameter, or ``(n, unit)`` for one value per unit; the same n for all.
+
+    Raises
+    ------
+    JobError
+        For names, shapes or values that are not possible.
+    """
+    return Design((HeldAxis(dim, dict[str, Any](values)),))
+
+
+def _sampled(kind: str, n: int, seed: int, ranges: Mapping[str, tuple[Any, ...]]) -> Design:
+    parsed = []
+    for name, given in ranges.items():
+        if not isinstance(given, tuple | list) or not (len(given) == 2 or (len(given) == 3 and given[2] == "log")):
+            raise JobError(
+                f"{kind}: {name} = {short(given)}: a range is (low, high) or (low, high, 'log'). Write "
+                f"{name}=(low, high); for single values use grid or zipped."
+            )
+        parsed.append(Range(name, given[0], given[1], len(given) == 3))
+    return Design((SampledAxis(kind, n, seed, tuple(parsed)),))
+
+
+def sobol(n: int, seed: int, **ranges: tuple[Any, ...]) -> Design:
+    """Draw points of a scrambled Sobol sequence, which fill the ranges more evenly than chance, along ``point``.
+
+    Parameters
+    ----------
+    n : int
+        How many points, best a power of two; at most 2**30.
+    seed : int
+        Of the scrambling.
+    **ranges : tuple
+        ``(low, high)`` for uniform, ``(low, high, "log")`` for log-uniform values of a parameter.
+
+    Raises
+    ------
+    JobError
+        For names, ends or numbers that are not possible.
+
+    Warns
+    -----
+    UserWarning
+        If n is not a power of two.
+
+    See Also
+    --------
+    scipy.stats.qmc.Sobol : the sequence (Joe & Kuo's directions, LMS and digital shift).
+    """
+    design = _sampled("sobol", n, seed, ranges)
+    if n & (n - 1):
+        below = 1 << (int(n).bit_length() - 1)
+        warnings.warn(
+            f"sobol: n = {n}: Sobol points are balanced only if n is a power of two. Use {below} or {2 * below}.",
+            UserWarning,
+            stacklevel=2,
+        )
+    return design
+
+
+def latin_hypercube(n: int, seed: int, **ranges: tuple[Any, ...]) -> Design:
+    """Draw a Latin hypercube along ``point``: each of n equal strata of every range is used exactly once.
+
+    All points are made when the first is needed, and kept: memory is O(n), and another n gives other points.
+
+    Parameters
+    ----------
+    n : int
+        How many points.
+    seed : int
+        Of the sample.
+    **ranges : tuple
+        ``(low, high)`` for uniform, ``(low, high, "log")`` for log-uniform values of a parameter.
+
+    Raises
+    ------
+    JobError
+        For names, ends or numbers that are not possible.
+    """
+    return _sampled("latin_hypercube", n, seed, ranges)
+
+
+def random(n: int, seed: int, **ranges: tuple[Any, ...]) -> Design:
+    """Draw independent points along ``point``.
+
+    Parameters
+    ----------
+    n : int
+        How many points.
+    seed : int
+        Of the sample.
+    **ranges : tuple
+        ``(low, high)`` for uniform, ``(low, high, "log")`` for log-uniform values of a parameter.
+
+    Raises
+    ------
+    JobError
+        For names, ends or numbers that are not possible.
+    """
+    return _sampled("random", n, seed, ranges)
+
+
+def table(dim: str, frame: pd.DataFrame | Mapping[str, npt.ArrayLike] | str | os.PathLike[str]) -> Design:
+    """Take the sets from a table: a row each, along one dimension.
+
+    Parameters
+    ----------
+    dim : str
+        Name of the dimension, not a parameter's. Along it the sets are numbered from 0.
+    frame : DataFrame, mapping of columns, or path of a CSV file
+        The columns are parameters. In a file the first line names them (``"W[0,1]"`` in quotes); ``#`` starts a
+        comment.
+
+    Raises
+    ------
+    JobError
+        For a file that cannot be read, and names or values that are not possible.
+    """
+    if isinstance(frame, str | os.PathLike):
+        frame = _read_csv(Path(frame))
+    elif not isinstance(frame, Mapping) and not hasattr(frame, "columns"):
+        raise JobError(
+            f"table {dim!r} is {short(frame)}: it must be a DataFrame, a mapping of columns or a CSV path. Give one."
+        )
+    names = [str(name) for name in frame]
+    for name in names:
+        if names.count(name) > 1:
+            raise JobError(f"table {dim!r}: column {name!r} is there {names.count(name)} times. Remove the others.")
+    given: Any = frame
+    columns = {str(name): given[name] for name in given}
+    return Design((HeldAxis(dim, columns),))
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    # Only tables need pandas, and it is slow to import.
+    import pandas as pd
+
+    try:
+        # Opened here, because pandas would take a path for a URL and fetch it.
+        with path.open(encoding="utf-8-sig") as file:
+            # The names are read as a row like any other, because pandas renames doubles, and takes the first column
+            # for row names where the others are one longer; as text, because float() rounds exactly and pandas not.
+            frame = pd.read_csv(file, header=None, dtype=str, comment="#", skipinitialspace=True)
+        return frame.iloc[1:].set_axis(frame.iloc[0], axis="columns").astype(np.float64)
+    except (OSError, ValueError) as error:
+        raise JobError(f"table {str(path)!r} cannot be read as CSV: {error}. Correct the path or the file.") from error
+
+
+def replicates(n: int) -> Design:
+    """Repeat every set with n independent streams of noise, along ``replicate``.
+
+    Parameters
+    ----------
+    n : int
+        How many.
+
+    Raises
+    ------
+    JobError
+        If n is not a whole number of at least 1.
+    """
+    return grid(replicate=np.arange(whole("replicates: n", n, 1)))

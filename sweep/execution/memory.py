@@ -1,0 +1,179 @@
+"""Run a job in memory: at once, or when a part of its result is asked for."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import threading
+import uuid
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import Any
+
+import numpy as np
+import psutil
+import xarray as xr
+from dask.highlevelgraph import HighLevelGraph
+
+from sweep.backends.protocol import Results
+from sweep.backends.registry import choose, get_backend, provenance, simulate_block
+from sweep.design.design import Block, Blocks
+from sweep.errors import JobError
+from sweep.execution.plan import cores, positive, size
+from sweep.execution.progress import Bar, Cancelled
+from sweep.job import Job
+from sweep.results import dataset
+from sweep.results.journal import ranges
+
+#: Multiply-adds, about, below which a share of a job is not worth its call; and most bytes of its result.
+_SHARE_WORK, _SHARE_BYTES = 2 * 10**8, 2**26
+#: Where there is as much for it to do as that, a thread has several shares, so that one that is done early finds another.
+_LONG_SHARE_WORK, _MOST_SHARES = 5 * 10**9, 8
+#: How many times as many may be made of them where they do not come out even.
+_FINER = 4
+#: Multiply-adds that a unit-update takes as long as, about, besides one for each weight.
+_UPDATE_WORK = 12
+
+
+def lazy(job: Job, backend: str = "auto", batch: int | None = None) -> xr.Dataset:
+    """Lay out the result of a job without running it.
+
+    Parameters
+    ----------
+    job : Job
+        What to run.
+    backend : str
+        ``"auto"``, or the name of a back end.
+    batch : int, optional
+        Most sets that the back end takes at once.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dask-backed, a chunk per block. Computing any part of it simulates the blocks that it needs, on whatever
+        scheduler Dask is set to.
+
+    Raises
+    ------
+    BackendError
+        If the back end cannot work here.
+    """
+    batch = positive("batch", batch)
+    # Imported where it is used, for it imports half of scipy, which a plan does not need. With its first variable xarray
+    # imports it in any case: creating and opening a store is half a second slower for it once.
+    from dask.array.core import Array as DaskArray
+
+    # Settled now, for the attributes say it; whoever computes it later must have it.
+    chosen, blocks = choose(backend), job.blocks
+    token = uuid.uuid4().hex
+    work, given = f"simulate-{token}", f"job-{token}"
+    corners = list(itertools.product(*map(range, blocks.counts)))
+    # The layer that simulates is shared by all variables, whose layers only pick from its results.
+    simulate_layer: dict[Any, Any] = {given: job}
+    for number, corner in enumerate(corners):
+        simulate_layer[(work, *corner)] = (_block_of, given, number, chosen.name, batch)
+    arrays = {}
+    sets = tuple(
+        tuple(min(size, n - start) for start in range(0, n, size))
+        for n, size in zip(job.design.shape, blocks.shape, strict=True)
+    )
+    for variable in job.variables:
+        name = f"{variable.name}-{token}"
+        zeros = (0,) * len(variable.shape)
+        layer = {(name, *corner, *zeros): (_pick, (work, *corner), variable.name) for corner in corners}
+        layers: dict[str, Any] = {work: simulate_layer, name: layer}
+        graph = HighLevelGraph(layers, {work: set(), name: {work}})
+        chunks = (*sets, *((size,) for size in variable.shape))
+        arrays[variable.name] = DaskArray(graph, name, chunks, dtype=variable.dtype)
+    return _labelled(job, arrays, backend)
+
+
+def _labelled(job: Job, arrays: Mapping[str, Any], backend: str) -> xr.Dataset:
+    by = {**provenance(backend, job), "blocks": ranges(range(len(job.blocks)))}
+    return dataset.assemble(job, arrays, dataset.attributes(job) | dataset.provenance([by]))
+
+
+def _block_of(job: Job, number: int, backend: str, batch: int | None) -> Results:
+    """Simulate a block; its results have the block's shape in front."""
+    block = job.blocks[number]
+    results = simulate_block(backend, job, block, batch)
+    return {name: value.reshape((*block.shape, *value.shape[1:])) for name, value in results.items()}
+
+
+def _pick(results: Results, name: str) -> np.ndarray:
+    return results[name]
+
+
+def simulate(job: Job, backend: str = "auto", batch: int | None = None, progress: bool = False) -> xr.Dataset:
+    """Run a job in memory, on the threads of this process.
+
+    Parameters
+    ----------
+    job : Job
+        What to run.
+    backend : str
+        ``"auto"``, the fastest that works here, or the name of a back end.
+    batch : int, optional
+        Most sets that the back end takes at once. It never changes a result.
+    progress : bool
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    xarray.Dataset
+        Labelled results; ``status`` says what became of each set.
+
+    Raises
+    ------
+    BackendError
+        If the back end cannot work here.
+    JobError
+        If the result would not fit in memory.
+    """
+    batch, engine = positive("batch", batch), get_backend(backend)
+    threads = engine.concurrency(cores())
+    blocks = job.blocks if engine.devices() else _shares(job, threads, engine.least_units)
+    # The blocks under way have results of their own.
+    needed = (job.design.size + min(threads, len(blocks)) * math.prod(blocks.shape)) * job.bytes_per_set
+    available = psutil.virtual_memory().available
+    if needed > available:
+        raise JobError(
+            f"the result needs {size(needed)} and {size(available)} of memory are free: use run(job, store=...) and "
+            "open the store, or observe less."
+        )
+    engine.prepare(job)
+    arrays = {v.name: np.empty((*job.design.shape, *v.shape), dtype=v.dtype) for v in job.variables}
+    stop = threading.Event()
+
+    def report(set_steps: int) -> None:
+        if stop.is_set():
+            raise Cancelled
+        bar.steps(set_steps)
+
+    def one(block: Block) -> None:
+        for name, values in simulate_block(backend, job, block, batch, report).items():
+            arrays[name][block.slices or ...] = values.reshape((*block.shape, *values.shape[1:]))
+
+    with Bar(job, done=0, show=progress) as bar, ThreadPoolExecutor(threads) as pool:
+        try:
+            for done in as_completed([pool.submit(one, block) for block in blocks]):
+                done.result()
+        except BaseException:
+            # A thread cannot be stopped from outside: its next report of progress ends it.
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return _labelled(job, arrays, backend)
+
+
+def _shares(job: Job, threads: int, least_units: int) -> Blocks:
+    """Cut the sets of a job so that so many threads share them evenly."""
+    work = job.design.size * job.updates_per_set * (job.model.units + _UPDATE_WORK)
+    most = min(job.design.size * job.model.units // least_units, work // _SHARE_WORK)
+    busy = max(1, min(threads, most))
+    count = busy * max(1, min(_MOST_SHARES, work // (busy * _LONG_SHARE_WORK), most // busy))
+    fit = max(1, _SHARE_BYTES // job.bytes_per_set)
+    # Shares are cut along the axes, so that there may be a few more than asked for, and some threads have one more.
+    cuts = [job.design.blocks(min(-(-job.design.size // (count * finer)), fit)) for finer in range(1, _FINER + 1)]
+    longest = [-(-len(shares) // busy) * math.prod(shares.shape) for shares in cuts]
+    return next(shares for shares, sets in zip(cuts, longest, strict=True) if sets <= 1.05 * min(longest))

@@ -1,0 +1,232 @@
+"""What a job will take: sets, blocks, disk, memory, time. Known before anything is written."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from sweep.backends.protocol import Backend
+from sweep.backends.registry import choose, get_backend
+from sweep.design.axes import whole
+from sweep.job import Job
+from sweep.observables import Record
+
+#: A run of a calibration is long enough when it takes so many seconds.
+_LONG_ENOUGH = 0.05
+_FIRST_STEPS = 16
+_TRIES = 2
+#: How much longer than the shorter of its two runs the longer one takes at least.
+_APART = 1.5
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a job will take.
+
+    Attributes
+    ----------
+    sets, blocks, sets_per_block : int
+        How many, and the most sets in one block.
+    shape : mapping of str to int
+        Sets along each dimension of the design.
+    updates : int
+        Unit-updates (sets times units times steps).
+    disk : int
+        Bytes of the results before compression.
+    memory : int
+        Bytes that one worker needs at the same time, about.
+    backend, reason : str
+        The back end chosen, and why.
+    method : str
+        How it will do the job.
+    workers, threads : int
+        Processes, and blocks at work in each.
+    seconds : float
+        Estimated time, from a short calibration.
+    """
+
+    sets: int
+    blocks: int
+    sets_per_block: int
+    shape: dict[str, int]
+    updates: int
+    disk: int
+    memory: int
+    backend: str
+    reason: str
+    method: str
+    workers: int
+    threads: int
+    seconds: float
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Return name and value of what people want to know."""
+        shape = " x ".join(f"{n} {dim}" for dim, n in self.shape.items())
+        who = _counted(self.workers, "process", "processes") if self.workers > 1 else _counted(self.threads, "thread")
+        return [
+            ("sets", f"{self.sets:,}" + (f" ({shape})" if shape else "")),
+            ("blocks", f"{self.blocks:,} of at most {_counted(self.sets_per_block, 'set')}"),
+            ("work", f"{self.updates:.3g} unit-updates"),
+            ("disk", f"{size(self.disk)} before compression"),
+            ("memory", f"{size(self.memory)} per worker"),
+            ("back end", f"{self.backend}, {self.reason}"),
+            ("method", self.method),
+            ("time", f"about {duration(self.seconds)} with {who}"),
+        ]
+
+    def __str__(self) -> str:
+        """Return the rows as an aligned text."""
+        return "\n".join(f"{name:<10}{value}" for name, value in self.rows())
+
+    __repr__ = __str__
+
+
+def plan(job: Job, backend: str = "auto", *, batch: int | None = None, workers: int | None = None) -> Plan:
+    """Say what a job will take, without running it.
+
+    Parameters
+    ----------
+    job : Job
+        Of any size: 10**8 sets plan as fast as ten.
+    backend : str
+        ``"auto"``, or the name of a back end.
+    batch : int, optional
+        Most sets that the back end takes at once.
+    workers : int, optional
+        Processes; the threads of this one if not given.
+
+    Returns
+    -------
+    Plan
+        Prints as a table.
+
+    Raises
+    ------
+    BackendError
+        If the back end cannot work here.
+    JobError
+        If `batch` or `workers` is not a whole number of at least 1.
+    """
+    batch, workers = positive("batch", batch), positive("workers", workers)
+    chosen = choose(backend)
+    engine = get_backend(chosen.name)
+    blocks = job.blocks
+    largest = math.prod(blocks.shape)
+    threads = min(engine.concurrency(1 if workers else cores()), len(blocks))
+    at_once = min((workers or 1) * threads, len(blocks))
+    pace = _calibrate(job, engine, threads, batch)
+    # Parameters travel as float64, a handful per set.
+    parameters = largest * 8 * (len(job.design.parameters) + 2)
+    per_block = largest * job.bytes_per_set + parameters + engine.working_bytes(job, largest, batch)
+    return Plan(
+        sets=job.design.size,
+        blocks=len(blocks),
+        sets_per_block=largest,
+        shape=dict(zip(job.design.dims, job.design.shape, strict=True)),
+        updates=job.design.size * job.updates_per_set,
+        disk=job.design.size * job.bytes_per_set,
+        memory=threads * per_block,
+        backend=chosen.name,
+        reason=chosen.reason,
+        method=engine.describe(job),
+        workers=workers or 1,
+        threads=threads,
+        seconds=job.design.size * (pace.set + pace.step * job.integration.steps) * threads / at_once,
+    )
+
+
+def positive(name: str, value: int | None) -> int | None:
+    """Return what must be a whole number of at least 1, if it is given."""
+    return None if value is None else whole(name, value, 1)
+
+
+@dataclass(frozen=True)
+class _Pace:
+    """Seconds that a set takes besides its steps, and seconds of a step of it, while all threads are at work."""
+
+    set: float
+    step: float
+
+
+def _calibrate(job: Job, backend: Backend, threads: int, batch: int | None) -> _Pace:
+    """Measure the pace with so many threads, from the first sets over a few steps."""
+    block = job.blocks[0]
+    parameters = job.parameters(block)
+    sets = min(block.size, batch or block.size, max(64, 2**16 // job.model.units))
+    parameters = parameters.take(np.arange(sets))
+
+    def seconds(short: Job) -> float:
+        """Return how long a set takes, the shortest of some tries: others may use the machine."""
+        backend.simulate(short, parameters, batch=batch)
+        tries = []
+        for _ in range(_TRIES):
+            start = time.perf_counter()
+            for done in [pool.submit(backend.simulate, short, parameters, batch=batch) for _ in range(threads)]:
+                done.result()
+            tries.append(time.perf_counter() - start)
+        return min(tries) / (threads * sets)
+
+    with ThreadPoolExecutor(threads) as pool:
+        few, least = None, 0.0
+        steps = min(_FIRST_STEPS, job.integration.steps)
+        while True:
+            short = _shortened(job, steps)
+            taken = seconds(short)
+            if short.integration.steps == job.integration.steps:
+                return _Pace(taken, 0.0)
+            elapsed = taken * threads * sets
+            # Two lengths tell the steps from what a set takes besides them, if they differ by more than chance.
+            if few is None and elapsed < _LONG_ENOUGH:
+                few, least = short, taken
+            elif few is None:
+                few = _shortened(job, 1)
+                least = seconds(few)
+            if elapsed >= _LONG_ENOUGH and taken >= _APART * least:
+                break
+            grow = min(16.0, max(2.0, 2 * _LONG_ENOUGH / elapsed))
+            steps = min(round(steps * grow), job.integration.steps)
+    step = (taken - least) / (short.integration.steps - few.integration.steps)
+    return _Pace(max(0.0, taken - step * short.integration.steps), step)
+
+
+def _shortened(job: Job, steps: int) -> Job:
+    """Return a job that does the same for a few steps."""
+    timing = job.integration
+    ahead = max(0.0, -min((0.0, *job.lags)))
+    duration = min(timing.duration, ahead + steps * timing.dt)
+    observe = tuple(item for item in job.observe if not isinstance(item, Record) or item.every <= steps)
+    return dataclasses.replace(
+        job,
+        integration=dataclasses.replace(timing, duration=duration, transient=min(ahead, duration - timing.dt)),
+        observe=observe or ("r_final",),
+        report=None,
+    )
+
+
+def _counted(number: int, one: str, many: str | None = None) -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def size(number: float) -> str:
+    """Write a number of bytes for people: ``1.5 GiB``."""
+    power = min(5, int(math.log2(max(number, 1)) // 10))
+    return f"{number / 1024**power:.3g} {('B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB')[power]}"
+
+
+def duration(seconds: float) -> str:
+    """Write a time for people: ``2.5 h``."""
+    for limit, unit, per in ((120, "s", 1), (7200, "min", 60), (172_800, "h", 3600)):
+        if seconds < limit:
+            return f"{seconds / per:.2g} {unit}"
+    return f"{seconds / 86_400:.3g} days"

@@ -1,0 +1,1 @@
+"""The two equations: parameters, activations, weights, and steps in time."""

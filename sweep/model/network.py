@@ -1,0 +1,158 @@
+"""The two equations, and the network that they describe.
+
+Quax, D'Asaro & van Gerven, "Adaptive time scales in recurrent neural networks", Sci. Rep. 10:11360 (2020)::
+
+    tau_s dx/dt = -x + gain * W r + input_gain * U u(t) + bias      x: synaptic current
+    tau_r dr/dt = -r + f(slope * (x - threshold))                   r: firing rate
+
+The first follows from spikes that pass the exponential kernel K(t) = exp(-t/tau_s)/tau_s, the second from the
+delay of the membrane. :mod:`sweep.model.integration` says how they are stepped in time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from sweep.errors import JobError, suggest
+from sweep.model.activations import ACTIVATIONS
+from sweep.model.parameters import PARAMETERS, SELECTORS, Array, check_value, parse_name
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A recurrent firing-rate network: its size, weights, activation, and the parameters that all sets share.
+
+    Parameters
+    ----------
+    units : int
+        Number of units N.
+    weights : array_like, optional
+        ``(unit, unit)``, or ``(network, unit, unit)`` for an ensemble chosen by the parameter ``network``.
+        ``weights[i, j]`` is the weight from unit j to unit i. Without weights the units are uncoupled.
+    input_weights : array_like, optional
+        ``(unit, channel)``. Without them an input of one channel reaches every unit with weight 1, and an input of
+        N channels reaches each unit with its own.
+    activation : str
+        ``linear``, ``relu``, ``tanh``, ``sigmoid`` or ``softplus``.
+    parameters : mapping
+        Values common to all sets: a number, or for a parameter that may differ from unit to unit a sequence
+        ``(unit,)``. What is not given has the default of :data:`PARAMETERS`; what the design sweeps overrides it.
+
+    Raises
+    ------
+    JobError
+        If shapes, names or values do not fit.
+    """
+
+    units: int
+    weights: Array | None = None
+    input_weights: Array | None = None
+    activation: str = "tanh"
+    parameters: Mapping[str, float | Array] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check everything and make the arrays read-only."""
+        if isinstance(self.units, bool) or not isinstance(self.units, int | np.integer) or self.units < 1:
+            raise JobError(f"model.units = {self.units!r}: the number of units must be a whole number of at least 1.")
+        if self.activation not in ACTIVATIONS:
+            raise JobError(
+                f"model.activation = {self.activation!r} does not exist. {suggest(str(self.activation), ACTIVATIONS)}"
+            )
+        n = int(self.units)
+        weights = _frozen("model.weights", self.weights)
+        if weights is not None and (weights.ndim not in (2, 3) or weights.shape[-2:] != (n, n) or not weights.size):
+            raise JobError(
+                f"model.weights has shape {weights.shape}: it must be ({n}, {n}) or (networks, {n}, {n}) for "
+                f"units = {n}, with weights[i, j] from unit j to unit i."
+            )
+        input_weights = _frozen("model.input_weights", self.input_weights)
+        if input_weights is not None and (input_weights.ndim != 2 or input_weights.shape[0] != n):
+            raise JobError(
+                f"model.input_weights has shape {input_weights.shape}: it must be ({n}, channels), a row per unit. "
+                "Transpose it, or correct units."
+            )
+        if not isinstance(self.parameters, Mapping):
+            raise JobError(
+                f"model.parameters is a {type(self.parameters).__name__}: give a mapping of names to values."
+            )
+        object.__setattr__(self, "units", n)
+        object.__setattr__(self, "weights", weights)
+        object.__setattr__(self, "input_weights", input_weights)
+        parameters = {str(parse_name(name)): self._check(name, value) for name, value in self.parameters.items()}
+        if len(parameters) < len(self.parameters):
+            raise JobError(
+                f"model.parameters names a parameter twice: {', '.join(self.parameters)}. Remove one of the two."
+            )
+        object.__setattr__(self, "parameters", parameters)
+
+    def _check(self, name: str, value: float | Array) -> float | Array:
+        key = parse_name(name)
+        if key.index:
+            raise JobError(
+                f"model.parameters.{name}: a common parameter is a number or one number per unit. Put the value into "
+                f"{'the weights' if key.base == 'W' else f'a list for {key.base}'}, or sweep {name} in the design."
+            )
+        check_value(name, value)
+        array = np.array(value, dtype=np.float64)
+        if array.ndim == 0:
+            return float(array)
+        if not key.parameter.per_unit:
+            raise JobError(f"model.parameters.{name} has shape {array.shape}: it takes one number per set.")
+        if array.shape != (self.units,):
+            raise JobError(
+                f"model.parameters.{name} has shape {array.shape}: give one number, or one per unit, ({self.units},)."
+            )
+        array.setflags(write=False)
+        return array
+
+    @property
+    def networks(self) -> int:
+        """How many weight matrices there are to choose from."""
+        return self.weights.shape[0] if self.weights is not None and self.weights.ndim == 3 else 1
+
+    def parameter(self, name: str) -> Array:
+        """Return the value that all sets share, ``(1,)`` or ``(unit,)``."""
+        row = PARAMETERS.get(name) or SELECTORS[name]
+        return np.atleast_1d(np.asarray(self.parameters.get(name, row.default), dtype=np.float64))
+
+    def input_matrix(self, channels: int) -> Array:
+        """Return U ``(unit, channel)`` for an input of so many channels.
+
+        Raises
+        ------
+        JobError
+            If the input weights have another number of channels, or there are none and none can be assumed.
+        """
+        if self.input_weights is not None:
+            if self.input_weights.shape[1] != channels:
+                raise JobError(
+                    f"model.input_weights has {self.input_weights.shape[1]} channels but the input has {channels}: "
+                    "they must agree. Give (unit, channel) weights for this input."
+                )
+            return self.input_weights
+        if channels == 1:
+            return np.ones((self.units, 1))
+        if channels == self.units:
+            return np.eye(self.units)
+        raise JobError(
+            f"the input has {channels} channels and the model {self.units} units: without model.input_weights an "
+            f"input needs 1 or {self.units} channels. Give input_weights of shape ({self.units}, {channels})."
+        )
+
+
+def _frozen(key: str, value: npt.ArrayLike | None) -> Array | None:
+    """Return a read-only float64 copy, or None."""
+    if value is None:
+        return None
+    try:
+        array = np.array(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise JobError(f"{key}: it must be an array of numbers, got {type(value).__name__}.") from None
+    if not np.isfinite(array).all():
+        raise JobError(f"{key} contains {array[~np.isfinite(array)].flat[0]}: every weight must be finite.")
+    array.setflags(write=False)
+    return array

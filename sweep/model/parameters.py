@@ -1,0 +1,188 @@
+"""The parameters of a set: their names, meanings, units and bounds."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from sweep.errors import JobError, suggest
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameter:
+    """One parameter of a set: what it is called, what it means, and which values it may take."""
+
+    name: str
+    symbol: str
+    units: str
+    default: float
+    long_name: str
+    lower: float = -np.inf
+    upper: float = np.inf
+    per_unit: bool = True
+    integer: bool = False
+
+
+def _table(*parameters: Parameter) -> dict[str, Parameter]:
+    return {parameter.name: parameter for parameter in parameters}
+
+
+#: The continuous parameters of a set. A time constant of exactly 0 means "instantaneous".
+PARAMETERS: Mapping[str, Parameter] = _table(
+    Parameter(
+        name="tau_s",
+        symbol="τ_s",
+        units="ms",
+        default=10.0,
+        lower=0.0,
+        long_name="time constant of the synaptic current",
+    ),
+    Parameter(
+        name="tau_r", symbol="τ_r", units="ms", default=10.0, lower=0.0, long_name="time constant of the firing rate"
+    ),
+    Parameter(
+        name="gain", symbol="g", units="1", default=1.0, per_unit=False, long_name="gain of the recurrent weights"
+    ),
+    Parameter(
+        name="input_gain", symbol="g_u", units="1", default=1.0, per_unit=False, long_name="gain of the input weights"
+    ),
+    Parameter(name="bias", symbol="b", units="1", default=0.0, long_name="constant drive of a unit"),
+    Parameter(name="slope", symbol="β", units="1", default=1.0, long_name="slope of the activation"),
+    Parameter(name="threshold", symbol="θ", units="1", default=0.0, long_name="threshold of the activation"),
+    Parameter(
+        name="noise", symbol="σ", units="1", default=0.0, lower=0.0, long_name="standard deviation of the noise current"
+    ),
+    Parameter(name="x0", symbol="x_0", units="1", default=0.0, long_name="synaptic current at the start"),
+    Parameter(name="r0", symbol="r_0", units="1", default=0.0, long_name="firing rate at the start"),
+)
+
+#: Parameters that choose instead of measure: which matrix, which input, which stream of noise.
+SELECTORS: Mapping[str, Parameter] = _table(
+    *(
+        Parameter(
+            name=name,
+            symbol=name,
+            units="1",
+            default=0,
+            lower=0,
+            # They travel as float64, which holds every whole number up to here.
+            upper=2**53,
+            per_unit=False,
+            integer=True,
+            long_name=meaning,
+        )
+        for name, meaning in (
+            ("network", "number of the weight matrix in the ensemble"),
+            ("stimulus", "number of the input in the ensemble"),
+            ("replicate", "number of the noise stream"),
+        )
+    )
+)
+
+_ENTRY = Parameter(name="W", symbol="W", units="1", default=0.0, per_unit=False, long_name="weight")
+_NAME = re.compile(r"(\w+)\s*(?:\[\s*(\d+)\s*(?:,\s*(\d+)\s*)?\])?")
+
+
+@dataclass(frozen=True)
+class ParameterName:
+    """A parameter as it is swept: ``tau_s``, one unit of it ``tau_s[3]``, or one weight ``W[0,1]`` (to 0, from 1)."""
+
+    base: str
+    index: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        """Return the canonical spelling."""
+        return f"{self.base}[{','.join(map(str, self.index))}]" if self.index else self.base
+
+    @property
+    def parameter(self) -> Parameter:
+        """The row of the parameter table, its long name completed by the index."""
+        row = _ENTRY if self.base == "W" else PARAMETERS.get(self.base) or SELECTORS[self.base]
+        if not self.index:
+            return row
+        where = f"from unit {self.index[1]} to unit {self.index[0]}" if row is _ENTRY else f"of unit {self.index[0]}"
+        return dataclasses.replace(row, name=str(self), long_name=f"{row.long_name} {where}")
+
+
+@lru_cache(maxsize=4096)
+def parse_name(name: str) -> ParameterName:
+    """Read the name of a parameter.
+
+    Parameters
+    ----------
+    name : str
+        ``"tau_s"``, ``"tau_s[3]"`` (unit 3 alone) or ``"W[0,1]"`` (the weight to unit 0 from unit 1).
+
+    Returns
+    -------
+    ParameterName
+
+    Raises
+    ------
+    JobError
+        If there is no such parameter, or it takes no index.
+    """
+    match = _NAME.fullmatch(name.strip())
+    base = match[1] if match else name
+    index = tuple(int(i) for i in match.groups()[1:] if i is not None) if match else ()
+    if match and base == "W":
+        if len(index) == 2:
+            return ParameterName("W", index)
+        raise JobError(
+            f"parameter {name!r}: a weight is named by two units, to and from. Write for example 'W[0,1]'; "
+            "to sweep whole matrices, give the model several and sweep 'network'."
+        )
+    if match and base in PARAMETERS and (not index or (len(index) == 1 and PARAMETERS[base].per_unit)):
+        return ParameterName(base, index)
+    if match and base in SELECTORS and not index:
+        return ParameterName(base)
+    if match and (base in PARAMETERS or base in SELECTORS):
+        kind = "one index, the unit" if base in PARAMETERS and PARAMETERS[base].per_unit else "no index"
+        raise JobError(f"parameter {name!r}: {base} takes {kind}. Write {base!r} to set it for the whole set.")
+    raise JobError(f"parameter {name!r} does not exist. {suggest(base, [*PARAMETERS, *SELECTORS, 'W[0,1]'])}")
+
+
+def check_value(name: str, values: npt.ArrayLike) -> None:
+    """Refuse values that the parameter cannot take.
+
+    Parameters
+    ----------
+    name : str
+        As :func:`parse_name` reads it.
+    values : array_like
+        Any shape.
+
+    Raises
+    ------
+    JobError
+        For NaN, infinities, values out of bounds and fractions where whole numbers are needed.
+    """
+    parameter = parse_name(name).parameter
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        array = np.asarray(None)
+    if array.dtype.kind not in "iuf":
+        raise JobError(f"{name} = {values!r}: every value must be a number. Remove what is not.")
+    array = array.astype(np.float64)
+    finite = np.isfinite(array)
+    if not finite.all():
+        raise JobError(f"{name} = {array[~finite][0]}: every value must be finite. Remove it or replace it.")
+    if array.size and (array.min() < parameter.lower or array.max() > parameter.upper):
+        low = array.min() < parameter.lower
+        worst, rule = (
+            (array.min(), f"at least {parameter.lower:g}") if low else (array.max(), f"at most {parameter.upper:g}")
+        )
+        zero = " A time constant of 0 means instantaneous." if parameter.units == "ms" else ""
+        raise JobError(f"{name} = {worst:g}: the {parameter.long_name} must be {rule}.{zero} Correct the value.")
+    if parameter.integer and not np.array_equal(array, np.floor(array)):
+        bad = array[array != np.floor(array)][0]
+        raise JobError(f"{name} = {bad:g}: the {parameter.long_name} must be a whole number. Correct the value.")

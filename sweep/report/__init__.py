@@ -1,0 +1,1 @@
+"""What a result says: the best set in words, and pictures."""

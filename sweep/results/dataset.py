@@ -1,0 +1,144 @@
+"""The labelled result of a job: coordinates, units, long names, provenance."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from sweep.backends.registry import PROVENANCE
+from sweep.job import Job
+from sweep.model.integration import rate_constant
+from sweep.model.parameters import PARAMETERS, SELECTORS
+from sweep.observables import Variable, record_steps
+from sweep.signals.targets import ModelOutput
+
+_CONSTANTS = {"tau_s": "alpha_s", "tau_r": "alpha_r"}
+_VERSIONS = ("tausweep", "numpy", "xarray", "zarr", "dask")
+
+
+def dims(job: Job, variable: Variable) -> tuple[str, ...]:
+    """Return the dimensions of a variable, the design's first."""
+    return (*job.design.dims, *variable.dims)
+
+
+def coordinates(job: Job) -> dict[str, xr.Variable]:
+    """Return every coordinate of the result of a job.
+
+    The parameters that are swept lie along the design's dimensions, those that are not are scalars or ``(unit,)``.
+    Where a time constant is swept its rate constant alpha = dt/tau stands beside it. For a very large sampled design
+    this is as long as the design.
+    """
+    found = {
+        name: xr.Variable(along, values, attrs) for name, (along, values, attrs) in job.design.coordinates().items()
+    }
+    for name, row in {**PARAMETERS, **SELECTORS}.items():
+        if name in found or (name in SELECTORS and name not in job.model.parameters):
+            continue
+        value = job.model.parameter(name)
+        along: tuple[str, ...] = ("unit",) if value.size > 1 else ()
+        shaped = value if value.size > 1 else value[0]
+        kind = np.int64 if row.integer else np.float64
+        found[name] = xr.Variable(along, np.asarray(shaped, dtype=kind), _attrs(row.units, row.long_name))
+    for tau, alpha in _CONSTANTS.items():
+        if tau in job.design.parameters:
+            constant = rate_constant(job.integration.dt, found[tau].to_numpy())
+            found[alpha] = xr.Variable(found[tau].dims, constant, _attrs("1", f"rate constant dt/{tau}"))
+    used = {dim for variable in job.variables for dim in variable.dims}
+    if "unit" in used:
+        units = _units(job)
+        found = {name: each.isel(unit=units) if "unit" in each.dims else each for name, each in found.items()}
+        found["unit"] = xr.Variable("unit", units, _attrs("1", "number of the unit"))
+    if "recorded_unit" in used:
+        kept = np.array(job.records[0].units, dtype=np.int64)
+        found["recorded_unit"] = xr.Variable("recorded_unit", kept, _attrs("1", "number of the unit"))
+    if "time" in used:
+        steps = record_steps(job.records[0].every, job.integration) + 1
+        found["time"] = xr.Variable("time", steps * job.integration.dt, _attrs("ms", "time after the step"))
+    if "lag" in used:
+        meaning = "how much later than the step the target is read"
+        found["lag"] = xr.Variable("lag", np.array(job.lags, dtype=np.float64), _attrs("ms", meaning))
+    if "target" in used:
+        found |= _targets(job)
+    return found
+
+
+def _units(job: Job) -> np.ndarray:
+    """Return the labels of the dimension ``unit``: all units, unless nothing but some of them is recorded."""
+    everything = job.observed or any(record.units is None for record in job.records)
+    return np.arange(job.model.units) if everything else np.array(job.records[0].units, dtype=np.int64)
+
+
+def _targets(job: Job) -> dict[str, xr.Variable]:
+    """Label the targets by number, and those made by a model by their own parameters as well."""
+    found = {"target": xr.Variable("target", np.arange(len(job.targets)), _attrs("1", "number of the target"))}
+    teachers = [target.signal.parameters for target in job.targets if isinstance(target.signal, ModelOutput)]
+    for name in dict.fromkeys(name for own in teachers for name in own):
+        if len(teachers) < len(job.targets) or any(np.size(own.get(name, ())) != 1 for own in teachers):
+            continue
+        values = np.array([float(own[name]) for own in teachers])
+        row = PARAMETERS.get(name) or SELECTORS[name]
+        found[f"target_{name}"] = xr.Variable("target", values, _attrs(row.units, f"{row.long_name} of the target"))
+        if name in _CONSTANTS:
+            alpha = rate_constant(job.integration.dt, values)
+            label = f"rate constant dt/{name} of the target"
+            found[f"target_{_CONSTANTS[name]}"] = xr.Variable("target", alpha, _attrs("1", label))
+    return found
+
+
+def _attrs(units: str, long_name: str) -> dict[str, str]:
+    return {"units": units, "long_name": long_name}
+
+
+def attributes(job: Job) -> dict[str, str]:
+    """Return where the result comes from: the job, its hash, versions, seed, time."""
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    versions = _versions()
+    return {
+        "Conventions": "CF-1.11",
+        "title": job.title or "parameter sweep of a firing-rate network",
+        "comment": job.description,
+        "source": f"tausweep {versions['tausweep']}",
+        "history": f"{now} simulated by tausweep {versions['tausweep']}",
+        "references": "Quax, D'Asaro & van Gerven (2020), Sci. Rep. 10:11360",
+        "job": json.dumps(job.spec()[0]),
+        "job_hash": job.hash,
+        "seed": str(job.seed),
+        "versions": json.dumps({**versions, "python": platform.python_version()}),
+    }
+
+
+@cache
+def _versions() -> dict[str, str]:
+    # Once per process, for to look them up takes longer than all the rest of a small job.
+    return {name: importlib.metadata.version(name) for name in _VERSIONS}
+
+
+def provenance(parts: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """Return who computed the result.
+
+    Parameters
+    ----------
+    parts : sequence of mapping
+        What :func:`sweep.backends.registry.provenance` returns, and the ``blocks`` that it holds for.
+
+    Returns
+    -------
+    dict of str to str
+        ``backends``, the parts as JSON, and what they say: one value where all agree, else all of them.
+    """
+    said = {key: "; ".join(dict.fromkeys(part[key] for part in parts)) for key in PROVENANCE}
+    return {**said, "backends": json.dumps(parts)}
+
+
+def assemble(job: Job, arrays: Mapping[str, Any], attrs: Mapping[str, Any]) -> xr.Dataset:
+    """Label arrays, NumPy's or Dask's, by variable: ``(design's dims, variable's dims)``."""
+    data = {v.name: xr.Variable(dims(job, v), arrays[v.name], dict(v.attrs)) for v in job.variables}
+    return xr.Dataset(data, coordinates(job), dict(attrs))

@@ -1,0 +1,400 @@
+"""The Zarr store: created whole, written a block at a time, resumable after kill -9.
+
+One block is one chunk of every variable. ``status`` is written last and is never 0 in a finished block, so it is both
+the commit marker and the user's mask. A chunk carries a checksum. Zarr writes a chunk beside its place and renames it,
+so that none is ever torn; nothing is synced to disk, so that a run survives kill -9 but not the loss of power.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import xarray as xr
+import zarr
+from filelock import FileLock, Timeout
+from zarr.codecs import ZstdCodec
+from zarr.core.array_spec import ArrayConfigParams
+from zarr.errors import ZarrUserWarning
+
+from sweep.backends.registry import PROVENANCE
+from sweep.design.design import Block
+from sweep.errors import RunError, StoreError
+from sweep.job import Job
+from sweep.observables import STATUS
+from sweep.results import dataset, journal
+from sweep.spec import differences
+
+FORMAT = 1
+_TAG = "tausweep_format"
+#: Not an identifier, so that no dimension of a design can have that name.
+_JOB = "job-arrays"
+#: Coordinates of up to so many values are loaded when a store is opened.
+_SMALL = 2**20
+#: Statuses are read so many at a time.
+_STATUSES = 2**22
+#: All-zero blocks must leave a chunk too, or they would look as if they were never written.
+_CONFIG: ArrayConfigParams = {"write_empty_chunks": True}
+
+
+class Store:
+    """One store on disk, open for writing blocks.
+
+    Parameters
+    ----------
+    path : Path
+        Of a store that :func:`create` made.
+
+    Attributes
+    ----------
+    path : Path
+        Where it lies.
+    job : Job
+        What it holds, as it was created; its blocks are the chunks.
+
+    Raises
+    ------
+    StoreError
+        If there is no store of ours at the path.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        attrs = _check_ours(self.path)
+        group = zarr.open_group(self.path, mode="r+")
+        nested = group.get(_JOB)
+        names = nested.array_keys() if isinstance(nested, zarr.Group) else ()
+        arrays = {name: np.asarray(cast(zarr.Array[Any], group[f"{_JOB}/{name}"])[...]) for name in names}
+        self.job = Job.from_spec(json.loads(attrs["job"]), arrays)
+        self._arrays = {
+            variable.name: cast(zarr.Array[Any], group[variable.name]).with_config(_CONFIG)
+            for variable in self.job.variables
+        }
+
+    def _chunk(self, name: str, block: Block) -> Path:
+        """Return the file of a block's chunk."""
+        sets = self.job.blocks.shape
+        index = [str(start // size) for start, size in zip(block.start, sets, strict=True)]
+        others = ["0"] * (self._arrays[name].ndim - len(sets))
+        return self.path.joinpath(name, "c", *index, *others)
+
+    def write(self, block: Block, results: Mapping[str, np.ndarray], provenance: Mapping[str, str]) -> None:
+        """Write the results of a block, ``(set, ...)`` by variable, ``status`` last.
+
+        Parameters
+        ----------
+        block : Block
+            Which sets.
+        results : mapping of str to ndarray
+            Every variable.
+        provenance : mapping of str to str
+            What :func:`sweep.backends.registry.provenance` says of who computed them.
+
+        Raises
+        ------
+        RunError
+            If the disk is full, or the store cannot be written.
+        """
+        self._put(block, results, "computed", **provenance)
+
+    def write_failed(self, block: Block, error: str) -> None:
+        """Mark a block as failed; running again will try it again. Raises as :meth:`write` does."""
+        results = {
+            v.name: np.full((block.size, *v.shape), np.nan if v.dtype.kind == "f" else STATUS["failed"], dtype=v.dtype)
+            for v in self.job.variables
+        }
+        self._put(block, results, "failed", first_set=list(block.start), error=error)
+
+    def _put(self, block: Block, results: Mapping[str, np.ndarray], event: str, **details: object) -> None:
+        try:
+            self.discard(block)
+            # While the block is pending, so that the last that is said of a finished one is true of it.
+            self.note(event, block=block.number, **details)
+            for variable in self.job.variables:
+                values = results[variable.name].reshape((*block.shape, *variable.shape))
+                self._arrays[variable.name][block.slices or ...] = values
+        except OSError as error:
+            raise RunError(
+                f"block {block.number} could not be written to {self.path}: {error}. Make room or make it writable, and "
+                "run again to go on."
+            ) from error
+
+    def discard(self, block: Block) -> None:
+        """Remove a block's chunks, its status first, so that a half-written block never looks finished."""
+        for variable in reversed(self.job.variables):
+            self._chunk(variable.name, block).unlink(missing_ok=True)
+
+    def pending(self) -> list[int]:
+        """Return the blocks still to be computed, in order.
+
+        A block is pending where a chunk is missing or empty, or where its status is missing, unreadable, ``not_run``
+        or ``failed``.
+        """
+        complete = set.intersection(*(self._present(variable.name) for variable in self.job.variables))
+        done = (STATUS["ok"], STATUS["diverged"])
+        finished = {
+            number for number, status in self._statuses(complete) if status is not None and np.isin(status, done).all()
+        }
+        return [number for number in range(len(self.job.blocks)) if number not in finished]
+
+    def damaged(self) -> list[Path]:
+        """Return the chunks that are there and cannot be read, after reading every one."""
+        found = []
+        for name, array in self._arrays.items():
+            for number in sorted(self._present(name)):
+                block = self.job.blocks[number]
+                try:
+                    array[block.slices or ...]
+                except Exception:  # whatever a damaged chunk makes the codecs raise
+                    found.append(self._chunk(name, block))
+        return found
+
+    def _statuses(self, wanted: Collection[int]) -> Iterator[tuple[int, np.ndarray | None]]:
+        """Yield some blocks, in order, with the status of their sets, or None where it cannot be read."""
+        blocks = self.job.blocks
+        # Many at once, for a block by itself takes its time, but never all, of which there may be any number.
+        for slab in blocks.slabs(_STATUSES):
+            numbers = [number for number in slab if number in wanted]
+            corner = blocks[slab[0]].start
+            region = self._status(corner, blocks[slab[-1]].stop) if numbers else None
+            for number in numbers:
+                start, stop = blocks[number].start, blocks[number].stop
+                if region is None:  # one damaged chunk: look at them one by one
+                    yield number, self._status(start, stop)
+                else:
+                    within = zip(corner, start, stop, strict=True)
+                    yield number, region[tuple(slice(a - first, b - first) for first, a, b in within)]
+
+    def _status(self, start: tuple[int, ...], stop: tuple[int, ...]) -> np.ndarray | None:
+        """Read the status of a region."""
+        try:
+            return np.asarray(self._arrays["status"][tuple(map(slice, start, stop)) or ...])
+        except Exception:  # whatever a damaged chunk makes the codecs raise, the remedy is to compute it again
+            return None
+
+    def _present(self, name: str) -> set[int]:
+        """Return the blocks whose chunk of a variable is there and not empty."""
+        # One walk over the folders instead of a question per chunk.
+        sizes: dict[Path, int] = {}
+        root = self.path / name / "c"
+        if root.is_file():
+            sizes[root] = root.stat().st_size
+        stack = [root] if root.is_dir() else []
+        while stack:
+            for entry in os.scandir(stack.pop()):
+                if entry.is_dir(follow_symlinks=False):
+                    stack.append(Path(entry.path))
+                else:
+                    sizes[Path(entry.path)] = entry.stat().st_size
+        return {block.number for block in self.job.blocks if sizes.get(self._chunk(name, block), 0) > 0}
+
+    def counts(self) -> dict[str, int]:
+        """Return how many sets have which status; those whose status cannot be read count as ``not_run``."""
+        found = dict.fromkeys(STATUS, 0)
+        for number, status in self._statuses(range(len(self.job.blocks))):
+            if status is None:
+                found["not_run"] += self.job.blocks[number].size
+                continue
+            for name, value in STATUS.items():
+                found[name] += int((status == value).sum())
+        return found
+
+    def failures(self) -> list[dict[str, Any]]:
+        """Return what the journal says of the blocks that have failed and have not been computed since."""
+        said = {n: event for n, event in journal.last_of_blocks(self.path).items() if event.get("event") == "failed"}
+        statuses = self._statuses(said)
+        return [said[n] for n, status in statuses if status is not None and (status == STATUS["failed"]).all()]
+
+    def sweep_up(self) -> None:
+        """Remove the temporary files of writers that were killed. Only under the lock: no writer may be alive."""
+        for leftover in self.path.rglob("*.partial"):
+            leftover.unlink(missing_ok=True)
+
+    def note(self, event: str, **details: object) -> None:
+        """Add a line to the journal."""
+        journal.note(self.path, event, **details)
+
+    def sign(self) -> None:
+        """Write into the attributes who computed which blocks, for those who read them without us."""
+        zarr.open_group(self.path, mode="r+").update_attributes(dataset.provenance(computed_by(self.path)))
+
+
+def computed_by(path: Path) -> list[dict[str, str]]:
+    """Return who computed the blocks of a store that are finished, as its journal says.
+
+    Returns
+    -------
+    list of dict
+        What :func:`sweep.backends.registry.provenance` said, and ``blocks``, the numbers it holds for: ``0-3, 7``.
+    """
+    last = journal.last_of_blocks(path)
+    corners = itertools.product(*map(range, zarr.open_array(path / "status", mode="r").cdata_shape))
+    chunks, blocks = path / "status" / "c", dict[tuple[str, ...], list[int]]()
+    for number, corner in enumerate(corners):
+        event = last.get(number, {})
+        if event.get("event") == "computed" and os.path.exists(os.path.join(chunks, *map(str, corner))):
+            blocks.setdefault(tuple(event.get(key, "") for key in PROVENANCE), []).append(number)
+    return [
+        dict(zip(PROVENANCE, said, strict=True)) | {"blocks": journal.ranges(numbers)}
+        for said, numbers in blocks.items()
+    ]
+
+
+def _check_ours(path: Path) -> dict[str, Any]:
+    """Return the attributes of a store of ours."""
+    if not path.exists():
+        raise StoreError(f"there is no store at {path}: run a job with this path first, or correct it.")
+    try:
+        attrs: dict[str, Any] = json.loads((path / "zarr.json").read_text(encoding="utf-8"))["attributes"]
+        number = attrs[_TAG]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise StoreError(f"{path} is not a store of tausweep: it was left untouched. Choose another path.") from None
+    if number != FORMAT:
+        raise StoreError(
+            f"{path} has the store format {number}, and this version reads format {FORMAT}. Use the version of tausweep "
+            f"that wrote it ({attrs.get('source', 'unknown')})."
+        )
+    return attrs
+
+
+@contextlib.contextmanager
+def lock(path: Path) -> Iterator[None]:
+    """Hold the right to write a store, by a lock on a file beside it; network file systems are not supported.
+
+    Raises
+    ------
+    StoreError
+        At once, if another run holds it, or if the folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        held = FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
+        held.acquire()
+    except Timeout:
+        raise StoreError(f"{path} is being written by another run: wait for it, or stop it first.") from None
+    except OSError as error:
+        raise StoreError(f"{path.parent} cannot be written: {error.strerror}. Choose another folder.") from None
+    try:
+        yield
+    finally:
+        held.release()
+
+
+def prepare(path: Path, job: Job, *, overwrite: bool) -> Store:
+    """Create a store for a job, or open the one that is there to go on with it. Call it under the lock.
+
+    Raises
+    ------
+    StoreError
+        If there is something else at the path, or a store with another job: it is left untouched.
+    """
+    if _building(path).exists():  # of a run that was killed
+        shutil.rmtree(_building(path))
+    if path.exists() or path.is_symlink():
+        _check_ours(path)
+        if not overwrite:
+            store = Store(path)
+            changed = differences(store.job.identity(), job.identity())
+            if changed:
+                listed = "\n  ".join(changed)
+                raise StoreError(
+                    f"{path} holds another job, and was left untouched. It differs in\n  {listed}\n"
+                    "Choose another path, or overwrite (--overwrite)."
+                )
+            store.sweep_up()
+            return store
+        # Out of the way in one step, so that no moment shows half a store at the path.
+        path.rename(_building(path))
+        shutil.rmtree(_building(path))
+    create(path, job)
+    return Store(path)
+
+
+def create(path: Path, job: Job) -> None:
+    """Create a store with everything but the data: built beside its place, then renamed into it."""
+    job = dataclasses.replace(job, sets_per_block=job.most_sets_per_block)
+    building = _building(path)
+    try:
+        root = zarr.create_group(store=building, attributes=_plain(dataset.attributes(job) | {_TAG: FORMAT}))
+        for digest, array in job.spec()[1].items():
+            root.create_array(f"{_JOB}/{digest}", data=array, compressors=_codec())
+        coordinates = dataset.coordinates(job)
+        for name, coordinate in coordinates.items():
+            root.create_array(
+                name,
+                data=coordinate.to_numpy(),
+                compressors=_codec(),
+                dimension_names=[str(dim) for dim in coordinate.dims],
+                attributes=_plain(coordinate.attrs),
+            )
+        for variable in job.variables:
+            shape = (*job.design.shape, *variable.shape)
+            root.create_array(
+                variable.name,
+                shape=shape,
+                chunks=tuple(max(1, size) for size in (*job.blocks.shape, *variable.shape)),
+                dtype=variable.dtype,
+                fill_value=np.nan if variable.dtype.kind == "f" else 0,
+                compressors=_codec(),
+                dimension_names=list(dataset.dims(job, variable)),
+                attributes=_plain(variable.attrs),
+            )
+        root.attrs["coordinates"] = " ".join(name for name in coordinates if (name,) != coordinates[name].dims)
+        with warnings.catch_warnings():
+            # Zarr warns that others may not read it: xarray does, and everybody else reads the arrays' own.
+            warnings.simplefilter("ignore", ZarrUserWarning)
+            zarr.consolidate_metadata(building)
+        building.rename(path)
+    except OSError as error:
+        shutil.rmtree(building, ignore_errors=True)
+        raise StoreError(f"{path} cannot be created: {error.strerror or error}. Choose another path.") from error
+
+
+def _building(path: Path) -> Path:
+    """Return where a store is built and taken down; the lock keeps it for one run."""
+    return path.with_name(f".{path.name}.creating")
+
+
+def _codec() -> ZstdCodec:
+    return ZstdCodec(level=1, checksum=True)
+
+
+def _plain(attrs: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return attributes as JSON has them."""
+    return {str(k): v.tolist() if isinstance(v, np.ndarray | np.generic) else v for k, v in attrs.items()}
+
+
+def open_dataset(path: str | os.PathLike[str]) -> xr.Dataset:
+    """Open a store lazily.
+
+    Parameters
+    ----------
+    path : path
+        Of a store written by :func:`sweep.run`, finished or not.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dask-backed, a chunk per block. Sets that were not run have the status ``not_run`` and NaN.
+
+    Raises
+    ------
+    StoreError
+        If there is no store of ours at the path.
+    """
+    path = Path(path)
+    _check_ours(path)
+    opened: xr.Dataset = xr.open_zarr(path, chunks={}, consolidated=True)
+    if journal.path_of(path).exists():
+        opened.attrs |= dataset.provenance(computed_by(path))
+    # Labels are for looking at; only those of an enormous sampled design stay on disk.
+    return opened.assign_coords({name: c.load() for name, c in opened.coords.items() if c.size <= _SMALL})

@@ -1,0 +1,195 @@
+"""Signals that were measured: samples and spikes, from arrays and files."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from sweep.errors import JobError, suggest
+from sweep.files import Source, finite_array, read_numbers
+from sweep.model.parameters import Array
+from sweep.signals.signal import interval_number, nudged, positive, refuse_shorter, step_times
+
+TIME_UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
+"""Length of a unit of time, ms."""
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Measured values (channel, time), each held for ``interval`` ms; the first from 0 ms on."""
+
+    kind: ClassVar[str] = "samples"
+    values: Array
+    interval: float
+
+    def __post_init__(self) -> None:
+        """Check and freeze the values."""
+        values = finite_array("samples.array", self.values)
+        if values.ndim not in (1, 2) or values.size == 0:
+            raise JobError(
+                f"samples.array: must be (time,) or (channel, time) and not empty, but has the shape {values.shape}. "
+                f"Reshape it."
+            )
+        interval = positive("samples.interval", self.interval, "It is the time between samples.")
+        object.__setattr__(self, "interval", interval)
+        object.__setattr__(self, "values", np.atleast_2d(values))
+
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        return len(self.values)
+
+    @property
+    def duration(self) -> float:
+        """How long the signal lasts, ms."""
+        return len(self.values[0]) * self.interval
+
+    def sample(self, start: int, stop: int, dt: float) -> Array:
+        """Return the values of steps ``start`` to ``stop - 1``, (channel, step); see `Signal`."""
+        times = nudged(step_times(self, start, stop, dt), dt)
+        return np.take(self.values, interval_number(times, self.interval), axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Spikes:
+    """A spike train rho(t) = sum of delta(t - times), or the rate code that counts it in windows.
+
+    Without a window a spike is an impulse of area 1 in the step in which it falls. With a window of w ms the value is
+    the number of spikes in the window [k w, (k + 1) w) that contains t.
+    """
+
+    kind: ClassVar[str] = "spikes"
+    channels: ClassVar[int] = 1
+    times: Array
+    window: float | None = None
+    end: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check, sort and freeze the times."""
+        times = finite_array("spikes.times", self.times)
+        if times.ndim != 1:
+            raise JobError(
+                f"spikes.times: must be a list of times, but has the shape {times.shape}. "
+                f"Give the times of one unit, or name a column of the file."
+            )
+        times = finite_array("spikes.times", np.sort(times))
+        if self.window is not None:
+            object.__setattr__(self, "window", positive("spikes.window", self.window, "Leave it out for impulses."))
+        if self.end is not None:
+            remedy = "Leave it out if the recording has no end."
+            object.__setattr__(self, "end", positive("spikes.duration", self.end, remedy))
+        if times.size and (times[0] < 0 or times[-1] > self.duration):
+            wrong = times[0] if times[0] < 0 else times[-1]
+            raise JobError(
+                f"spikes.times: {wrong:g} ms is outside of 0 to {self.duration:g} ms. "
+                f"Shift or drop such spikes, or correct duration and time_unit."
+            )
+        object.__setattr__(self, "times", times)
+
+    @property
+    def duration(self) -> float:
+        """How long was recorded, ms; inf if that was not said."""
+        return math.inf if self.end is None else self.end
+
+    def sample(self, start: int, stop: int, dt: float) -> Array:
+        """Return the values of steps ``start`` to ``stop - 1``, (1, step); see `Signal`."""
+        times = nudged(step_times(self, start, stop, dt), dt)
+        if self.window is not None:
+            refuse_shorter(self.kind, "window", self.window, dt, "Leave it out for impulses.")
+        width = dt if self.window is None else self.window
+        interval = interval_number(times, width)
+        of_spike = interval_number(nudged(self.times, dt), width)
+        count = np.searchsorted(of_spike, interval, side="right") - np.searchsorted(of_spike, interval, side="left")
+        return count[None, :] / (dt if self.window is None else 1.0)
+
+
+def samples(
+    array: ArrayLike | Source, interval: float, standardize: bool = False, column: int | None = None
+) -> Samples:
+    """Make a signal of measured values, each held until the next.
+
+    Parameters
+    ----------
+    array : array or path
+        (time,) or (channel, time); or a file or package resource `sweep.files.read_numbers` can read, which has a row
+        per sample and a column per channel.
+    interval : float
+        Time between samples, ms. The first is at 0 ms.
+    standardize : bool
+        Shift and scale each channel to mean 0 and standard deviation 1 over all of its samples.
+    column : int, optional
+        The only column of the file to use, counted from 0.
+
+    Returns
+    -------
+    Samples
+
+    Raises
+    ------
+    JobError
+        If the file cannot be read or the values are not finite numbers in one or two dimensions.
+    """
+    values = _load("samples.array", array, column)
+    made = Samples(values.T if isinstance(array, str | os.PathLike) else values, interval)
+    if not standardize:
+        return made
+    std = made.values.std(axis=1, keepdims=True)
+    if not std.all():
+        raise JobError(
+            f"samples.standardize = True: channel {int(np.argmin(std))} never changes, so it has no scale. "
+            f"Leave it out, or leave standardize out."
+        )
+    return Samples((made.values - made.values.mean(axis=1, keepdims=True)) / std, interval)
+
+
+def spikes(
+    times: ArrayLike | Source,
+    window: float | None = None,
+    duration: float | None = None,
+    time_unit: str = "ms",
+    column: int | None = None,
+) -> Spikes:
+    """Make a spike train, or its rate code.
+
+    Parameters
+    ----------
+    times : array or path
+        (spike,), in any order; or a file or package resource `sweep.files.read_numbers` can read.
+    window : float, optional
+        Width of the windows in which spikes are counted, ms, at least one step: the value is the number of spikes in
+        the window. Without it spikes are impulses of area 1, the rho(t) of the paper.
+    duration : float, optional
+        How long was recorded, ms; without it the train goes on, silent, for ever.
+    time_unit : str
+        Unit of ``times``: ``us``, ``ms`` or ``s``.
+    column : int, optional
+        The column of the file that holds the times, counted from 0.
+
+    Returns
+    -------
+    Spikes
+
+    Raises
+    ------
+    JobError
+        If the file cannot be read, or a time is not finite or outside of the recording.
+    """
+    if time_unit not in TIME_UNITS:
+        raise JobError(f"spikes.time_unit = {time_unit!r}: no unit of time. {suggest(str(time_unit), TIME_UNITS)}")
+    values = _load("spikes.times", times, column)
+    if isinstance(times, str | os.PathLike) and values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    return Spikes(values * TIME_UNITS[time_unit], window, duration)
+
+
+def _load(key: str, source: ArrayLike | Source, column: int | None) -> Array:
+    if isinstance(source, str | os.PathLike):
+        return read_numbers(source, column)
+    if column is not None:
+        raise JobError(f"{key}: column = {column!r} was given, but only a file has columns. Index the array instead.")
+    return finite_array(key, source)

@@ -1,0 +1,125 @@
+"""What every u(t) and every target offers, and how times become steps.
+
+A signal is a small frozen object that can be sampled anywhere: step n, which goes from n dt to (n + 1) dt, uses the
+value at n dt, whichever piece of the run is asked for. Times are in ms, frequencies in Hz. Where a signal takes a
+number, it takes one per channel too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweep.errors import JobError
+from sweep.files import finite_array
+
+Array = NDArray[np.float64]
+Numbers = float | Sequence[float] | Array
+
+
+@runtime_checkable
+class Signal(Protocol):
+    """What every u(t) and every target offers."""
+
+    kind: ClassVar[str]
+
+    @property
+    def channels(self) -> int:
+        """Number of channels; 0 is one per unit of the model."""
+        ...
+
+    @property
+    def duration(self) -> float:
+        """How long the signal lasts, ms; inf where it has no end."""
+        ...
+
+    def sample(self, start: int, stop: int, dt: float) -> Array:
+        """Return the values of steps ``start`` to ``stop - 1``.
+
+        Parameters
+        ----------
+        start, stop : int
+            Absolute step numbers, >= 0; pieces have the same bits as the whole.
+        dt : float
+            Length of a step, ms.
+
+        Returns
+        -------
+        array of float64
+            (channel, step)
+
+        Raises
+        ------
+        JobError
+            If the signal is too short, or cannot be sampled with such steps.
+        """
+        ...
+
+
+class Endless:
+    """A signal without an end."""
+
+    @property
+    def duration(self) -> float:
+        """How long the signal lasts: inf."""
+        return math.inf
+
+
+def step_times(signal: Signal, start: int, stop: int, dt: float) -> Array:
+    """Return the times of steps in ms, (step,), or refuse those that the signal does not have."""
+    times = np.arange(start, stop, dtype=np.float64) * dt
+    if start < 0:
+        raise JobError(
+            f"{signal.kind}: begins at 0 ms, but is needed from {start * dt:g} ms. "
+            f"Let the transient be at least as long as the most negative lag."
+        )
+    if times.size and nudged(times[-1:], dt)[0] >= signal.duration:
+        raise JobError(
+            f"{signal.kind}: lasts {signal.duration:g} ms, but is needed until {stop * dt:g} ms. "
+            f"Shorten the duration of the run or the longest lag, or give a longer signal."
+        )
+    return times
+
+
+def nudged(times: Array, dt: float) -> Array:
+    """Move times up by a billionth of a step, so that n dt never rounds to before the interval that it begins."""
+    return times + (1e-9 * dt + 8 * np.finfo(np.float64).eps * times)
+
+
+def interval_number(times: Array, width: float) -> NDArray[np.int64]:
+    """Return the number of the interval of a width that each time lies in."""
+    return np.floor(times / width).astype(np.int64)
+
+
+def refuse_shorter(kind: str, key: str, length: float, dt: float, remedy: str) -> None:
+    """Refuse a length, ms, in which less than a step fits."""
+    if length < dt * (1 - 1e-9):
+        raise JobError(f"{kind}.{key} = {length:g} ms: must be at least a step, dt = {dt:g} ms. {remedy}")
+
+
+def numbers_of(key: str, value: Numbers) -> tuple[float, ...]:
+    """Return a number, or a list of them, as a tuple."""
+    array = finite_array(key, value)
+    if array.ndim > 1 or array.size == 0:
+        raise JobError(f"{key} = {value!r}: must be a number or a list of numbers. Write it as such.")
+    return tuple(np.atleast_1d(array).tolist())
+
+
+def number_of(key: str, value: float) -> float:
+    """Return one number."""
+    array = finite_array(key, value)
+    if array.ndim:
+        raise JobError(f"{key} = {value!r}: must be one number. Write it without brackets.")
+    return float(array)
+
+
+def positive(key: str, value: float, remedy: str) -> float:
+    """Return one positive number."""
+    number = number_of(key, value)
+    if number <= 0:
+        raise JobError(f"{key} = {number:g} ms: must be above 0. {remedy}")
+    return number

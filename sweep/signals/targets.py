@@ -1,0 +1,105 @@
+"""Targets: what the rates are compared with, recorded or made by a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from numpy.typing import ArrayLike
+
+from sweep.errors import JobError
+from sweep.files import finite_array
+from sweep.model.parameters import Array, check_value
+from sweep.signals.signal import Endless, Signal, numbers_of
+
+
+@dataclass(frozen=True, eq=False)
+class ModelOutput(Endless):
+    """The rates r of the job's own network with other parameters: a teacher, which the back end simulates first."""
+
+    kind: ClassVar[str] = "model"
+    channels: ClassVar[int] = 0
+    parameters: Mapping[str, float | Array]
+    weights: Array | None = None
+
+    def __post_init__(self) -> None:
+        """Check and freeze names, values and weights."""
+        parameters: dict[str, float | Array] = {}
+        for name, value in self.parameters.items():
+            check_value(name, value)
+            array = finite_array(name, value)
+            parameters[name] = float(array) if array.ndim == 0 else array
+        object.__setattr__(self, "parameters", parameters)
+        if self.weights is not None:
+            weights = finite_array("model_output.weights", self.weights)
+            if weights.ndim != 2 or weights.shape[0] != weights.shape[1]:
+                raise JobError(
+                    f"model_output.weights: must be (unit, unit), but has the shape {weights.shape}. "
+                    f"Give one network of the ensemble."
+                )
+            object.__setattr__(self, "weights", weights)
+
+    def sample(self, start: int, stop: int, dt: float) -> Array:
+        """Refuse: the values are not known before the model has been simulated."""
+        raise JobError(
+            "model_output: has no values of its own before it is simulated, so it can be a target and not an input. "
+            "Write target=Target(model_output(...))."
+        )
+
+
+@dataclass(frozen=True)
+class Target:
+    """A signal that the rates are compared with, at one or several lags.
+
+    Parameters
+    ----------
+    signal : Signal
+        What was measured; one channel for all units, or one per unit.
+    lags : sequence of float
+        (lag,), ms, no two the same. At a lag L the rate after the step from t to t + dt is compared with the target of
+        that step, read L later: y(t + L). For positive L the response that was measured comes later than the model's.
+
+    Raises
+    ------
+    JobError
+        If the signal is none, or the lags are not distinct finite numbers.
+    """
+
+    signal: Signal
+    lags: tuple[float, ...] = (0.0,)
+
+    def __post_init__(self) -> None:
+        """Check the signal and the lags."""
+        if not isinstance(self.signal, Signal):
+            raise JobError(
+                f"target.signal is a {type(self.signal).__name__}: must be a signal. "
+                f"Wrap an array as samples(array, interval), times of spikes as spikes(times)."
+            )
+        lags = numbers_of("target.lags", self.lags)
+        if len(set(lags)) < len(lags):
+            twice = next(lag for lag in lags if lags.count(lag) > 1)
+            raise JobError(f"target.lags: {twice:g} ms is there twice, and every lag must differ. Drop one.")
+        object.__setattr__(self, "lags", lags)
+
+
+def model_output(parameters: Mapping[str, float | Array], weights: ArrayLike | None = None) -> ModelOutput:
+    """Make the target that is the rates of the same network with parameters of its own: a teacher.
+
+    Parameters
+    ----------
+    parameters : mapping
+        Name to number, or to one per unit (unit,); what is not named is as in the job's model.
+    weights : array, optional
+        (unit, unit), the weights of the teacher; without it those of the job's model.
+
+    Returns
+    -------
+    ModelOutput
+
+    Raises
+    ------
+    JobError
+        If a parameter does not exist or cannot have its value, or the weights are not square.
+    """
+    return ModelOutput(parameters, None if weights is None else finite_array("model_output.weights", weights))

@@ -1,0 +1,291 @@
+"""u(t): what drives a network, as formulas and noise. Recordings are in :mod:`sweep.signals.recordings`.
+
+A signal is a small frozen object that can be sampled anywhere: step n, which goes from n dt to (n + 1) dt, uses the
+value at n dt, whichever piece of the run is asked for. Times are in ms, frequencies in Hz. Where a signal takes a
+number, it takes one per channel too.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from dataclasses import dataclass, fields
+from typing import ClassVar
+
+import numpy as np
+
+from sweep import philox
+from sweep.errors import JobError
+from sweep.signals.signal import (
+    Array,
+    Endless,
+    Numbers,
+    interval_number,
+    nudged,
+    number_of,
+    numbers_of,
+    positive,
+    refuse_shorter,
+    step_times,
+)
+
+# Philox stream of white-noise inputs ("input" in ASCII): apart from the streams of the sets under the same seed.
+_STREAM = np.array([0x696E707574], dtype=np.uint64)
+
+
+@dataclass(frozen=True)
+class _Formula(Endless):
+    """A signal whose fields are all numbers, one for all channels or one per channel."""
+
+    kind: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        """Check the numbers, and that they agree on the number of channels."""
+        lengths = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is not None:
+                numbers = numbers_of(f"{self.kind}.{field.name}", value)
+                lengths[field.name] = len(numbers)
+                object.__setattr__(self, field.name, numbers)
+        if len(set(lengths.values()) - {1}) > 1:
+            raise JobError(
+                f"{self.kind}: there must be one number for all channels or one per channel, but there are "
+                f"{', '.join(f'{count} of {name}' for name, count in lengths.items())}. Give lists of one length."
+            )
+
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        values = [getattr(self, field.name) for field in fields(self)]
+        return max(len(value) for value in values if value is not None)
+
+
+@dataclass(frozen=True)
+class Constant(_Formula):
+    """u(t) = value."""
+
+    kind: ClassVar[str] = "constant"
+    value: Numbers
+
+    def sample(self, start: int, stop: int, dt: float) -> Array:
+        """Return the values of steps ``start`` to ``stop - 1``, (channel, step); see `Signal`."""
+        return _column(self.value) + np.zeros_like(step_times(self, start, stop, dt))
+
+
+@dataclass(frozen=True)
+class Step(_Formula):
+    """u(t) = before for t < time, after from then on; time in ms."""
+
+    kind: ClassVar[str] = "step"
+    time: Numbers
+    after: Numbers
+    before: Numbers
+
+    def sample(self, start: int, stop: int, dt: float) -> Array:
+        """Return the values of steps ``start`` to ``stop - 1``, (channel, step); see `Signal`."""
+        times = nudged(step_times(self, start, stop, dt), dt)
+        return np.where(times >= _column(self.time), _column(self.after), _column(self.before))
+
+
+@dataclass(frozen=True)
+class Pulse(_Formula):
+    """u(t) = amplitude for ``width`` ms from ``start`` ms, and again every ``period`` ms; else 0."""
+
+    kind: ClassVar[str] = "pulse"
+    start: Numbers
+    width: Numbers
+    amplitude: Numbers
+    period: Numbers | None
+
+    def __post_init__(self) -> None:
+        """Check that pulses have a width and do not overlap."""
+        super().__post_init__()
+        if np.min(self.width) <= 0:
+            raise JobError(f"pulse.width = {np.min(self.width):g} ms: must be above 0. Use constant(0.0) for no pulse.")
+        if self.period is not None and np.any(np.less(self.period, self.width)):
+            raise JobError(
+                f"pulse.period = {self.period} ms: must be at least the width, {self.width} ms, or pulses overlap. "
+                f"Lengthen the period or shorten the width."
+            )
+
+    def sample(self, start: int, stop: int, dt: float) -> Array:
+        """Return the values of steps ``start`` to ``stop - 1``, (channel, step); see `Signal`."""
+        times = nudged(step_times(self, start, stop, dt), dt)
+        narrowest = float(np.min(self.width))
+        refuse_shorter(self.kind, "width", narrowest, dt, "Use a smaller dt, or a wider and weaker pulse.")
+        since = times - _column(self.start)
+        phase = since if self.period is None else np.mod(since, _column(self.period))
+        return np.where((since >= 0) & (phase < _column(self.width)), _column(self.amplitude), 0.0)
+
+
+@dataclass(frozen=True)
+class Sine(_Formula):
+    """u(t) = offset + amplitude sin(2 pi frequency t + phase); frequency in Hz, phase in rad."""
+
+    kind: ClassVar[str] = "sine"
+    amplitude: Numbers
+    frequency: Numbers
+    phase: Numbers
+    offset: Numbers
+
+    def sample(self, start: int, stop: int, dt: float) -> Array:
+        """Return the values of steps ``start`` to ``stop - 1``, (channel, step); see `Signal`."""
+        fastest = np.abs(self.frequency).max()
+        if fastest > 500.0 / dt:
+            raise JobError(
+                f"sine.frequency = {fastest:g} Hz: steps of dt = {dt:g} ms show nothing above {500.0 / dt:g} Hz. Use a smaller "
+                "dt, or a slower sine."
+            )
+        seconds = step_times(self, start, stop, dt) / 1000.0
+        angle = 2.0 * math.pi * _column(self.frequency) * seconds + _column(self.phase)
+        return _column(self.offset) + _column(self.amplitude) * np.sin(angle)
+
+
+@dataclass(frozen=True)
+class WhiteNoise(Endless):
+    """Independent normal numbers, each held for ``interval`` ms, or for one step.
+
+    Number k of the noise is normal k of the Philox generator, so it can be asked for anywhere. The standard deviation
+    is that of the held values: the power of the noise is proportional to the interval.
+    """
+
+    kind: ClassVar[str] = "white_noise"
+    std: float
+    seed: int
+    channels: int = 1
+    interval: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        object.__setattr__(self, "std", number_of("white_noise.std", self.std))
+        if self.std < 0:
+            raise JobError(f"white_noise.std = {self.std:g}: must be >= 0. Remove the sign.")
+        for key, least, most in (("seed", 0, 2**64 - 1), ("channels", 1, 2**31 - 1)):
+            object.__setattr__(self, key, _integer(f"white_noise.{key}", getattr(self, key), least, most))
+        if self.interval is not None:
+            remedy = "Leave it out for a new number every step."
+            object.__setattr__(self, "interval", positive("white_noise.interval", self.interval, remedy))
+
+    def sample(self, start: int, stop: int, dt: float) -> Array:
+        """Return the values of steps ``start`` to ``stop - 1``, (channel, step); see `Signal`."""
+        times = nudged(step_times(self, start, stop, dt), dt)
+        if self.interval is not None:
+            refuse_shorter(self.kind, "interval", self.interval, dt, "Leave it out for a new number every step.")
+        if times.size == 0:
+            return np.empty((self.channels, 0))
+        index = interval_number(times, dt if self.interval is None else self.interval)
+        first = int(index[0])
+        drawn = philox.normals(self.seed, _STREAM, self.channels, first, int(index[-1]) + 1)[:, :, 0]
+        return self.std * np.take(drawn.T, index - first, axis=1).astype(np.float64)
+
+
+def constant(value: Numbers) -> Constant:
+    """Make the input u(t) = value.
+
+    Parameters
+    ----------
+    value : float or sequence of float
+        A number, or one per channel.
+
+    Returns
+    -------
+    Constant
+    """
+    return Constant(value)
+
+
+def step(time: Numbers, after: Numbers = 1.0, before: Numbers = 0.0) -> Step:
+    """Make an input that changes once.
+
+    Parameters
+    ----------
+    time : float or sequence of float
+        When it changes, ms: the first step that begins at or after this time has the new value.
+    after, before : float or sequence of float
+        The values from then on, and until then.
+
+    Returns
+    -------
+    Step
+    """
+    return Step(time, after, before)
+
+
+def pulse(start: Numbers, width: Numbers, amplitude: Numbers = 1.0, period: Numbers | None = None) -> Pulse:
+    """Make a rectangular pulse, or a train of them.
+
+    Parameters
+    ----------
+    start : float or sequence of float
+        Begin of the (first) pulse, ms.
+    width : float or sequence of float
+        Length of a pulse, ms; at least one step.
+    amplitude : float or sequence of float
+        Value during a pulse; 0 elsewhere.
+    period : float or sequence of float, optional
+        Time from the begin of a pulse to that of the next, ms; without it there is one pulse.
+
+    Returns
+    -------
+    Pulse
+    """
+    return Pulse(start, width, amplitude, period)
+
+
+def sine(amplitude: Numbers = 1.0, frequency: Numbers = 1.0, phase: Numbers = 0.0, offset: Numbers = 0.0) -> Sine:
+    """Make the input offset + amplitude sin(2 pi frequency t + phase).
+
+    Parameters
+    ----------
+    amplitude : float or sequence of float
+        Half of the peak-to-peak height.
+    frequency : float or sequence of float
+        Hz.
+    phase : float or sequence of float
+        Phase at t = 0, rad.
+    offset : float or sequence of float
+        Mean.
+
+    Returns
+    -------
+    Sine
+    """
+    return Sine(amplitude, frequency, phase, offset)
+
+
+def white_noise(std: float, seed: int, channels: int = 1, interval: float | None = None) -> WhiteNoise:
+    """Make an input of independent normal numbers, the same for every set.
+
+    Noise that differs from set to set is the parameter ``noise`` of the model.
+
+    Parameters
+    ----------
+    std : float
+        Standard deviation of the numbers.
+    seed : int
+        Seed, below 2**64.
+    channels : int
+        Number of channels, all independent.
+    interval : float, optional
+        How long a number is held, ms, at least one step; without it for one step, so that the noise depends on dt.
+
+    Returns
+    -------
+    WhiteNoise
+    """
+    return WhiteNoise(std, seed, channels, interval)
+
+
+def _column(numbers: Numbers) -> Array:
+    return np.array(numbers, ndmin=1)[:, None]
+
+
+def _integer(key: str, value: int, least: int, most: int) -> int:
+    try:
+        whole = -1 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        whole = -1
+    if not least <= whole <= most:
+        raise JobError(f"{key} = {value!r}: must be a whole number from {least} to {most}. Write for example 1.")
+    return whole
