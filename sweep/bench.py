@@ -236,7 +236,7 @@ def seconds_of(engine: Backend, job: Job, threads: int) -> float:
             raise _Stopped
 
     def one(number: int) -> None:
-        engine.simulate(job, job.parameters(job.blocks[number]), progress=go_on)
+        engine.simulate(job, job.parameter_sets(job.blocks[number]), progress=go_on)
 
     start = time.perf_counter()
     with ThreadPoolExecutor(threads) as pool:

@@ -15,7 +15,7 @@ import numpy as np
 from sweep import observables, spec
 from sweep.design import axes
 from sweep.design import design as designs
-from sweep.design.arrays import Parameters, gather
+from sweep.design.arrays import ParameterSets, gather
 from sweep.design.design import Block, Blocks, Design
 from sweep.errors import JobError, suggest
 from sweep.model import integration as integrations
@@ -155,7 +155,7 @@ class Job:
 
     def _check_design(self) -> None:
         units = self.model.units
-        for name in self.design.parameters:
+        for name in self.design.swept:
             key = parse_name(name)
             for unit in key.index:
                 if unit >= units:
@@ -177,7 +177,7 @@ class Job:
                 )
         shortest = {}
         for base in ("tau_s", "tau_r"):
-            names = [n for n in self.design.parameters if parse_name(n).base == base]
+            names = [n for n in self.design.swept if parse_name(n).base == base]
             taus = [self._range(name)[0] for name in {base, *names}]
             if any(map(math.isfinite, taus)):
                 shortest[base] = min(taus)
@@ -185,7 +185,7 @@ class Job:
 
     def _range(self, name: str) -> tuple[float, float]:
         """Smallest positive and largest value that a parameter takes."""
-        if name in self.design.parameters:
+        if name in self.design.swept:
             return self.design.axis(name).range(name)
         values = self.model.parameter(name)
         positive = values[values > 0]
@@ -263,9 +263,9 @@ class Job:
     @property
     def labels(self) -> tuple[str, ...]:
         """Names by which the results of a run can be selected and plotted."""
-        rates = [f"alpha_{base[-1]}" for base in ("tau_s", "tau_r") if base in self.design.parameters]
+        rates = [f"alpha_{base[-1]}" for base in ("tau_s", "tau_r") if base in self.design.swept]
         extra = [dim for variable in self.variables for dim in variable.dims]
-        return tuple(dict.fromkeys([*self.design.parameters, *rates, *self.design.dims, *extra]))
+        return tuple(dict.fromkeys([*self.design.swept, *rates, *self.design.dims, *extra]))
 
     # -------------------------------------------------------------------------------------------------------- parts
 
@@ -299,7 +299,7 @@ class Job:
         lags = max((0.0, *self.lags))
         own = {**self.model.parameters, **output.parameters}
         for name in ("network", "stimulus"):
-            if name in self.design.parameters:
+            if name in self.design.swept:
                 own.setdefault(name, 0)
         weights = self.model.weights
         if output.weights is not None:
@@ -356,7 +356,7 @@ class Job:
         few = -(-self.design.size // _MOST_BLOCKS)
         return max(1, few, min(most, -(-self.design.size // parts)))
 
-    def parameters(self, block: Block) -> Parameters:
+    def parameter_sets(self, block: Block) -> ParameterSets:
         """Return the parameters of the sets of a block, in C order."""
         return gather(self.model, self.design.values(block), block.size, self.noise_pairing == "common")
 

@@ -47,7 +47,7 @@ def simulate(backend: str) -> Simulate:
     def run(job: Job, batch: int | None = None) -> dict[str, np.ndarray]:
         whole = {v.name: np.empty((*job.design.shape, *v.shape), dtype=v.dtype) for v in job.variables}
         for block in job.blocks:
-            results = engine.simulate(job, job.parameters(block), batch=batch)
+            results = engine.simulate(job, job.parameter_sets(block), batch=batch)
             assert set(results) == set(whole)
             for variable in job.variables:
                 values = results[variable.name]

@@ -34,7 +34,7 @@ def own_values(job: Job, index: int) -> Own:
     """Return all parameters of a set: the defaults, what the model says instead, what the design says instead."""
     own: Own = {name: row.default for name, row in {**PARAMETERS, **SELECTORS}.items()} | dict(job.model.parameters)
     labels = job.design.labels(index)
-    swept = {name: labels[name] for name in job.design.parameters}
+    swept = {name: labels[name] for name in job.design.swept}
     for name in sorted(swept, key=lambda name: "[" in name):
         key = parse_name(name)
         if key.base == "W" or not key.index:

@@ -26,7 +26,7 @@ from sweep import bench, cli
 from sweep.backends.numpy import NumpyBackend
 from sweep.backends.registry import Probe, get_backend
 from sweep.bench import Case, Measure
-from sweep.design.arrays import Parameters
+from sweep.design.arrays import ParameterSets
 from sweep.errors import BackendError, JobError
 from sweep.job import Job
 
@@ -145,7 +145,7 @@ class Clockwork(NumpyBackend):
         """Return one: the clock has no second thread."""
         return 1
 
-    def simulate(self, job: Job, parameters: Parameters, **_: Any) -> dict[str, np.ndarray]:
+    def simulate(self, job: Job, parameters: ParameterSets, **_: Any) -> dict[str, np.ndarray]:
         """Let the time pass that it takes."""
         self.now += 1e-6 * parameters.size * job.updates_per_set
         return {}
@@ -189,7 +189,7 @@ def test_a_failing_block_ends_the_measurement() -> None:
     """What a block raises comes out, and the threads that compute others end instead of going on for minutes."""
 
     class Failing(NumpyBackend):
-        def simulate(self, job: Job, parameters: Parameters, **options: Any) -> dict[str, np.ndarray]:
+        def simulate(self, job: Job, parameters: ParameterSets, **options: Any) -> dict[str, np.ndarray]:
             if parameters.values["gain"][0, 0] == 0.5:
                 raise BackendError("made up")
             return super().simulate(job, parameters, **options)
@@ -251,7 +251,7 @@ def test_plain_cupy_is_the_model(scripts: Callable[[str], ModuleType]) -> None:
     """The loop that the back end is compared with on a GPU computes the same."""
     case = Case("S", units=3, sets=5, steps=40)
     engine, job = get_backend("numpy"), case.job()
-    ours = engine.simulate(job, job.parameters(job.blocks[0]))
+    ours = engine.simulate(job, job.parameter_sets(job.blocks[0]))
     theirs = dict(zip(("r_mean", "r_var", "r_final"), scripts("gpu_peers").plain(np, case, lambda f: f)(), strict=True))
     for name in ("r_mean", "r_var", "r_final"):
         np.testing.assert_allclose(theirs[name], ours[name], rtol=2e-4, atol=2e-6)
@@ -267,7 +267,7 @@ def test_every_regime_is_a_job_of_its_kind(scripts: Callable[[str], ModuleType])
         assert ("float64" in name) == (job.integration.precision == "float64")
         assert ("record" in name) == bool(job.records)
         assert ("lags" in name) == bool(job.lags)
-        assert ("networks" in name) == ("network" in job.design.parameters)
+        assert ("networks" in name) == ("network" in job.design.swept)
         assert ("noise" in name) == bool(job.model.parameter("noise").any())
         assert ("relu" in name) == (job.model.activation == "relu")
 
@@ -320,7 +320,7 @@ def test_a_steady_rate_leaves_out_what_a_call_costs(
     """The steady rate is the slope over steps, and what a call costs by itself is reported beside it."""
     gpu = scripts("gpu")
 
-    def simulate(job: Job, parameters: Parameters, **_: Any) -> dict[str, np.ndarray]:
+    def simulate(job: Job, parameters: ParameterSets, **_: Any) -> dict[str, np.ndarray]:
         clockwork.now += 0.25 + 1e-6 * parameters.size * job.updates_per_set
         return {}
 

@@ -82,7 +82,7 @@ def job(units: int = 3, **changes: Any) -> Job:
 
 def simulate(of: Job, **options: Any) -> dict[str, np.ndarray]:
     """Run all sets of a job on a new CuPy back end."""
-    return subject.CupyBackend().simulate(of, of.parameters(of.blocks[0]), **options)
+    return subject.CupyBackend().simulate(of, of.parameter_sets(of.blocks[0]), **options)
 
 
 def same_bits(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
@@ -97,7 +97,7 @@ def same_bits(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
 def test_the_back_end_agrees_with_numpy(machine: Any, units: int) -> None:
     """By a thread per set, lanes per set and a product per step the results are NumPy's, and all memory is given back."""
     this = job(units)
-    expected = NumpyBackend().simulate(this, this.parameters(this.blocks[0]))
+    expected = NumpyBackend().simulate(this, this.parameter_sets(this.blocks[0]))
     results = simulate(this)
     assert set(results) == set(expected)
     for name, values in expected.items():
@@ -109,7 +109,7 @@ def test_the_back_end_agrees_with_numpy(machine: Any, units: int) -> None:
 def test_two_threads_at_once(machine: Any) -> None:
     """Calls in two threads have streams of their own, and the results that each has alone."""
     this, back_end = job(), subject.CupyBackend()
-    parts = [this.parameters(this.blocks[0]).take(np.arange(first, 6, 2)) for first in (0, 1)]
+    parts = [this.parameter_sets(this.blocks[0]).take(np.arange(first, 6, 2)) for first in (0, 1)]
     expected = [back_end.simulate(this, part) for part in parts]
     found: dict[int, dict[str, np.ndarray]] = {}
 
@@ -137,7 +137,7 @@ def test_progress_adds_up_over_several_passes(machine: Any) -> None:
 def test_progress_may_cancel(machine: Any) -> None:
     """What progress raises comes out as it is, between launches, and the back end works again afterwards."""
     back_end, this = subject.CupyBackend(), job()
-    parameters = this.parameters(this.blocks[0])
+    parameters = this.parameter_sets(this.blocks[0])
     expected = back_end.simulate(this, parameters)
     before = machine.launches
 

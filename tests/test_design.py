@@ -128,7 +128,7 @@ def test_slabs_are_rectangles_of_blocks_that_follow_one_another(design: Design, 
 def test_a_design_without_dimensions_is_one_set_in_one_block() -> None:
     """The empty design has size 1, and a block, values, labels and coordinates that are empty."""
     design = Design()
-    assert (design.dims, design.shape, design.size, design.parameters) == ((), (), 1, ())
+    assert (design.dims, design.shape, design.size, design.swept) == ((), (), 1, ())
     blocks = design.blocks(10)
     assert len(blocks) == 1
     assert (blocks[0].shape, blocks[0].slices, blocks[0].size) == ((), (), 1)
@@ -169,7 +169,7 @@ def test_blocks_travel_by_pickle() -> None:
 def test_values_of_a_block_are_the_slice_of_the_whole(design: Design, most: int, data: st.DataObject) -> None:
     """Cutting into blocks changes no bit of any value."""
     everything = design.values(whole(design))
-    assert tuple(everything) == design.parameters
+    assert tuple(everything) == design.swept
     blocks = design.blocks(most)
     block = blocks[data.draw(st.integers(0, len(blocks) - 1))]
     for name, values in design.values(block).items():
@@ -185,7 +185,7 @@ def test_values_are_those_of_the_labels(design: Design, data: st.DataObject) -> 
     """Set number i has the parameters that its labels say."""
     index = data.draw(st.integers(0, design.size - 1))
     values, labels = design.values(whole(design)), design.labels(index)
-    for name in design.parameters:
+    for name in design.swept:
         np.testing.assert_array_equal(values[name][index], labels[name])
 
 
@@ -196,7 +196,7 @@ def test_a_slice_of_a_sample_has_the_bits_of_the_whole(kind: str, n: int, seed: 
     axis = SampledAxis(kind, n, seed, (Range("tau_s", 1, 100, log=True), Range("gain", -1, 2), Range("noise", 0, 1)))
     start, stop = sorted(data.draw(st.tuples(st.integers(0, n), st.integers(0, n))))
     everything, some = axis.values(0, n), axis.values(start, stop)
-    for name in axis.parameters:
+    for name in axis.swept:
         np.testing.assert_array_equal(some[name], everything[name][start:stop], strict=True)
 
 
@@ -267,7 +267,7 @@ def test_multiplication_is_associative_and_concatenates_axes(n: int, m: int, k: 
     assert left.dims == right.dims == ("tau_s", "point", "replicate")
     assert left.shape == right.shape == (n, m, k)
     assert left.size == n * m * k
-    assert left.parameters == right.parameters == ("tau_s", "gain", "bias", "replicate")
+    assert left.swept == right.swept == ("tau_s", "gain", "bias", "replicate")
     np.testing.assert_equal(left.values(whole(left)), right.values(whole(right)))
 
 

@@ -119,7 +119,7 @@ def test_the_parameters_of_blocks_are_those_of_the_design(sizes: tuple[int, int,
     streams = np.zeros(sizes, dtype=np.uint64)
     for block in job.blocks:
         assert block.size <= most
-        parameters = job.parameters(block)
+        parameters = job.parameter_sets(block)
         streams[block.slices] = parameters.stream.reshape(block.shape)
         for name, values in found.items():
             values[block.slices] = parameters.values[name].reshape(block.shape)

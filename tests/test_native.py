@@ -135,7 +135,7 @@ class Cut(native.NativeDevice):
 def simulate(device: native.NativeDevice, job: Job, progress: Callable[[int], None] | None = None) -> Results:
     """Simulate the only block of a job."""
     (block,) = job.blocks
-    return KernelBackend("native", device).simulate(job, job.parameters(block), progress=progress)
+    return KernelBackend("native", device).simulate(job, job.parameter_sets(block), progress=progress)
 
 
 def different(one: Results, other: Results) -> list[str]:
@@ -164,7 +164,7 @@ def test_bits_do_not_depend_on_the_cut(name: str) -> None:
 def test_the_kernels_for_gpus_agree(name: str) -> None:
     """Executed here, they give the same bits; but where lanes share the sum over a row, it is in another order."""
     (block,) = JOBS[name].blocks
-    expected = EmulatedBackend().simulate(JOBS[name], JOBS[name].parameters(block))
+    expected = EmulatedBackend().simulate(JOBS[name], JOBS[name].parameter_sets(block))
     results = simulate(native.NativeDevice(), JOBS[name])
     if name == "shared networks, entries":
         np.testing.assert_allclose(results["x_final"], expected["x_final"], rtol=1e-5, atol=1e-6)
@@ -183,7 +183,7 @@ def test_the_noise_is_that_of_philox(units: int) -> None:
         seed=2**40 + 3,
     )
     (block,) = noisy.blocks
-    normals = philox.normals(noisy.seed, noisy.parameters(block).stream, units, 0, 37)
+    normals = philox.normals(noisy.seed, noisy.parameter_sets(block).stream, units, 0, 37)
     x = simulate(native.NativeDevice(), noisy)["x"]
     np.testing.assert_array_equal(x.view(np.uint32), normals.transpose(2, 0, 1).view(np.uint32))
 
@@ -290,7 +290,7 @@ from sweep.backends import native
 job = sweep.Job(model=sweep.Model(units=1, parameters={"x0": 1.0}), design=sweep.grid(tau_s=[2.0, 3.0]),
                 observe=["x_final"], integration=sweep.Integration(dt=1.0, duration=9.0))
 def simulate(_):
-    return native.NativeBackend().simulate(job, job.parameters(job.blocks[0]))["x_final"].ravel().tolist()
+    return native.NativeBackend().simulate(job, job.parameter_sets(job.blocks[0]))["x_final"].ravel().tolist()
 with ThreadPoolExecutor(2) as pool:
     one, other = pool.map(simulate, range(2))
 assert one == other

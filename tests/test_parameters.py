@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweep.design.arrays import Parameters, gather
+from sweep.design.arrays import ParameterSets, gather
 from sweep.model.network import Model
 from sweep.model.parameters import PARAMETERS, SELECTORS
 
@@ -57,7 +57,7 @@ def test_noisy_if_any_set_is() -> None:
     assert not gather(MODEL, {"noise": np.zeros(2)}, 2, common_noise=False).noisy
 
 
-def some(chosen: np.ndarray, common_noise: bool = False) -> Parameters:
+def some(chosen: np.ndarray, common_noise: bool = False) -> ParameterSets:
     """Return some of 50 sets in which everything varies."""
     rng = np.random.default_rng(0)
     swept = {

@@ -251,7 +251,7 @@ def simulated(of: Job, batch: int | None = None, **attributes: Any) -> dict[str,
     device = emulated.Device(free=attributes.pop("free", 1 << 31))
     for name, value in attributes.items():
         setattr(device, name, value)
-    return KernelBackend("emulated", device).simulate(of, of.parameters(of.blocks[0]), batch=batch)
+    return KernelBackend("emulated", device).simulate(of, of.parameter_sets(of.blocks[0]), batch=batch)
 
 
 SIZES = {3: THREAD_PER_SET, 18: LANES_PER_SET, 150: PRODUCT}
@@ -333,7 +333,7 @@ def test_correlations_of_later_passes_are_right() -> None:
     assert [kernel.file for _, kernel in kernels] == [PRODUCT, PRODUCT]
     (block,) = one.blocks
     results = [
-        engine.simulate(one, one.parameters(block)) for engine in (emulated.EmulatedBackend(), get_backend("numpy"))
+        engine.simulate(one, one.parameter_sets(block)) for engine in (emulated.EmulatedBackend(), get_backend("numpy"))
     ]
     for name in one.observed:
         np.testing.assert_allclose(results[0][name], results[1][name], rtol=2e-3, atol=1e-4, err_msg=name)

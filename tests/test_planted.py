@@ -83,7 +83,7 @@ def job(units: int) -> Job:
 def simulate(units: int, bug: Bug | None, seed: int) -> bytes:
     """Run the job of a size, and return all bits of its results."""
     this = job(units)
-    results = KernelBackend("planted", Planted(bug, seed)).simulate(this, this.parameters(this.blocks[0]))
+    results = KernelBackend("planted", Planted(bug, seed)).simulate(this, this.parameter_sets(this.blocks[0]))
     return b"".join(results[name].tobytes() for name in sorted(results))
 
 

@@ -26,7 +26,7 @@ from sweep import Design, Job, Model, Target, gaussian, grid, latin_hypercube, r
 from sweep.backends.numpy import NumpyBackend
 from sweep.backends.protocol import Results
 from sweep.backends.registry import get_backend
-from sweep.design.arrays import Parameters
+from sweep.design.arrays import ParameterSets
 from sweep.errors import BackendError, RunError
 from sweep.results.store import Store
 
@@ -59,12 +59,12 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def spoil(
     monkeypatch: pytest.MonkeyPatch, only_numpy: None
-) -> Callable[[Callable[[Parameters, int | None], None]], None]:
+) -> Callable[[Callable[[ParameterSets, int | None], None]], None]:
     """Return a way to let something happen before sets are simulated."""
     original = NumpyBackend.simulate
 
-    def put(happen: Callable[[Parameters, int | None], None]) -> None:
-        def simulate(self: NumpyBackend, job: Job, parameters: Parameters, **options: Any) -> Results:
+    def put(happen: Callable[[ParameterSets, int | None], None]) -> None:
+        def simulate(self: NumpyBackend, job: Job, parameters: ParameterSets, **options: Any) -> Results:
             happen(parameters, options.get("batch"))
             return original(self, job, parameters, **options)
 
@@ -104,7 +104,7 @@ def test_processes_give_the_same_bits(path: Path) -> None:
 
 
 def test_a_part_of_a_lazy_result_runs_only_the_blocks_it_needs(
-    spoil: Callable[[Callable[[Parameters, int | None], None]], None],
+    spoil: Callable[[Callable[[ParameterSets, int | None], None]], None],
 ) -> None:
     """Nothing runs until it is asked for, and then each block once for all variables."""
     sizes: list[int] = []
@@ -129,7 +129,7 @@ def test_progress_adds_up_to_all_set_steps(batch: int | None, weight: float) -> 
     model = Model(units=2, weights=np.eye(2) * weight, activation="linear", parameters={"r0": 1.0})
     job = small(model=model, sets_per_block=100)
     reported: list[int] = []
-    get_backend("numpy").simulate(job, job.parameters(job.blocks[0]), batch=batch, progress=reported.append)
+    get_backend("numpy").simulate(job, job.parameter_sets(job.blocks[0]), batch=batch, progress=reported.append)
     assert sum(reported) == 12 * 40
     assert min(reported) > 0
 
@@ -152,11 +152,11 @@ def test_the_bar_ends_at_the_number_of_sets(
 
 
 def test_a_block_that_raises_fails_alone(
-    path: Path, spoil: Callable[[Callable[[Parameters, int | None], None]], None]
+    path: Path, spoil: Callable[[Callable[[ParameterSets, int | None], None]], None]
 ) -> None:
     """The sets of that block are marked as failed, the journal says why, and running again completes the result."""
 
-    def fail(parameters: Parameters, batch: int | None) -> None:
+    def fail(parameters: ParameterSets, batch: int | None) -> None:
         if (parameters.values["tau_s"] == 10.0).all() and (parameters.values["gain"] >= 1.5).all():
             raise ZeroDivisionError("no such luck")
 
@@ -177,11 +177,11 @@ def test_a_block_that_raises_fails_alone(
 
 
 def test_many_failures_in_a_row_stop_the_run(
-    path: Path, spoil: Callable[[Callable[[Parameters, int | None], None]], None]
+    path: Path, spoil: Callable[[Callable[[ParameterSets, int | None], None]], None]
 ) -> None:
     """Where everything fails the run ends early, says why, and can go on later."""
 
-    def fail(parameters: Parameters, batch: int | None) -> None:
+    def fail(parameters: ParameterSets, batch: int | None) -> None:
         raise ZeroDivisionError("no such luck")
 
     spoil(fail)
@@ -193,12 +193,12 @@ def test_many_failures_in_a_row_stop_the_run(
 
 
 def test_memory_that_runs_out_halves_the_batch(
-    path: Path, spoil: Callable[[Callable[[Parameters, int | None], None]], None]
+    path: Path, spoil: Callable[[Callable[[ParameterSets, int | None], None]], None]
 ) -> None:
     """A block that does not fit is taken in smaller parts, down to one set, with the same result."""
     tried: list[int | None] = []
 
-    def fill(parameters: Parameters, batch: int | None) -> None:
+    def fill(parameters: ParameterSets, batch: int | None) -> None:
         tried.append(batch)
         if (batch or parameters.size) > 2:
             raise MemoryError
@@ -211,11 +211,11 @@ def test_memory_that_runs_out_halves_the_batch(
 
 
 def test_a_set_that_does_not_fit_fails(
-    path: Path, spoil: Callable[[Callable[[Parameters, int | None], None]], None]
+    path: Path, spoil: Callable[[Callable[[ParameterSets, int | None], None]], None]
 ) -> None:
     """Where not even one set fits, its block fails and the others do not."""
 
-    def fill(parameters: Parameters, batch: int | None) -> None:
+    def fill(parameters: ParameterSets, batch: int | None) -> None:
         if (parameters.values["gain"] == 2.0).any():
             raise MemoryError("not even one")
 

@@ -95,7 +95,7 @@ def test_a_job_survives_json(before: Job) -> None:
     assert after.report == before.report
     assert after.title == before.title
     for block in before.blocks:
-        old, new = before.parameters(block), after.parameters(block)
+        old, new = before.parameter_sets(block), after.parameter_sets(block)
         assert old.stream.tobytes() == new.stream.tobytes()
         for name, values in old.values.items():
             assert values.tobytes() == new.values[name].tobytes()

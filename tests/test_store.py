@@ -233,7 +233,7 @@ def test_a_block_loses_its_status_before_it_is_written_again(path: Path, monkeyp
     """A block that is written a second time is pending from its first moment to its last."""
     sweep.run(small(), path)
     store, block = Store(path), small().blocks[3]
-    results = get_backend("numpy").simulate(small(), small().parameters(block))
+    results = get_backend("numpy").simulate(small(), small().parameter_sets(block))
     seen = []
     write = zarr.Array.__setitem__
 
@@ -310,7 +310,7 @@ def test_data_that_is_damaged_cannot_be_read(path: Path) -> None:
 def test_two_writers_of_a_block_leave_the_same_bytes(path: Path) -> None:
     """A block that is written twice at once is as if it had been written once."""
     store, block = create(path, small()), small().blocks[0]
-    results = get_backend("numpy").simulate(small(), small().parameters(block))
+    results = get_backend("numpy").simulate(small(), small().parameter_sets(block))
     by = provenance("numpy", small())
     store.write(block, results, by)
     once = {p: content for p, content in tree(path).items() if "c" in p.parts}
@@ -347,7 +347,7 @@ def test_the_journal_may_be_torn(path: Path) -> None:
     assert [failure["block"] for failure in store.failures()] == [1]
     # What is noted next follows the torn line at once, and is not lost with it.
     block = store.job.blocks[1]
-    results = get_backend("numpy").simulate(store.job, store.job.parameters(block))
+    results = get_backend("numpy").simulate(store.job, store.job.parameter_sets(block))
     store.write(block, results, provenance("numpy", store.job))
     assert store.failures() == []
     assert [part["blocks"] for part in computed_by(path)] == ["1"]
@@ -509,7 +509,7 @@ def test_a_store_can_be_read_while_it_is_written(path: Path) -> None:
     """An unfinished store opens: what was not run has the status 0 and NaN."""
     store = create(path, small())
     block = store.job.blocks[2]
-    results = get_backend("numpy").simulate(store.job, store.job.parameters(block))
+    results = get_backend("numpy").simulate(store.job, store.job.parameter_sets(block))
     store.write(block, results, provenance("numpy", store.job))
     with lock(path):
         opened = sweep.open(path).compute()

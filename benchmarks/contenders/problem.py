@@ -80,7 +80,7 @@ class Problem:
     @cached_property
     def _values(self) -> dict[str, np.ndarray]:
         (block,) = self.job.design.blocks(self.sets)
-        found = self.job.parameters(block)
+        found = self.job.parameter_sets(block)
         alpha_s, alpha_r = found.rate_constants(self.job.integration.dt)
         chosen = {"alpha_s": alpha_s, "alpha_r": alpha_r}
         chosen |= {name: found.values[name] for name in ("gain", "threshold", "noise")}

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from sweep.design.arrays import Parameters
+from sweep.design.arrays import ParameterSets
 from sweep.job import Job
 
 Results = dict[str, np.ndarray]
@@ -45,7 +45,7 @@ class Backend(Protocol):
     def simulate(
         self,
         job: Job,
-        parameters: Parameters,
+        parameters: ParameterSets,
         *,
         batch: int | None = None,
         progress: Callable[[int], None] | None = None,
@@ -56,7 +56,7 @@ class Backend(Protocol):
         ----------
         job : Job
             What all sets share. The design is not looked at.
-        parameters : Parameters
+        parameters : ParameterSets
             The sets.
         batch : int, optional
             Most sets to take at once, rounded up to what the back end can take; bounds the working memory and never

@@ -215,7 +215,7 @@ def simulate_block(
     MemoryError
         If not even a single set fits.
     """
-    backend, parameters = get_backend(name), job.parameters(block)
+    backend, parameters = get_backend(name), job.parameter_sets(block)
     while True:
         try:
             return backend.simulate(job, parameters, batch=batch, progress=progress)

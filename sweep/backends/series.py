@@ -130,7 +130,7 @@ def _rates(job: Job) -> Array:
     """Return the rates of a job of one set, ``(time, unit)``."""
     from sweep.backends.numpy import NumpyBackend
 
-    rates = NumpyBackend().simulate(job, job.parameters(job.blocks[0]))["r"][0]
+    rates = NumpyBackend().simulate(job, job.parameter_sets(job.blocks[0]))["r"][0]
     return np.asarray(rates, dtype=np.float64)
 
 

@@ -19,7 +19,7 @@ COMPENSATE_BELOW = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
-class Parameters:
+class ParameterSets:
     """The parameters of ``size`` sets.
 
     Attributes
@@ -77,7 +77,7 @@ class Parameters:
         alpha_s, alpha_r = self.rate_constants(timing.dt)
         return np.asarray((alpha_s.min(axis=1) < COMPENSATE_BELOW) | (alpha_r.min(axis=1) < COMPENSATE_BELOW))
 
-    def take(self, index: npt.NDArray[np.intp] | slice) -> Parameters:
+    def take(self, index: npt.NDArray[np.intp] | slice) -> ParameterSets:
         """Return the parameters of some of the sets, in the order of ``index``; what is common stays so.
 
         Those of a slice are views: nothing is copied.
@@ -89,7 +89,7 @@ class Parameters:
             # Twice as fast as array[index].
             return array[index] if isinstance(index, slice) else array.take(index, axis=0)
 
-        taken = Parameters(
+        taken = ParameterSets(
             size=len(range(self.size)[index]) if isinstance(index, slice) else len(index),
             values={name: pick(value) for name, value in self.values.items()},
             selectors={name: pick(value) for name, value in self.selectors.items()},
@@ -102,7 +102,7 @@ class Parameters:
         return taken
 
 
-def gather(model: Model, swept: Mapping[str, Array], size: int, common_noise: bool) -> Parameters:
+def gather(model: Model, swept: Mapping[str, Array], size: int, common_noise: bool) -> ParameterSets:
     """Join what the design sweeps with what the model has in common.
 
     Parameters
@@ -118,7 +118,7 @@ def gather(model: Model, swept: Mapping[str, Array], size: int, common_noise: bo
 
     Returns
     -------
-    sweep.parameters.Parameters
+    ParameterSets
     """
     values: dict[str, Array] = {}
     for name in PARAMETERS:
@@ -137,4 +137,4 @@ def gather(model: Model, swept: Mapping[str, Array], size: int, common_noise: bo
     weights = np.zeros((1, model.units, model.units)) if model.weights is None else model.weights
     weights = weights.reshape(-1, model.units, model.units)
     replaced = {(i, j): weights[selectors["network"], i, j] for i, j in entries}
-    return Parameters(size, values, selectors, entries, replaced, common_noise)
+    return ParameterSets(size, values, selectors, entries, replaced, common_noise)

@@ -89,7 +89,7 @@ class HeldAxis:
         return len(next(iter(self.columns.values())))
 
     @property
-    def parameters(self) -> tuple[str, ...]:
+    def swept(self) -> tuple[str, ...]:
         """The parameters that vary along the axis."""
         return tuple(self.columns)
 
@@ -300,7 +300,7 @@ class SampledAxis:
         object.__setattr__(self, "n", whole(f"{self.kind}: n", self.n, 1))
         object.__setattr__(self, "seed", whole(f"{self.kind}: seed", self.seed, 0))
         object.__setattr__(self, "ranges", tuple(self.ranges))
-        names = self.parameters
+        names = self.swept
         if not names:
             raise JobError(
                 f"{self.kind} has no ranges: it draws at least one parameter. Write for example tau_s=(1, 100)."
@@ -314,7 +314,7 @@ class SampledAxis:
             )
 
     @property
-    def parameters(self) -> tuple[str, ...]:
+    def swept(self) -> tuple[str, ...]:
         """The parameters that vary along the axis."""
         return tuple(r.name for r in self.ranges)
 

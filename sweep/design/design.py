@@ -141,7 +141,7 @@ class Design:
                     f"dimension {axis.dim!r} is there twice: the dimensions of a design must differ. Put the "
                     "parameters into one axis, or name the dimensions differently."
                 )
-            for name in axis.parameters:
+            for name in axis.swept:
                 if name in owner:
                     raise JobError(
                         f"parameter {name!r} is swept twice, along {owner[name]!r} and {axis.dim!r}: a set has one "
@@ -175,13 +175,13 @@ class Design:
         return math.prod(self.shape)
 
     @property
-    def parameters(self) -> tuple[str, ...]:
+    def swept(self) -> tuple[str, ...]:
         """Names of the parameters swept, in order."""
-        return tuple(name for axis in self.axes for name in axis.parameters)
+        return tuple(name for axis in self.axes for name in axis.swept)
 
     def axis(self, name: str) -> Axis:
         """Return the axis along which a parameter varies."""
-        return next(axis for axis in self.axes if name in axis.parameters)
+        return next(axis for axis in self.axes if name in axis.swept)
 
     def blocks(self, sets_per_block: int) -> Blocks:
         """Cut the design into blocks.
@@ -230,7 +230,7 @@ class Design:
         """
         coordinates: dict[str, tuple[tuple[str, ...], npt.NDArray[Any], dict[str, str]]] = {}
         for axis in self.axes:
-            if axis.dim not in axis.parameters:
+            if axis.dim not in axis.swept:
                 about = {"units": "1", "long_name": f"number along {axis.dim}"}
                 coordinates[axis.dim] = ((axis.dim,), np.arange(axis.n, dtype=np.int64), about)
             for name, column in axis.values(0, axis.n).items():
@@ -263,7 +263,7 @@ class Design:
             raise JobError(f"set {index} does not exist: the design has {self.size} sets. Use 0 to {self.size - 1}.")
         labels: dict[str, float | int | Array] = {}
         for axis, position in zip(self.axes, _unravel(int(index), self.shape), strict=True):
-            if axis.dim not in axis.parameters:
+            if axis.dim not in axis.swept:
                 labels[axis.dim] = position
             for name, column in axis.values(position, position + 1).items():
                 number = int if parse_name(name).parameter.integer else float
@@ -290,7 +290,7 @@ class Design:
             If a dimension is missing, a label is unknown, or no set has such a value; values must match exactly.
         """
         given = {name.replace(" ", ""): value for name, value in labels.items()}
-        known = dict.fromkeys((*self.dims, *self.parameters))
+        known = dict.fromkeys((*self.dims, *self.swept))
         for name in given:
             if name not in known:
                 raise JobError(f"label {name!r}: the design has no such dimension or parameter. {suggest(name, known)}")
@@ -307,7 +307,7 @@ class Design:
 def _position(axis: Axis, given: Mapping[str, npt.ArrayLike]) -> int:
     """Return where along an axis the labels point."""
     label = given[axis.dim]
-    if axis.dim in axis.parameters:
+    if axis.dim in axis.swept:
         column = axis.values(0, axis.n)[axis.dim]
         value = np.asarray(label)
         if value.ndim or value.dtype.kind not in "iuf":

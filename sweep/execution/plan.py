@@ -127,7 +127,7 @@ def plan(job: Job, backend: str = "auto", *, batch: int | None = None, workers: 
     at_once = min((workers or 1) * threads, len(blocks))
     pace = _calibrate(job, engine, threads, batch)
     # Parameters travel as float64, a handful per set.
-    parameters = largest * 8 * (len(job.design.parameters) + 2)
+    parameters = largest * 8 * (len(job.design.swept) + 2)
     per_block = largest * job.bytes_per_set + parameters + engine.working_bytes(job, largest, batch)
     return Plan(
         sets=job.design.size,
@@ -162,7 +162,7 @@ class _Pace:
 def _calibrate(job: Job, backend: Backend, threads: int, batch: int | None) -> _Pace:
     """Measure the pace with so many threads, from the first sets over a few steps."""
     block = job.blocks[0]
-    parameters = job.parameters(block)
+    parameters = job.parameter_sets(block)
     sets = min(block.size, batch or block.size, max(64, 2**16 // job.model.units))
     parameters = parameters.take(np.arange(sets))
 

@@ -48,7 +48,7 @@ def coordinates(job: Job) -> dict[str, xr.Variable]:
         kind = np.int64 if row.integer else np.float64
         found[name] = xr.Variable(along, np.asarray(shaped, dtype=kind), _attrs(row.units, row.long_name))
     for tau, alpha in _CONSTANTS.items():
-        if tau in job.design.parameters:
+        if tau in job.design.swept:
             constant = rate_constant(job.integration.dt, found[tau].to_numpy())
             found[alpha] = xr.Variable(found[tau].dims, constant, _attrs("1", f"rate constant dt/{tau}"))
     used = {dim for variable in job.variables for dim in variable.dims}

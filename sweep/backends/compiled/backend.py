@@ -12,7 +12,7 @@ from sweep.backends.compiled.batch import Arrays, Batch, Places, Progress
 from sweep.backends.compiled.device import RECORD_BYTES, SERIES_BYTES, Compared, Device
 from sweep.backends.compiled.kernel import Needs
 from sweep.backends.series import target_series
-from sweep.design.arrays import Parameters
+from sweep.design.arrays import ParameterSets
 from sweep.errors import BackendError
 from sweep.job import Job
 
@@ -56,12 +56,12 @@ class KernelBackend:
     def prepare(self, job: Job) -> None:
         """Sample the targets and compile the kernels; see :class:`sweep.backends.protocol.Backend`."""
         target_series(job)
-        for compensated in _kinds(job.parameters(job.blocks[0]), job):
+        for compensated in _kinds(job.parameter_sets(job.blocks[0]), job):
             for _, kernel in self._device.passes(Needs.of(job, compensated)):
                 self._device.load(kernel.specialisation)
 
     def simulate(
-        self, job: Job, parameters: Parameters, *, batch: int | None = None, progress: Progress | None = None
+        self, job: Job, parameters: ParameterSets, *, batch: int | None = None, progress: Progress | None = None
     ) -> Arrays:
         """Simulate some sets; see :class:`sweep.backends.protocol.Backend`."""
         targets = target_series(job)
@@ -115,7 +115,7 @@ class KernelBackend:
         return min(batch or most, most)
 
 
-def _kinds(parameters: Parameters, job: Job) -> dict[bool, Places]:
+def _kinds(parameters: ParameterSets, job: Job) -> dict[bool, Places]:
     """Return the sets whose sums need no compensation, and those whose do; a slice where all are of one kind."""
     needed = parameters.compensated(job.integration)
     if needed.all() or not needed.any():

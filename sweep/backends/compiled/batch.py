@@ -16,7 +16,7 @@ from sweep.backends.compiled.device import RECORD_BYTES, SERIES_BYTES, Compared,
 from sweep.backends.compiled.kernel import Kernel
 from sweep.backends.compiled.layout import Span
 from sweep.backends.series import TargetSeries
-from sweep.design.arrays import Parameters
+from sweep.design.arrays import ParameterSets
 from sweep.job import Job
 from sweep.observables import STATUS
 
@@ -36,7 +36,7 @@ class Batch:
     device: Device
     job: Job
     kernels: Sequence[Compared]
-    parameters: Parameters
+    parameters: ParameterSets
     targets: TargetSeries | None
 
     def run(self, results: Arrays, progress: Progress | None) -> None:
@@ -122,7 +122,7 @@ class Batch:
         wanted = ("state", "rates", "moments", "extremes", "comparisons", "diverged")
         return {name: device.download(buffers[name])[..., places] for name in wanted if name in buffers}
 
-    def _common(self, kernel: Kernel, padded: Parameters) -> dict[str, Any]:
+    def _common(self, kernel: Kernel, padded: ParameterSets) -> dict[str, Any]:
         """Put what the sets share on the device."""
         job, upload = self.job, self.device.upload
         common: dict[str, Any] = {}
@@ -139,7 +139,7 @@ class Batch:
             common["places"] = upload(marshal.places(job), "places")
         return common
 
-    def _arguments(self, kernel: Kernel, padded: Parameters, buffers: dict[str, Any]) -> npt.NDArray[np.void]:
+    def _arguments(self, kernel: Kernel, padded: ParameterSets, buffers: dict[str, Any]) -> npt.NDArray[np.void]:
         job, timing = self.job, self.job.integration
         arguments = np.zeros(1, dtype=kernel.arguments)
         for name, buffer in buffers.items():
@@ -233,7 +233,7 @@ class Batch:
             buffers["rates"], buffers["new_rates"] = buffers["new_rates"], buffers["rates"]
 
 
-def _arranged(kernel: Kernel, parameters: Parameters) -> tuple[Places, Places]:
+def _arranged(kernel: Kernel, parameters: ParameterSets) -> tuple[Places, Places]:
     """Return the sets in the order in which the kernel takes them, and where among those each set is found.
 
     They are padded to whole blocks with copies of the last; slices where the order is that of the sets.

@@ -68,7 +68,7 @@ class Needs:
     def of(cls, job: Job, compensated: bool) -> Needs:
         """Return the needs of those sets of a job whose sums are compensated, or of those whose are not."""
         model, timing, names = job.model, job.integration, job.observed
-        bases = {parse_name(name).base for name in job.design.parameters}
+        bases = {parse_name(name).base for name in job.design.swept}
         correlation, mse = "target_correlation" in names, "target_mse" in names
         compared = len(job.targets) * len(job.lags) if correlation or mse else 0
         by_unit = any(isinstance(one.signal, ModelOutput) or one.signal.channels > 1 for one in job.targets)
@@ -188,7 +188,7 @@ def _modes(job: Job, bases: set[str]) -> tuple[int, ...]:
             or any(
                 parse_name(swept).base == source
                 and (parse_name(swept).index or job.design.axis(swept).width(swept) > 1)
-                for swept in job.design.parameters
+                for swept in job.design.swept
             )
             for source in sources
         )

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from sweep.backends.compiled.kernel import BY_BOTH, BY_SET, BY_UNIT, COMMON, WHICH, Kernel
 from sweep.backends.drive import input_drive
 from sweep.backends.series import TargetSeries
-from sweep.design.arrays import Parameters
+from sweep.design.arrays import ParameterSets
 from sweep.job import Job
 from sweep.model.integration import rate_constant
 from sweep.model.parameters import Array, parse_name
@@ -67,7 +67,7 @@ def spans(job: Job, most: int) -> list[Span]:
     return cut
 
 
-def field(name: str, job: Job, parameters: Parameters) -> Array:
+def field(name: str, job: Job, parameters: ParameterSets) -> Array:
     """Return what the equations contain, by one of the names of ``Which``, ``(set or 1, unit or 1)`` float64."""
     dt, values = job.integration.dt, parameters.values
     if name in ("alpha_s", "alpha_r"):
@@ -77,7 +77,7 @@ def field(name: str, job: Job, parameters: Parameters) -> Array:
     return values[name]
 
 
-def constants(job: Job, kernel: Kernel, parameters: Parameters) -> npt.NDArray[np.floating]:
+def constants(job: Job, kernel: Kernel, parameters: ParameterSets) -> npt.NDArray[np.floating]:
     """Return what is passed by value: what all sets have in common, then what varies by unit, then the weights."""
     needs, first = kernel.needs, parameters.take(slice(1))
     modes = zip(WHICH, needs.modes, strict=True)
@@ -90,14 +90,14 @@ def constants(job: Job, kernel: Kernel, parameters: Parameters) -> npt.NDArray[n
     return np.concatenate(parts).astype(needs.precision)
 
 
-def by_unit(job: Job, kernel: Kernel, parameters: Parameters) -> npt.NDArray[np.floating]:
+def by_unit(job: Job, kernel: Kernel, parameters: ParameterSets) -> npt.NDArray[np.floating]:
     """Return what varies by unit alone, ``(row, unit)``."""
     needs, first = kernel.needs, parameters.take(slice(1))
     rows = [field(name, job, first)[0] for name, mode in zip(WHICH, needs.modes, strict=True) if mode == BY_UNIT]
     return np.array(rows, dtype=needs.precision).reshape(-1, needs.units)
 
 
-def by_set(job: Job, kernel: Kernel, parameters: Parameters) -> npt.NDArray[np.floating]:
+def by_set(job: Job, kernel: Kernel, parameters: ParameterSets) -> npt.NDArray[np.floating]:
     """Return what varies by set, ``(row, set)``; a parameter that varies by unit too has a row for each."""
     needs, rows = kernel.needs, []
     for name, mode in zip(WHICH, needs.modes, strict=True):
@@ -107,7 +107,7 @@ def by_set(job: Job, kernel: Kernel, parameters: Parameters) -> npt.NDArray[np.f
     return np.concatenate(rows, dtype=needs.precision) if rows else np.zeros((1, parameters.size), needs.precision)
 
 
-def weights(job: Job, kernel: Kernel, parameters: Parameters) -> npt.NDArray[np.floating] | None:
+def weights(job: Job, kernel: Kernel, parameters: ParameterSets) -> npt.NDArray[np.floating] | None:
     """Return the weights that go to device memory, as the kernel reads them."""
     needs = kernel.needs
     if not needs.coupling or (kernel.by_value and needs.coupling == 1):
@@ -183,7 +183,7 @@ def _fill(columns: np.ndarray, values: Iterable[Array]) -> None:
         place += len(value)
 
 
-def start(job: Job, kernel: Kernel, parameters: Parameters) -> dict[str, np.ndarray]:
+def start(job: Job, kernel: Kernel, parameters: ParameterSets) -> dict[str, np.ndarray]:
     """Return the arrays that a batch begins with, by their names in ``struct Arguments``.
 
     Those that begin with the same number for all sets are broadcast, and take memory only where they are copied to.
@@ -237,7 +237,7 @@ def batch_bytes(job: Job, kernel: Kernel) -> int:
         rows += 6 + (needs.correlation + needs.mse) * needs.comparisons
     doubles = 4 * bool(needs.moments_x or needs.moments_r) + 2 * needs.comparisons
     waiting = 2 * kernel.rows_of_rates if kernel.one_step else 0
-    single = waiting + len(needs.modes) + sum(parse_name(name).base == "W" for name in job.design.parameters)
+    single = waiting + len(needs.modes) + sum(parse_name(name).base == "W" for name in job.design.swept)
     return needs.units * (rows * needs.itemsize + doubles * 8) + single * needs.itemsize + 24
 
 

@@ -20,7 +20,7 @@ from sweep.backends.numpy.observation import STRETCH
 from sweep.backends.numpy.recurrence import WeightsPlan
 from sweep.backends.numpy.tile import Progress, Tile
 from sweep.backends.series import target_series
-from sweep.design.arrays import Parameters
+from sweep.design.arrays import ParameterSets
 from sweep.job import Job
 from sweep.observables import OBSERVABLES
 
@@ -61,7 +61,7 @@ class NumpyBackend:
         target_series(job)
 
     def simulate(
-        self, job: Job, parameters: Parameters, *, batch: int | None = None, progress: Progress | None = None
+        self, job: Job, parameters: ParameterSets, *, batch: int | None = None, progress: Progress | None = None
     ) -> dict[str, np.ndarray]:
         """Simulate some sets; see :class:`sweep.backends.protocol.Backend`."""
         series = target_series(job)
@@ -111,7 +111,7 @@ def _comparisons(job: Job) -> int:
     return len(job.targets) * len(job.lags) if compared else 0
 
 
-def _tiles(job: Job, parameters: Parameters, batch: int | None) -> Iterator[npt.NDArray[np.intp]]:
+def _tiles(job: Job, parameters: ParameterSets, batch: int | None) -> Iterator[npt.NDArray[np.intp]]:
     """Yield the sets of each tile, padded with -1 so that sets in one matrix product share a network.
 
     Sets that need compensated sums come apart from those that do not.

@@ -14,7 +14,7 @@ import numpy as np
 
 from sweep.backends.numpy.blas import grouped, uniform_columns
 from sweep.backends.numpy.observation import LANES, States
-from sweep.design.arrays import Parameters
+from sweep.design.arrays import ParameterSets
 from sweep.job import Job
 from sweep.model.network import Model
 from sweep.model.parameters import parse_name
@@ -50,7 +50,7 @@ class WeightsPlan:
     @classmethod
     def of(cls, job: Job) -> WeightsPlan:
         """Choose for a job."""
-        bases = {parse_name(name).base for name in job.design.parameters}
+        bases = {parse_name(name).base for name in job.design.swept}
         units, ensemble, per_set = job.model.units, "network" in bases, bool(bases & {"network", "W"})
         elementwise = units <= (_FEW_UNITS_PER_SET if per_set else _FEW_UNITS)
         # Fewer rows want more columns for the same work per call.
@@ -82,7 +82,7 @@ class Recurrence(Protocol):
 
 
 def recurrence(
-    plan: WeightsPlan, model: Model, parameters: Parameters, rates: States, out: States
+    plan: WeightsPlan, model: Model, parameters: ParameterSets, rates: States, out: States
 ) -> Recurrence | None:
     """Return what computes W r for a tile.
 
@@ -92,7 +92,7 @@ def recurrence(
         Of the job.
     model : Model
         Gives the weights.
-    parameters : Parameters
+    parameters : ParameterSets
         All sets of the tile, padding too.
     rates : ndarray
         Ring of rates, ``(row, unit, set)``.
@@ -116,7 +116,7 @@ def recurrence(
 class _Elementwise:
     """Column by column: out = sum over j of W[:, j] r[j]."""
 
-    def __init__(self, weights: np.ndarray, parameters: Parameters, rates: States, out: States) -> None:
+    def __init__(self, weights: np.ndarray, parameters: ParameterSets, rates: States, out: States) -> None:
         chosen = weights[parameters.selectors["network"]].transpose(2, 1, 0)
         if parameters.entries:
             chosen = np.array(np.broadcast_to(chosen, (*chosen.shape[:2], parameters.size)))
@@ -136,7 +136,9 @@ class _Elementwise:
 class _Products:
     """Matrix products, all of N x N by N x columns; single entries of W are taken out and added for each set."""
 
-    def __init__(self, weights: np.ndarray, parameters: Parameters, rates: States, out: States, columns: int) -> None:
+    def __init__(
+        self, weights: np.ndarray, parameters: ParameterSets, rates: States, out: States, columns: int
+    ) -> None:
         network = parameters.selectors["network"]
         leaders = network[::columns] if len(network) > 1 else network
         chosen = weights[leaders].astype(out.dtype)

@@ -17,7 +17,7 @@ from sweep.backends.numpy.ahead import Ahead
 from sweep.backends.numpy.observation import STRETCH, Observation, States
 from sweep.backends.numpy.recurrence import WeightsPlan, recurrence
 from sweep.backends.series import TargetSeries
-from sweep.design.arrays import Parameters
+from sweep.design.arrays import ParameterSets
 from sweep.job import Job
 from sweep.model.activations import ACTIVATIONS
 from sweep.model.parameters import Array
@@ -29,7 +29,7 @@ Progress = Callable[[int], None]
 class Tile:
     """Some sets, padded to whole lanes, from their start to their results."""
 
-    def __init__(self, job: Job, series: TargetSeries | None, parameters: Parameters) -> None:
+    def __init__(self, job: Job, series: TargetSeries | None, parameters: ParameterSets) -> None:
         timing, units = job.integration, job.model.units
         shape = (units, parameters.size)
         self._job, self._parameters = job, parameters
@@ -178,7 +178,7 @@ def _add(state: States, increment: States, out: States, lost: States | None) -> 
 class _Drive:
     """input_gain * U u(t) + bias, the part of the synaptic current's drive that comes from outside."""
 
-    def __init__(self, job: Job, parameters: Parameters, cast: Callable[[Array], States], scratch: States) -> None:
+    def __init__(self, job: Job, parameters: ParameterSets, cast: Callable[[Array], States], scratch: States) -> None:
         self._job, self._scratch = job, scratch
         self._gain, self._bias = cast(parameters.values["input_gain"]), cast(parameters.values["bias"])
         self._stimulus = parameters.selectors["stimulus"]
