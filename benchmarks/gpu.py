@@ -117,7 +117,7 @@ def counts(architecture: str) -> tuple[dict[str, dict[str, float]], str]:
 def median_seconds(engine: Backend, case: Case, repeats: int, blocks: int | None = 1, threads: int = 1) -> float:
     """Return how long all steps of a case take."""
     job = case.job(blocks)
-    engine.prepare(job)
+    engine.compile(job)
     return statistics.median(seconds_of(engine, job, threads) for _ in range(repeats))
 
 
@@ -232,7 +232,7 @@ def first_result(engine: Callable[[], Backend]) -> dict[str, float]:
     job = dataclasses.replace(S, sets=1000, steps=100).job(1)
     for which in ("first", "second"):
         start = time.perf_counter()
-        backend.prepare(job)
+        backend.compile(job)
         seconds_of(backend, job, 1)
         seconds[f"{which}_result_s"] = time.perf_counter() - start
     return seconds

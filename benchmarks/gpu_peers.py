@@ -60,7 +60,7 @@ def peers(cases: dict[str, Case], engine: Backend, repeats: int) -> tuple[dict[s
     for name, case in cases.items():
         threads = engine.concurrency(os.cpu_count() or 1)
         job = case.job(2 * threads)
-        engine.prepare(job)
+        engine.compile(job)
         contenders: dict[str, Callable[[], Any]] = {"tausweep": partial(seconds_of, engine, job, threads)}
         others: dict[str, Callable[[], Callable[[], Any]]] = {}
         if cupy is not None:

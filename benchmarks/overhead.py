@@ -52,7 +52,7 @@ def overhead(case: Case, backend: str, seconds: float, repeats: int) -> dict[str
     """
     engine = get_backend(backend)
     threads = engine.concurrency(cores())
-    engine.prepare(case.job())
+    engine.compile(case.job())
     # Once for what happens only the first time, and once for the steps.
     once = min(seconds_of(engine, case.job(), threads) for _ in range(2))
     longer = dataclasses.replace(case, steps=max(1, round(case.steps * seconds / once)))

@@ -29,6 +29,7 @@ from sweep.backends.registry import Probe
 from sweep.design.makers import zipped
 from sweep.errors import JobError
 from sweep.execution.plan import cores
+from sweep.execution.prepare import prepare
 from sweep.job import Job
 from sweep.model.integration import Integration
 from sweep.model.network import Model
@@ -206,7 +207,7 @@ def calibrated(engine: Backend, case: Case, seconds: float, threads: int) -> Cas
     """Return the case with as many sets as take about so long, and more steps where those would be too many."""
     most = max(1, min(_MOST_SETS, _MOST_UNITS // case.units))
     sized = dataclasses.replace(case, sets=min(case.sets, max(_FIRST_SETS, _FIRST_UNITS // case.units), most))
-    engine.prepare(sized.job(_BLOCKS * threads))
+    engine.compile(sized.job(_BLOCKS * threads))
     # Once for all that happens only the first time.
     seconds_of(engine, sized.job(_BLOCKS * threads), threads)
     while True:
@@ -236,8 +237,9 @@ def seconds_of(engine: Backend, job: Job, threads: int) -> float:
             raise _Stopped
 
     def one(number: int) -> None:
-        engine.simulate(job, job.parameter_sets(job.blocks[number]), progress=go_on)
+        engine.simulate(prepared, job.parameter_sets(job.blocks[number]), progress=go_on)
 
+    prepared = prepare(job)
     start = time.perf_counter()
     with ThreadPoolExecutor(threads) as pool:
         running = [pool.submit(one, number) for number in range(len(job.blocks))]

@@ -24,11 +24,12 @@ import pytest
 
 from sweep import bench, cli
 from sweep.backends.numpy import NumpyBackend
+from sweep.backends.protocol import PreparedJob
 from sweep.backends.registry import Probe, get_backend
 from sweep.bench import Case, Measure
 from sweep.design.arrays import ParameterSets
 from sweep.errors import BackendError, JobError
-from sweep.job import Job
+from sweep.execution.prepare import prepare
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 TINY = (Case("S", units=2, sets=4, steps=8), Case("noise", units=3, sets=4, steps=8, noise=0.1))
@@ -145,9 +146,9 @@ class Clockwork(NumpyBackend):
         """Return one: the clock has no second thread."""
         return 1
 
-    def simulate(self, job: Job, parameters: ParameterSets, **_: Any) -> dict[str, np.ndarray]:
+    def simulate(self, prepared: PreparedJob, parameters: ParameterSets, **_: Any) -> dict[str, np.ndarray]:
         """Let the time pass that it takes."""
-        self.now += 1e-6 * parameters.size * job.updates_per_set
+        self.now += 1e-6 * parameters.size * prepared.job.updates_per_set
         return {}
 
 
@@ -189,10 +190,10 @@ def test_a_failing_block_ends_the_measurement() -> None:
     """What a block raises comes out, and the threads that compute others end instead of going on for minutes."""
 
     class Failing(NumpyBackend):
-        def simulate(self, job: Job, parameters: ParameterSets, **options: Any) -> dict[str, np.ndarray]:
+        def simulate(self, prepared: PreparedJob, parameters: ParameterSets, **options: Any) -> dict[str, np.ndarray]:
             if parameters.values["gain"][0, 0] == 0.5:
                 raise BackendError("made up")
-            return super().simulate(job, parameters, **options)
+            return super().simulate(prepared, parameters, **options)
 
     job = Case("long", units=8, sets=64, steps=50_000_000).job(2)
     start = time.monotonic()
@@ -251,7 +252,7 @@ def test_plain_cupy_is_the_model(scripts: Callable[[str], ModuleType]) -> None:
     """The loop that the back end is compared with on a GPU computes the same."""
     case = Case("S", units=3, sets=5, steps=40)
     engine, job = get_backend("numpy"), case.job()
-    ours = engine.simulate(job, job.parameter_sets(job.blocks[0]))
+    ours = engine.simulate(prepare(job), job.parameter_sets(job.blocks[0]))
     theirs = dict(zip(("r_mean", "r_var", "r_final"), scripts("gpu_peers").plain(np, case, lambda f: f)(), strict=True))
     for name in ("r_mean", "r_var", "r_final"):
         np.testing.assert_allclose(theirs[name], ours[name], rtol=2e-4, atol=2e-6)
@@ -320,8 +321,8 @@ def test_a_steady_rate_leaves_out_what_a_call_costs(
     """The steady rate is the slope over steps, and what a call costs by itself is reported beside it."""
     gpu = scripts("gpu")
 
-    def simulate(job: Job, parameters: ParameterSets, **_: Any) -> dict[str, np.ndarray]:
-        clockwork.now += 0.25 + 1e-6 * parameters.size * job.updates_per_set
+    def simulate(prepared: PreparedJob, parameters: ParameterSets, **_: Any) -> dict[str, np.ndarray]:
+        clockwork.now += 0.25 + 1e-6 * parameters.size * prepared.job.updates_per_set
         return {}
 
     monkeypatch.setattr(clockwork, "simulate", simulate)

@@ -24,8 +24,8 @@ from sweep.backends import registry as backends
 from sweep.backends.compiled import source
 from sweep.backends.compiled.gpu import plan
 from sweep.backends.numpy import NumpyBackend
-from sweep.backends.registry import simulate_block
 from sweep.errors import BackendError, RunError
+from sweep.execution.prepare import prepare, simulate_block
 from sweep.results.journal import ranges
 
 FAKES = Path(__file__).parent / "fakes"
@@ -82,7 +82,7 @@ def job(units: int = 3, **changes: Any) -> Job:
 
 def simulate(of: Job, **options: Any) -> dict[str, np.ndarray]:
     """Run all sets of a job on a new CuPy back end."""
-    return subject.CupyBackend().simulate(of, of.parameter_sets(of.blocks[0]), **options)
+    return subject.CupyBackend().simulate(prepare(of), of.parameter_sets(of.blocks[0]), **options)
 
 
 def same_bits(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
@@ -97,7 +97,7 @@ def same_bits(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
 def test_the_back_end_agrees_with_numpy(machine: Any, units: int) -> None:
     """By a thread per set, lanes per set and a product per step the results are NumPy's, and all memory is given back."""
     this = job(units)
-    expected = NumpyBackend().simulate(this, this.parameter_sets(this.blocks[0]))
+    expected = NumpyBackend().simulate(prepare(this), this.parameter_sets(this.blocks[0]))
     results = simulate(this)
     assert set(results) == set(expected)
     for name, values in expected.items():
@@ -110,11 +110,11 @@ def test_two_threads_at_once(machine: Any) -> None:
     """Calls in two threads have streams of their own, and the results that each has alone."""
     this, back_end = job(), subject.CupyBackend()
     parts = [this.parameter_sets(this.blocks[0]).take(np.arange(first, 6, 2)) for first in (0, 1)]
-    expected = [back_end.simulate(this, part) for part in parts]
+    expected = [back_end.simulate(prepare(this), part) for part in parts]
     found: dict[int, dict[str, np.ndarray]] = {}
 
     def run(which: int) -> None:
-        found[which] = back_end.simulate(this, parts[which])
+        found[which] = back_end.simulate(prepare(this), parts[which])
 
     threads = [threading.Thread(target=run, args=(which,)) for which in (0, 1)]
     for thread in threads:
@@ -138,16 +138,16 @@ def test_progress_may_cancel(machine: Any) -> None:
     """What progress raises comes out as it is, between launches, and the back end works again afterwards."""
     back_end, this = subject.CupyBackend(), job()
     parameters = this.parameter_sets(this.blocks[0])
-    expected = back_end.simulate(this, parameters)
+    expected = back_end.simulate(prepare(this), parameters)
     before = machine.launches
 
     def cancel(steps: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        back_end.simulate(this, parameters, progress=cancel)
+        back_end.simulate(prepare(this), parameters, progress=cancel)
     assert machine.launches == before + 1
-    assert same_bits(back_end.simulate(this, parameters), expected)
+    assert same_bits(back_end.simulate(prepare(this), parameters), expected)
 
 
 # -------------------------------------------------------------------------------------------------------------- memory
@@ -181,13 +181,13 @@ def test_out_of_memory_halves_the_batch_and_keeps_the_bits(machine: Any, monkeyp
     """Where a batch does not fit after all, half of it is tried, and the results are those of the whole."""
     this = many_sets()
     machine.clock = 10**6
-    expected = simulate_block("cupy", this, this.blocks[0])
+    expected = simulate_block(backends.get_backend("cupy"), prepare(this), this.blocks[0])
     needed, machine.peak = machine.peak, 0
     # The driver promises what others then take.
     monkeypatch.setattr(subject.CupyDevice, "free_bytes", lambda self: 1 << 33)
     machine.memory = needed - 1
     uploads = len(machine.uploads)
-    results = simulate_block("cupy", this, this.blocks[0])
+    results = simulate_block(backends.get_backend("cupy"), prepare(this), this.blocks[0])
     assert same_bits(results, expected)
     assert machine.peak < needed
     assert len(machine.uploads) > uploads
@@ -274,7 +274,7 @@ def test_a_kernel_that_does_not_compile_names_file_and_line(machine: Any, other_
     header.write_text(text.replace("struct Unit {", "int planted = mistake;\nstruct Unit {"), encoding="utf-8")
     line = text[: text.index("struct Unit {")].count("\n") + 1
     with pytest.raises(BackendError) as caught:
-        subject.CupyBackend().prepare(job())
+        subject.CupyBackend().compile(job())
     assert "does not compile on this machine" in str(caught.value)
     assert f"rate_model.cuh({line}): error" in str(caught.value)
 
@@ -290,7 +290,7 @@ def test_a_kernel_that_cannot_be_kept_says_where_to(machine: Any, monkeypatch: p
     with pytest.raises(
         BackendError, match=r"cannot keep a compiled kernel \(.*denied\): set CUPY_CACHE_DIR, and TMPDIR"
     ):
-        subject.CupyBackend().prepare(job())
+        subject.CupyBackend().compile(job())
 
 
 # ------------------------------------------------------------------------------------------------- whether it works

@@ -19,7 +19,7 @@ from jobs import assert_same
 import sweep
 from sweep import Integration, Job, Model, grid
 from sweep.backends.numpy import NumpyBackend
-from sweep.backends.protocol import Results
+from sweep.backends.protocol import PreparedJob, Results
 from sweep.design.arrays import ParameterSets
 from sweep.errors import JobError
 from sweep.execution.memory import _FINER, _MOST_SHARES, _SHARE_BYTES, _SHARE_WORK, _UPDATE_WORK, _shares
@@ -110,7 +110,7 @@ def test_a_failure_ends_the_other_threads(
     """What one thread raises comes out, and the others end at their next report of progress, not after a minute."""
     ended, both = [], threading.Barrier(2, timeout=30)
 
-    def simulate(self: NumpyBackend, job: Job, parameters: ParameterSets, **options: Any) -> Results:
+    def simulate(self: NumpyBackend, prepared: PreparedJob, parameters: ParameterSets, **options: Any) -> Results:
         both.wait()
         if 1.0 in parameters.values["tau_s"]:
             raise error("a reason")

@@ -32,6 +32,7 @@ from sweep.backends.compiled.backend import KernelBackend
 from sweep.backends.compiled.kernel import Kernel, Needs
 from sweep.backends.registry import choose, get_backend
 from sweep.errors import BackendError
+from sweep.execution.prepare import prepare
 from sweep.signals.waveforms import white_noise
 
 pytestmark = pytest.mark.skipif(bool(native.why_not()), reason=native.why_not())
@@ -135,7 +136,7 @@ class Cut(native.NativeDevice):
 def simulate(device: native.NativeDevice, job: Job, progress: Callable[[int], None] | None = None) -> Results:
     """Simulate the only block of a job."""
     (block,) = job.blocks
-    return KernelBackend("native", device).simulate(job, job.parameter_sets(block), progress=progress)
+    return KernelBackend("native", device).simulate(prepare(job), job.parameter_sets(block), progress=progress)
 
 
 def different(one: Results, other: Results) -> list[str]:
@@ -164,7 +165,7 @@ def test_bits_do_not_depend_on_the_cut(name: str) -> None:
 def test_the_kernels_for_gpus_agree(name: str) -> None:
     """Executed here, they give the same bits; but where lanes share the sum over a row, it is in another order."""
     (block,) = JOBS[name].blocks
-    expected = EmulatedBackend().simulate(JOBS[name], JOBS[name].parameter_sets(block))
+    expected = EmulatedBackend().simulate(prepare(JOBS[name]), JOBS[name].parameter_sets(block))
     results = simulate(native.NativeDevice(), JOBS[name])
     if name == "shared networks, entries":
         np.testing.assert_allclose(results["x_final"], expected["x_final"], rtol=1e-5, atol=1e-6)
@@ -287,10 +288,11 @@ def test_threads_do_not_disturb_each_other() -> None:
 CHILD = """
 from concurrent.futures import ThreadPoolExecutor
 from sweep.backends import native
+from sweep.execution.prepare import prepare
 job = sweep.Job(model=sweep.Model(units=1, parameters={"x0": 1.0}), design=sweep.grid(tau_s=[2.0, 3.0]),
                 observe=["x_final"], integration=sweep.Integration(dt=1.0, duration=9.0))
 def simulate(_):
-    return native.NativeBackend().simulate(job, job.parameter_sets(job.blocks[0]))["x_final"].ravel().tolist()
+    return native.NativeBackend().simulate(prepare(job), job.parameter_sets(job.blocks[0]))["x_final"].ravel().tolist()
 with ThreadPoolExecutor(2) as pool:
     one, other = pool.map(simulate, range(2))
 assert one == other

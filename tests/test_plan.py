@@ -15,10 +15,12 @@ from jobs import small
 import sweep
 from sweep import Integration, Job, Model, Target, gaussian, grid, latin_hypercube, record, sine
 from sweep.backends.numpy import NumpyBackend
+from sweep.backends.protocol import PreparedJob
 from sweep.backends.registry import get_backend
 from sweep.design.arrays import ParameterSets
 from sweep.errors import BackendError, JobError
 from sweep.execution.plan import Plan, duration, size
+from sweep.execution.prepare import prepare
 from sweep.signals.recordings import samples
 from sweep.signals.targets import model_output
 
@@ -113,7 +115,7 @@ def test_the_time_planned_is_about_the_time_taken(workers: int | None) -> None:
     else:
         engine = get_backend("numpy")
         for block in job.blocks:
-            engine.simulate(job, job.parameter_sets(block))
+            engine.simulate(prepare(job), job.parameter_sets(block))
     took = time.perf_counter() - start
     assert planned.seconds == pytest.approx(took, rel=4)
     assert took == pytest.approx(planned.seconds, rel=4)
@@ -123,9 +125,9 @@ class _Clockwork(NumpyBackend):
     """A back end that takes 50 ms for 1000 sets, and 0.2 ms for a step of them."""
 
     def simulate(
-        self, job: Job, parameters: ParameterSets, *, batch: int | None = None, progress: Any = None
+        self, prepared: PreparedJob, parameters: ParameterSets, *, batch: int | None = None, progress: Any = None
     ) -> dict[str, np.ndarray]:
-        time.sleep(parameters.size * (5e-5 + 2e-7 * job.integration.steps))
+        time.sleep(parameters.size * (5e-5 + 2e-7 * prepared.job.integration.steps))
         return {}
 
 

@@ -26,6 +26,7 @@ from sweep.backends.compiled.gpu import LANES_PER_SET, PRODUCT, THREAD_PER_SET, 
 from sweep.backends.compiled.kernel import Needs
 from sweep.backends.compiled.layout import LONGEST_SEGMENT, segment_stop
 from sweep.backends.registry import get_backend
+from sweep.execution.prepare import prepare
 
 emulates = pytest.mark.skipif(
     shutil.which("g++") is None or not sys.platform.startswith("linux"), reason="needs g++ and Linux"
@@ -251,7 +252,7 @@ def simulated(of: Job, batch: int | None = None, **attributes: Any) -> dict[str,
     device = emulated.Device(free=attributes.pop("free", 1 << 31))
     for name, value in attributes.items():
         setattr(device, name, value)
-    return KernelBackend("emulated", device).simulate(of, of.parameter_sets(of.blocks[0]), batch=batch)
+    return KernelBackend("emulated", device).simulate(prepare(of), of.parameter_sets(of.blocks[0]), batch=batch)
 
 
 SIZES = {3: THREAD_PER_SET, 18: LANES_PER_SET, 150: PRODUCT}
@@ -333,7 +334,8 @@ def test_correlations_of_later_passes_are_right() -> None:
     assert [kernel.file for _, kernel in kernels] == [PRODUCT, PRODUCT]
     (block,) = one.blocks
     results = [
-        engine.simulate(one, one.parameter_sets(block)) for engine in (emulated.EmulatedBackend(), get_backend("numpy"))
+        engine.simulate(prepare(one), one.parameter_sets(block))
+        for engine in (emulated.EmulatedBackend(), get_backend("numpy"))
     ]
     for name in one.observed:
         np.testing.assert_allclose(results[0][name], results[1][name], rtol=2e-3, atol=1e-4, err_msg=name)

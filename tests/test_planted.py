@@ -20,6 +20,7 @@ from sweep.backends.compiled.backend import KernelBackend
 from sweep.backends.compiled.gpu import LANES_PER_SET, PRODUCT, THREAD_PER_SET, plan
 from sweep.backends.compiled.kernel import Needs
 from sweep.backends.compiled.source import Specialisation
+from sweep.execution.prepare import prepare
 
 pytestmark = pytest.mark.skipif(
     shutil.which("g++") is None or not sys.platform.startswith("linux"), reason="needs g++ and Linux"
@@ -83,7 +84,7 @@ def job(units: int) -> Job:
 def simulate(units: int, bug: Bug | None, seed: int) -> bytes:
     """Run the job of a size, and return all bits of its results."""
     this = job(units)
-    results = KernelBackend("planted", Planted(bug, seed)).simulate(this, this.parameter_sets(this.blocks[0]))
+    results = KernelBackend("planted", Planted(bug, seed)).simulate(prepare(this), this.parameter_sets(this.blocks[0]))
     return b"".join(results[name].tobytes() for name in sorted(results))
 
 

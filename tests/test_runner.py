@@ -22,12 +22,13 @@ from distributed import LocalCluster
 from jobs import assert_same, finish, many, python, slow, small
 
 import sweep
-from sweep import Design, Job, Model, Target, gaussian, grid, latin_hypercube, record, replicates, sine, zipped
+from sweep import Design, Model, Target, gaussian, grid, latin_hypercube, record, replicates, sine, zipped
 from sweep.backends.numpy import NumpyBackend
-from sweep.backends.protocol import Results
+from sweep.backends.protocol import PreparedJob, Results
 from sweep.backends.registry import get_backend
 from sweep.design.arrays import ParameterSets
 from sweep.errors import BackendError, RunError
+from sweep.execution.prepare import prepare
 from sweep.results.store import Store
 
 JOBS: dict[str, dict[str, Any]] = {
@@ -64,9 +65,9 @@ def spoil(
     original = NumpyBackend.simulate
 
     def put(happen: Callable[[ParameterSets, int | None], None]) -> None:
-        def simulate(self: NumpyBackend, job: Job, parameters: ParameterSets, **options: Any) -> Results:
+        def simulate(self: NumpyBackend, prepared: PreparedJob, parameters: ParameterSets, **options: Any) -> Results:
             happen(parameters, options.get("batch"))
-            return original(self, job, parameters, **options)
+            return original(self, prepared, parameters, **options)
 
         monkeypatch.setattr(NumpyBackend, "simulate", simulate)
 
@@ -129,7 +130,9 @@ def test_progress_adds_up_to_all_set_steps(batch: int | None, weight: float) -> 
     model = Model(units=2, weights=np.eye(2) * weight, activation="linear", parameters={"r0": 1.0})
     job = small(model=model, sets_per_block=100)
     reported: list[int] = []
-    get_backend("numpy").simulate(job, job.parameter_sets(job.blocks[0]), batch=batch, progress=reported.append)
+    get_backend("numpy").simulate(
+        prepare(job), job.parameter_sets(job.blocks[0]), batch=batch, progress=reported.append
+    )
     assert sum(reported) == 12 * 40
     assert min(reported) > 0
 
@@ -230,10 +233,10 @@ import os, signal
 from sweep.backends.numpy import NumpyBackend
 
 def deadly(original):
-    def simulate(self, job, parameters, **options):
+    def simulate(self, prepared, parameters, **options):
         if parameters.values["gain"].min() == 1.0:
             os.kill(os.getpid(), signal.SIGKILL)
-        return original(self, job, parameters, **options)
+        return original(self, prepared, parameters, **options)
     simulate.deadly = True
     return simulate
 

@@ -38,9 +38,10 @@ from sweep import (
 )
 from sweep.backends.registry import get_backend, provenance
 from sweep.errors import BackendError, JobError, RunError, StoreError
+from sweep.execution.prepare import prepare
 from sweep.observables import STATUS
 from sweep.results.journal import ranges
-from sweep.results.store import Store, computed_by, lock, prepare
+from sweep.results.store import Store, computed_by, lock, open_or_create
 from sweep.signals.targets import model_output
 
 
@@ -59,7 +60,7 @@ def expected() -> xr.Dataset:
 def create(path: Path, job: Job) -> Store:
     """Return a new store without any results."""
     with lock(path):
-        return prepare(path, job, overwrite=False)
+        return open_or_create(path, job, overwrite=False)
 
 
 def chunk(path: Path, name: str, *index: int) -> Path:
@@ -233,7 +234,7 @@ def test_a_block_loses_its_status_before_it_is_written_again(path: Path, monkeyp
     """A block that is written a second time is pending from its first moment to its last."""
     sweep.run(small(), path)
     store, block = Store(path), small().blocks[3]
-    results = get_backend("numpy").simulate(small(), small().parameter_sets(block))
+    results = get_backend("numpy").simulate(prepare(small()), small().parameter_sets(block))
     seen = []
     write = zarr.Array.__setitem__
 
@@ -310,7 +311,7 @@ def test_data_that_is_damaged_cannot_be_read(path: Path) -> None:
 def test_two_writers_of_a_block_leave_the_same_bytes(path: Path) -> None:
     """A block that is written twice at once is as if it had been written once."""
     store, block = create(path, small()), small().blocks[0]
-    results = get_backend("numpy").simulate(small(), small().parameter_sets(block))
+    results = get_backend("numpy").simulate(prepare(small()), small().parameter_sets(block))
     by = provenance("numpy", small())
     store.write(block, results, by)
     once = {p: content for p, content in tree(path).items() if "c" in p.parts}
@@ -347,7 +348,7 @@ def test_the_journal_may_be_torn(path: Path) -> None:
     assert [failure["block"] for failure in store.failures()] == [1]
     # What is noted next follows the torn line at once, and is not lost with it.
     block = store.job.blocks[1]
-    results = get_backend("numpy").simulate(store.job, store.job.parameter_sets(block))
+    results = get_backend("numpy").simulate(prepare(store.job), store.job.parameter_sets(block))
     store.write(block, results, provenance("numpy", store.job))
     assert store.failures() == []
     assert [part["blocks"] for part in computed_by(path)] == ["1"]
@@ -509,7 +510,7 @@ def test_a_store_can_be_read_while_it_is_written(path: Path) -> None:
     """An unfinished store opens: what was not run has the status 0 and NaN."""
     store = create(path, small())
     block = store.job.blocks[2]
-    results = get_backend("numpy").simulate(store.job, store.job.parameter_sets(block))
+    results = get_backend("numpy").simulate(prepare(store.job), store.job.parameter_sets(block))
     store.write(block, results, provenance("numpy", store.job))
     with lock(path):
         opened = sweep.open(path).compute()

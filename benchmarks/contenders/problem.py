@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from sweep.backends.series import target_series
+from sweep.execution.prepare import prepare
 from sweep.job import Job
 
 #: ``mean``, ``var``, ``final`` of r, each ``(set, unit)``; ``record`` ``(set, time, unit)``; ``correlation`` ``(set, lag)``.
@@ -141,7 +141,7 @@ class Problem:
     @cached_property
     def lagged(self) -> np.ndarray | None:
         """The target of every observed step at every lag, with mean 0 and variance 1, ``(lag, step)``; None without one."""
-        series = target_series(self.job)
+        series = prepare(self.job).targets
         if series is None:
             return None
         read = series.at(self.transient, self.steps)[0, :, 0]

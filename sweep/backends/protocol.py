@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
+from sweep.backends.series import TargetSeries
 from sweep.design.arrays import ParameterSets
 from sweep.job import Job
 
 Results = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedJob:
+    """A job, and what is worked out once for all its blocks.
+
+    Attributes
+    ----------
+    job : Job
+        What all sets share. A back end does not look at its design but for which parameters vary, and how.
+    targets : TargetSeries or None
+        What the rates are compared with; None without a target.
+    """
+
+    job: Job
+    targets: TargetSeries | None
 
 
 class Backend(Protocol):
@@ -32,19 +50,19 @@ class Backend(Protocol):
         """Say in a few words how this back end goes about a job."""
         ...
 
-    def prepare(self, job: Job) -> None:
-        """Do what all blocks of a job share, such as sampling its targets; it is kept for the process.
+    def compile(self, job: Job) -> None:
+        """Compile what the blocks of a job need, if anything; it is kept for the process.
 
         Raises
         ------
-        JobError
-            If the job cannot be run after all, for example because a target made by a model diverges.
+        BackendError
+            If it does not compile.
         """
         ...
 
     def simulate(
         self,
-        job: Job,
+        prepared: PreparedJob,
         parameters: ParameterSets,
         *,
         batch: int | None = None,
@@ -54,8 +72,8 @@ class Backend(Protocol):
 
         Parameters
         ----------
-        job : Job
-            What all sets share. The design is not looked at.
+        prepared : PreparedJob
+            What all sets share.
         parameters : ParameterSets
             The sets.
         batch : int, optional

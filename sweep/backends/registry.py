@@ -12,8 +12,7 @@ from functools import cache
 
 import numpy as np
 
-from sweep.backends.protocol import Backend, Results
-from sweep.design.design import Block
+from sweep.backends.protocol import Backend
 from sweep.errors import BackendError, suggest
 from sweep.job import Job
 
@@ -185,42 +184,3 @@ def provenance(name: str, job: Job) -> dict[str, str]:
     chosen = choose(name)
     said = (chosen.name, chosen.reason, chosen.device, get_backend(name).describe(job))
     return dict(zip(PROVENANCE, said, strict=True))
-
-
-def simulate_block(
-    name: str, job: Job, block: Block, batch: int | None = None, progress: Callable[[int], None] | None = None
-) -> Results:
-    """Simulate the sets of a block; where memory does not suffice, in ever smaller batches.
-
-    Parameters
-    ----------
-    name : str
-        Of the back end.
-    job : Job
-        What all sets share.
-    block : Block
-        The sets.
-    batch : int, optional
-        Most sets to take at once.
-    progress : callable, optional
-        As :meth:`Backend.simulate` takes it.
-
-    Returns
-    -------
-    dict of str to ndarray
-        Every variable, ``(set, ...)``.
-
-    Raises
-    ------
-    MemoryError
-        If not even a single set fits.
-    """
-    backend, parameters = get_backend(name), job.parameter_sets(block)
-    while True:
-        try:
-            return backend.simulate(job, parameters, batch=batch, progress=progress)
-        except MemoryError:
-            if (batch or block.size) <= 1:
-                raise
-        # Outside the except clause, whose traceback would keep the arrays alive.
-        batch = max(1, (batch or block.size) // 2)

@@ -1,16 +1,14 @@
-"""Target series ready for a back end: sampled, with the lags unfolded and the moments known."""
+"""Target series as a back end reads them: one value for every step and lag, and their means and variances."""
 
 from __future__ import annotations
 
-import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from sweep.errors import JobError
 from sweep.job import Job
 from sweep.model.parameters import Array
-from sweep.signals.targets import ModelOutput
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +32,30 @@ class TargetSeries:
     lags: tuple[int, ...]
     mean: Array
     variance: Array
+
+    @classmethod
+    def of(cls, job: Job, sampled: Sequence[Array]) -> TargetSeries:
+        """Join the targets of a job.
+
+        Parameters
+        ----------
+        job : Job
+            With targets.
+        sampled : sequence of ndarray
+            For each target ``(unit or 1, step)``, its values over the steps of :func:`steps_read`.
+        """
+        lags = lags_in_steps(job)
+        width = max(len(values) for values in sampled)
+        values = np.stack([np.broadcast_to(each, (width, each.shape[1])) for each in sampled])
+        count = job.integration.steps - job.integration.transient_steps
+        windows = [values[..., lag - min(lags) : lag - min(lags) + count] for lag in lags]
+        return cls(
+            values=values,
+            first=steps_read(job).start,
+            lags=lags,
+            mean=np.stack([window.mean(axis=-1) for window in windows], axis=1),
+            variance=np.stack([_variance(window) for window in windows], axis=1),
+        )
 
     @property
     def end(self) -> int:
@@ -63,75 +85,15 @@ class TargetSeries:
         return np.where(scale > 0, np.clip(covariance / scale, -1.0, 1.0), np.nan)
 
 
-_MOST_KEPT = 4
-_lock = threading.Lock()
-_sampled: dict[str, TargetSeries] = {}
+def lags_in_steps(job: Job) -> tuple[int, ...]:
+    """Return the lags of the targets in steps."""
+    return tuple(job.integration.count("target.lags", lag) for lag in job.lags)
 
 
-def target_series(job: Job) -> TargetSeries | None:
-    """Sample the targets of a job over the observed steps and lags, once however many blocks and threads ask.
-
-    A target made by a model is simulated by the NumPy back end, whichever runs the job: all compare with the same bits.
-
-    Parameters
-    ----------
-    job : Job
-        With or without targets.
-
-    Returns
-    -------
-    TargetSeries or None
-        None without a target.
-
-    Raises
-    ------
-    JobError
-        If a model that makes a target diverges.
-    """
-    if not job.targets:
-        return None
-    with _lock:
-        if job.hash not in _sampled:
-            series = _sample(job)
-            if len(_sampled) == _MOST_KEPT:
-                del _sampled[next(iter(_sampled))]
-            _sampled[job.hash] = series
-        return _sampled[job.hash]
-
-
-def _sample(job: Job) -> TargetSeries:
-    timing = job.integration
-    lags = tuple(timing.count("target.lags", lag) for lag in job.lags)
-    first = timing.transient_steps + min(lags)
-    last = timing.steps + max(lags)
-    series = []
-    for target in job.targets:
-        if isinstance(target.signal, ModelOutput):
-            rates = _rates(job.teacher(target.signal)).T[:, first:last]
-            if not np.isfinite(rates).all():
-                raise JobError("target (model): the model diverges, so it is no target. Lower its gain.")
-            series.append(rates)
-        else:
-            series.append(target.signal.sample(first, last, timing.dt))
-    width = max(len(values) for values in series)
-    values = np.stack([np.broadcast_to(each, (width, last - first)) for each in series])
-    count = timing.steps - timing.transient_steps
-    windows = [values[..., lag - min(lags) : lag - min(lags) + count] for lag in lags]
-    return TargetSeries(
-        values=values,
-        first=first,
-        lags=lags,
-        mean=np.stack([window.mean(axis=-1) for window in windows], axis=1),
-        variance=np.stack([_variance(window) for window in windows], axis=1),
-    )
-
-
-def _rates(job: Job) -> Array:
-    """Return the rates of a job of one set, ``(time, unit)``."""
-    from sweep.backends.numpy import NumpyBackend
-
-    rates = NumpyBackend().simulate(job, job.parameter_sets(job.blocks[0]))["r"][0]
-    return np.asarray(rates, dtype=np.float64)
+def steps_read(job: Job) -> range:
+    """Return the steps at which the targets are read: those observed, moved by the smallest and the largest lag."""
+    lags, timing = lags_in_steps(job), job.integration
+    return range(timing.transient_steps + min(lags), timing.steps + max(lags))
 
 
 def _variance(window: Array) -> Array:

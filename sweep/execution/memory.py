@@ -16,10 +16,11 @@ import xarray as xr
 from dask.highlevelgraph import HighLevelGraph
 
 from sweep.backends.protocol import Results
-from sweep.backends.registry import choose, get_backend, provenance, simulate_block
+from sweep.backends.registry import choose, get_backend, provenance
 from sweep.design.design import Block, Blocks
 from sweep.errors import JobError
 from sweep.execution.plan import cores, positive, size
+from sweep.execution.prepare import prepare, simulate_block
 from sweep.execution.progress import Bar, Cancelled
 from sweep.job import Job
 from sweep.results import dataset
@@ -96,7 +97,7 @@ def _labelled(job: Job, arrays: Mapping[str, Any], backend: str) -> xr.Dataset:
 def _block_of(job: Job, number: int, backend: str, batch: int | None) -> Results:
     """Simulate a block; its results have the block's shape in front."""
     block = job.blocks[number]
-    results = simulate_block(backend, job, block, batch)
+    results = simulate_block(get_backend(backend), prepare(job), block, batch)
     return {name: value.reshape((*block.shape, *value.shape[1:])) for name, value in results.items()}
 
 
@@ -141,7 +142,8 @@ def simulate(job: Job, backend: str = "auto", batch: int | None = None, progress
             f"the result needs {size(needed)} and {size(available)} of memory are free: use run(job, store=...) and "
             "open the store, or observe less."
         )
-    engine.prepare(job)
+    prepared = prepare(job)
+    engine.compile(job)
     arrays = {v.name: np.empty((*job.design.shape, *v.shape), dtype=v.dtype) for v in job.variables}
     stop = threading.Event()
 
@@ -151,7 +153,7 @@ def simulate(job: Job, backend: str = "auto", batch: int | None = None, progress
         bar.steps(set_steps)
 
     def one(block: Block) -> None:
-        for name, values in simulate_block(backend, job, block, batch, report).items():
+        for name, values in simulate_block(engine, prepared, block, batch, report).items():
             arrays[name][block.slices or ...] = values.reshape((*block.shape, *values.shape[1:]))
 
     with Bar(job, done=0, show=progress) as bar, ThreadPoolExecutor(threads) as pool:

@@ -14,6 +14,7 @@ import numpy as np
 from sweep.backends.protocol import Backend
 from sweep.backends.registry import choose, get_backend
 from sweep.design.axes import whole
+from sweep.execution.prepare import prepare
 from sweep.job import Job
 from sweep.observables import Record
 
@@ -168,11 +169,12 @@ def _calibrate(job: Job, backend: Backend, threads: int, batch: int | None) -> _
 
     def seconds(short: Job) -> float:
         """Return how long a set takes, the shortest of some tries: others may use the machine."""
-        backend.simulate(short, parameters, batch=batch)
+        prepared = prepare(short)
+        backend.simulate(prepared, parameters, batch=batch)
         tries = []
         for _ in range(_TRIES):
             start = time.perf_counter()
-            for done in [pool.submit(backend.simulate, short, parameters, batch=batch) for _ in range(threads)]:
+            for done in [pool.submit(backend.simulate, prepared, parameters, batch=batch) for _ in range(threads)]:
                 done.result()
             tries.append(time.perf_counter() - start)
         return min(tries) / (threads * sets)

@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING
 
 import xarray as xr
 
-from sweep.backends.registry import get_backend, provenance, simulate_block
-from sweep.backends.series import target_series
+from sweep.backends.registry import get_backend, provenance
 from sweep.errors import BackendError, JobError, RunError, StoreError
 from sweep.execution.cluster import join, start
 from sweep.execution.plan import cores, positive
+from sweep.execution.prepare import prepare, simulate_block
 from sweep.execution.progress import Bar, Cancelled
 from sweep.job import Job
-from sweep.results.store import Store, lock, open_dataset, prepare
+from sweep.results.store import Store, lock, open_dataset, open_or_create
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -105,13 +105,12 @@ def run(
         crew = functools.partial(join, scheduler, backend)
     # Whatever can be wrong with the job or the cluster shows before anything is written. A device is for those who
     # compute: this process leaves it alone where others do.
+    prepare(job)
     if workers is None and scheduler is None:
-        engine.prepare(job)
-    else:
-        target_series(job)
+        engine.compile(job)
     with lock(path), contextlib.ExitStack() as stack:
         client = stack.enter_context(crew()) if scheduler is not None else None
-        opened = prepare(path, job, overwrite=overwrite)
+        opened = open_or_create(path, job, overwrite=overwrite)
         pending = opened.pending()
         if pending:
             opened.note("started", backend=backend, pending=len(pending))
@@ -284,7 +283,8 @@ def _run_block(path: str, backend: str, batch: int | None, number: int, token: s
         with _opening:
             store = _opened(path, token)
         block = store.job.blocks[number]
-        results = simulate_block(backend, store.job, block, batch, report if token in _LISTENERS else None)
+        listener = report if token in _LISTENERS else None
+        results = simulate_block(get_backend(backend), prepare(store.job), block, batch, listener)
         store.write(block, results, provenance(backend, store.job))
     except BackendError as error:
         told = f"block {number} cannot be computed on {platform.node()}: {error} Then run again to go on."

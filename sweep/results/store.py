@@ -289,7 +289,7 @@ def lock(path: Path) -> Iterator[None]:
         held.release()
 
 
-def prepare(path: Path, job: Job, *, overwrite: bool) -> Store:
+def open_or_create(path: Path, job: Job, *, overwrite: bool) -> Store:
     """Create a store for a job, or open the one that is there to go on with it. Call it under the lock.
 
     Raises

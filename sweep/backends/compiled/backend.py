@@ -11,7 +11,7 @@ from sweep.backends.compiled import layout as marshal
 from sweep.backends.compiled.batch import Arrays, Batch, Places, Progress
 from sweep.backends.compiled.device import RECORD_BYTES, SERIES_BYTES, Compared, Device
 from sweep.backends.compiled.kernel import Needs
-from sweep.backends.series import target_series
+from sweep.backends.protocol import PreparedJob
 from sweep.design.arrays import ParameterSets
 from sweep.errors import BackendError
 from sweep.job import Job
@@ -53,25 +53,29 @@ class KernelBackend:
         several = f", {len(kernels)} passes" if len(kernels) > 1 else ""
         return kernels[0][1].describe() + several
 
-    def prepare(self, job: Job) -> None:
-        """Sample the targets and compile the kernels; see :class:`sweep.backends.protocol.Backend`."""
-        target_series(job)
+    def compile(self, job: Job) -> None:
+        """Compile the kernels; see :class:`sweep.backends.protocol.Backend`."""
         for compensated in _kinds(job.parameter_sets(job.blocks[0]), job):
             for _, kernel in self._device.passes(Needs.of(job, compensated)):
                 self._device.load(kernel.specialisation)
 
     def simulate(
-        self, job: Job, parameters: ParameterSets, *, batch: int | None = None, progress: Progress | None = None
+        self,
+        prepared: PreparedJob,
+        parameters: ParameterSets,
+        *,
+        batch: int | None = None,
+        progress: Progress | None = None,
     ) -> Arrays:
         """Simulate some sets; see :class:`sweep.backends.protocol.Backend`."""
-        targets = target_series(job)
+        job = prepared.job
         results = _empty(job, parameters.size)
         # What a set that diverges makes of the sums is no surprise.
         with self._device.session(), np.errstate(all="ignore"):
             for compensated, chosen in _kinds(parameters, job).items():
                 kernels = self._device.passes(Needs.of(job, compensated))
                 for part in _parts(chosen, self._most_sets(job, kernels, batch)):
-                    one = Batch(self._device, job, kernels, parameters.take(part), targets)
+                    one = Batch(self._device, job, kernels, parameters.take(part), prepared.targets)
                     if isinstance(part, slice):
                         one.run({name: values[part] for name, values in results.items()}, progress)
                         continue

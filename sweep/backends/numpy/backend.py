@@ -19,7 +19,7 @@ from sweep.backends.numpy.blas import one_blas_thread
 from sweep.backends.numpy.observation import STRETCH
 from sweep.backends.numpy.recurrence import WeightsPlan
 from sweep.backends.numpy.tile import Progress, Tile
-from sweep.backends.series import target_series
+from sweep.backends.protocol import PreparedJob
 from sweep.design.arrays import ParameterSets
 from sweep.job import Job
 from sweep.observables import OBSERVABLES
@@ -56,15 +56,19 @@ class NumpyBackend:
         how = "elementwise" if plan.elementwise else f"in products of {plan.columns} columns"
         return f"tiles of at most {width} sets, {job.integration.precision}, {f'W r {how}' if coupled else 'no W'}"
 
-    def prepare(self, job: Job) -> None:
-        """Sample the targets; see :class:`sweep.backends.protocol.Backend`."""
-        target_series(job)
+    def compile(self, job: Job) -> None:
+        """Do nothing; see :class:`sweep.backends.protocol.Backend`."""
 
     def simulate(
-        self, job: Job, parameters: ParameterSets, *, batch: int | None = None, progress: Progress | None = None
+        self,
+        prepared: PreparedJob,
+        parameters: ParameterSets,
+        *,
+        batch: int | None = None,
+        progress: Progress | None = None,
     ) -> dict[str, np.ndarray]:
         """Simulate some sets; see :class:`sweep.backends.protocol.Backend`."""
-        series = target_series(job)
+        job = prepared.job
         results = {
             variable.name: np.empty((parameters.size, *variable.shape), dtype=variable.dtype)
             for variable in job.variables
@@ -74,7 +78,7 @@ class NumpyBackend:
                 real = index >= 0
                 narrow = len(index) * job.model.units < NARROW_ELEMENTS
                 with _turn if narrow else contextlib.nullcontext():
-                    tile = Tile(job, series, parameters.take(np.where(real, index, index[0])))
+                    tile = Tile(job, prepared.targets, parameters.take(np.where(real, index, index[0])))
                     values = tile.run(progress, real)
                 for name, value in values.items():
                     results[name][index[real]] = value[real]

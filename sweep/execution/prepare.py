@@ -1,0 +1,111 @@
+"""What is worked out once for a job, above all back ends and blocks; and a block by a back end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import numpy as np
+
+from sweep.backends.protocol import Backend, PreparedJob, Results
+from sweep.backends.registry import get_backend
+from sweep.backends.series import TargetSeries, steps_read
+from sweep.design.design import Block
+from sweep.errors import JobError
+from sweep.job import Job
+from sweep.model.parameters import Array
+from sweep.signals.targets import ModelOutput, Target
+
+_MOST_KEPT = 4
+_lock = threading.Lock()
+_series: dict[str, TargetSeries] = {}
+
+
+def prepare(job: Job) -> PreparedJob:
+    """Prepare a job: sample its targets, once per process however many blocks and threads ask.
+
+    A target that a model makes is simulated here, by the NumPy back end whichever runs the job: so all back ends compare
+    with the same bits.
+
+    Parameters
+    ----------
+    job : Job
+        With or without targets.
+
+    Returns
+    -------
+    PreparedJob
+        What back ends simulate.
+
+    Raises
+    ------
+    JobError
+        If a model that makes a target diverges.
+    """
+    if not job.targets:
+        return PreparedJob(job, None)
+    with _lock:
+        if job.hash not in _series:
+            sampled = TargetSeries.of(job, [_sampled(job, target) for target in job.targets])
+            if len(_series) == _MOST_KEPT:
+                del _series[next(iter(_series))]
+            _series[job.hash] = sampled
+        return PreparedJob(job, _series[job.hash])
+
+
+def _sampled(job: Job, target: Target) -> Array:
+    """Return the values of a target, ``(unit or 1, step)``."""
+    steps = steps_read(job)
+    if not isinstance(target.signal, ModelOutput):
+        return target.signal.sample(steps.start, steps.stop, job.integration.dt)
+    teacher = job.teacher(target.signal)
+    recorded = get_backend("numpy").simulate(PreparedJob(teacher, None), teacher.parameter_sets(teacher.blocks[0]))[
+        "r"
+    ][0]
+    rates = np.asarray(recorded, dtype=np.float64).T[:, steps.start : steps.stop]
+    if not np.isfinite(rates).all():
+        raise JobError("target (model): the model diverges, so it is no target. Lower its gain.")
+    return rates
+
+
+def simulate_block(
+    backend: Backend,
+    prepared: PreparedJob,
+    block: Block,
+    batch: int | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Results:
+    """Simulate the sets of a block; where memory does not suffice, in ever smaller batches.
+
+    Parameters
+    ----------
+    backend : Backend
+        Who takes the steps.
+    prepared : PreparedJob
+        What all sets share.
+    block : Block
+        The sets.
+    batch : int, optional
+        Most sets to take at once.
+    progress : callable, optional
+        As :meth:`sweep.backends.protocol.Backend.simulate` takes it.
+
+    Returns
+    -------
+    dict of str to ndarray
+        Every variable, ``(set, ...)``.
+
+    Raises
+    ------
+    MemoryError
+        If not even a single set fits.
+    """
+    parameters = prepared.job.parameter_sets(block)
+    while True:
+        try:
+            return backend.simulate(prepared, parameters, batch=batch, progress=progress)
+        except MemoryError:
+            if (batch or block.size) <= 1:
+                raise
+        # Outside the except clause, whose traceback would keep the arrays alive.
+        batch = max(1, (batch or block.size) // 2)
