@@ -379,6 +379,11 @@ class Job:
             raise JobError(f"the stored job is a {type(job).__name__}, not a Job.")
         return job
 
+    def changes(self, other: Job) -> list[str]:
+        """List in what another job would have other results, a line each: ``integration.dt: 0.5 -> 0.25``."""
+        own, others = self.identity(), other.identity()
+        return spec.differences(own, others)
+
     @cached_property
     def hash(self) -> str:
         """SHA-256 of everything that can change a result."""

@@ -47,10 +47,6 @@ def coordinates(job: Job) -> dict[str, xr.Variable]:
         shaped = value if value.size > 1 else value[0]
         kind = np.int64 if row.integer else np.float64
         found[name] = xr.Variable(along, np.asarray(shaped, dtype=kind), _attrs(row.units, row.long_name))
-    for tau, alpha in _CONSTANTS.items():
-        if tau in job.design.swept:
-            constant = rate_constant(job.integration.dt, found[tau].to_numpy())
-            found[alpha] = xr.Variable(found[tau].dims, constant, _attrs("1", f"rate constant dt/{tau}"))
     used = {dim for variable in job.variables for dim in variable.dims}
     if "unit" in used:
         units = _units(job)
@@ -67,6 +63,12 @@ def coordinates(job: Job) -> dict[str, xr.Variable]:
         found["lag"] = xr.Variable("lag", np.array(job.lags, dtype=np.float64), _attrs("ms", meaning))
     if "target" in used:
         found |= _targets(job)
+    for tau, alpha in _CONSTANTS.items():
+        for name, whose in ((tau, ""), (f"target_{tau}", " of the target")):
+            if name in found and (whose or tau in job.design.swept):
+                constant = rate_constant(job.integration.dt, found[name].to_numpy())
+                about = _attrs("1", f"rate constant dt/{tau}{whose}")
+                found[name.replace(tau, alpha)] = xr.Variable(found[name].dims, constant, about)
     return found
 
 
@@ -86,10 +88,6 @@ def _targets(job: Job) -> dict[str, xr.Variable]:
         values = np.array([float(own[name]) for own in teachers])
         row = PARAMETERS.get(name) or SELECTORS[name]
         found[f"target_{name}"] = xr.Variable("target", values, _attrs(row.units, f"{row.long_name} of the target"))
-        if name in _CONSTANTS:
-            alpha = rate_constant(job.integration.dt, values)
-            label = f"rate constant dt/{name} of the target"
-            found[f"target_{_CONSTANTS[name]}"] = xr.Variable("target", alpha, _attrs("1", label))
     return found
 
 
@@ -117,7 +115,7 @@ def attributes(job: Job) -> dict[str, str]:
 
 @cache
 def _versions() -> dict[str, str]:
-    # Once per process, for to look them up takes longer than all the rest of a small job.
+    # Once per process: looking them up takes longer than all the rest of a small job.
     return {name: importlib.metadata.version(name) for name in _VERSIONS}
 
 

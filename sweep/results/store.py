@@ -32,7 +32,6 @@ from sweep.errors import RunError, StoreError
 from sweep.job import Job
 from sweep.observables import STATUS
 from sweep.results import dataset, journal
-from sweep.spec import differences
 
 FORMAT = 1
 _TAG = "tausweep_format"
@@ -303,7 +302,7 @@ def open_or_create(path: Path, job: Job, *, overwrite: bool) -> Store:
         _check_ours(path)
         if not overwrite:
             store = Store(path)
-            changed = differences(store.job.identity(), job.identity())
+            changed = store.job.changes(job)
             if changed:
                 listed = "\n  ".join(changed)
                 raise StoreError(
