@@ -33,12 +33,12 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "tests")]
 import pytest
 
 try:
-    import sass
+    from support import sass
 except pytest.skip.Exception as missing:
     sys.exit(str(missing))
 
 from cases import REGIMES, Regime, bound, kernels_digest
-from sass import Cubin, Instruction, count
+from support.sass import Cubin, Instruction, count
 
 from sweep.backends.compiled.gpu import _DEPTH, LANES_PER_SET, PRODUCT, CudaKernel, passes
 from sweep.backends.compiled.kernel import Needs

@@ -5,10 +5,11 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator
 
-import emulated
 import numpy as np
 import pytest
 from hypothesis import settings
+from support import emulated
+from support.jobs import Simulate
 
 from sweep import Job
 from sweep.backends import registry as backends
@@ -21,8 +22,6 @@ settings.load_profile("sweep")
 # A shell without a terminal starts what runs in the background with interrupts ignored.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-Simulate = Callable[..., dict[str, np.ndarray]]
 
 FOUND = {look.name: look for look in probe()}
 BACKENDS = [pytest.param(name, marks=pytest.mark.gpu if name == "cupy" else ()) for name in (*FOUND, "emulated")]

@@ -18,9 +18,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import emulated
 import numpy as np
 import pytest
+from support import ROOT, emulated
 
 from sweep import bench, cli
 from sweep.backends.numpy import NumpyBackend
@@ -31,7 +31,7 @@ from sweep.design.arrays import ParameterSets
 from sweep.errors import BackendError, JobError
 from sweep.execution.prepare import prepare
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+BENCHMARKS = ROOT / "benchmarks"
 TINY = (Case("S", units=2, sets=4, steps=8), Case("noise", units=3, sets=4, steps=8, noise=0.1))
 
 

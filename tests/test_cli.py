@@ -19,13 +19,14 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from jobs import assert_same, finish, tree
+from support import ROOT
+from support.jobs import assert_same, finish, tree
 
 import sweep
 from sweep import cli
 from sweep.results.store import Store
 
-SWEEPS = Path(__file__).parent.parent / "sweeps"
+SWEEPS = ROOT / "sweeps"
 COMMANDS = ["plan", "run", "status", "plot", "schema", "doctor", "bench"]
 
 JOB = """

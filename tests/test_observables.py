@@ -6,9 +6,9 @@ import re
 
 import numpy as np
 import pytest
-from conftest import Simulate
 from hypothesis import given
 from hypothesis import strategies as st
+from support.jobs import Simulate
 
 from sweep import Integration, Job, Model, Target, grid, record, samples
 from sweep.errors import JobError

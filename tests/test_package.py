@@ -17,10 +17,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from support import ROOT
 
 import sweep
 
-ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 #: The folders of a clone; those of environments and caches are left out.

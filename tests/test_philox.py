@@ -7,7 +7,6 @@ import hashlib
 import itertools
 import shutil
 import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,10 +14,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
+from support import ROOT
 
 from sweep import philox
 
-HEADER = Path(__file__).parents[1] / "kernels" / "philox.cuh"
+HEADER = ROOT / "kernels" / "philox.cuh"
 COMPILER = shutil.which("g++")
 
 DRIVER = f"""

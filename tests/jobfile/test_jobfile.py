@@ -1,0 +1,663 @@
+"""Job files: what they mean, and what they say when they are wrong."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+from support import ROOT
+
+import sweep
+from sweep.errors import JobError
+from sweep.job import Job, Report
+from sweep.jobfile import load, schema, signal_tables, tables
+from sweep.model import weights as network
+from sweep.signals import waveforms as signals
+
+SWEEPS = ROOT / "sweeps"
+
+MODEL = "model = { units = 3 }\n"
+TIME = "integration = { dt = 0.5, duration = 20.0 }\n"
+LOOK = 'observe = ["r_mean"]\n'
+PLAIN = LOOK + MODEL + TIME
+COMPARING = 'observe = ["target_mse"]\n' + MODEL + TIME
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Callable[[str], Job]:
+    """Write a text into job.toml of a folder of its own, and load it."""
+
+    def load_text(text: str) -> Job:
+        path = tmp_path / "job.toml"
+        path.write_text(text, encoding="utf-8")
+        return load(path)
+
+    return load_text
+
+
+def python(**changes: Any) -> Job:
+    """Build the job of `PLAIN` in Python, with changes."""
+    parts: dict[str, Any] = {
+        "model": sweep.Model(units=3),
+        "integration": sweep.Integration(dt=0.5, duration=20.0),
+        "observe": ["r_mean"],
+    }
+    return Job(**(parts | changes))
+
+
+# ------------------------------------------------------------------------------------------------------- what they mean
+
+
+def test_a_file_equals_the_same_job_in_python(read: Callable[[str], Job]) -> None:
+    """The example of the design page has the same hash, title, blocks and report either way."""
+    job = read("""
+        title = "sine"
+        description = "a network that hears a sine"
+        seed = 7
+        noise_pairing = "common"
+        sets_per_block = 16
+        observe = ["r_mean", "r_std", "x_final", { record = "r", every = 10, units = [0, 3] }]
+
+        [model]
+        units = 8
+        activation = "tanh"
+        weights = { kind = "gaussian", seed = 1 }
+        parameters = { tau_s = 10, tau_r = 5.0, threshold = [0, 1, 2, 3, 4, 5, 6, 7] }
+
+        [input]
+        kind = "sine"
+        amplitude = 1
+        frequency = 5.0
+
+        [integration]
+        dt = 0.5
+        duration = 200.0
+        transient = 50.0
+
+        [design.grid]
+        tau_s = { geomspace = [1, 100, 32] }
+        gain = { linspace = [0.5, 2, 16] }
+
+        [report]
+        variable = "r_mean"
+        best = "min"
+        x = "tau_s"
+        select = { unit = 2 }
+    """)
+    same = Job(
+        model=sweep.Model(
+            units=8,
+            weights=sweep.gaussian(units=8, seed=1),
+            activation="tanh",
+            parameters={"tau_s": 10.0, "tau_r": 5.0, "threshold": np.arange(8)},
+        ),
+        input=sweep.sine(amplitude=1.0, frequency=5.0),
+        design=sweep.grid(tau_s=np.geomspace(1, 100, 32), gain=np.linspace(0.5, 2, 16)),
+        integration=sweep.Integration(dt=0.5, duration=200.0, transient=50.0),
+        observe=["r_mean", "r_std", "x_final", sweep.record("r", every=10, units=[0, 3])],
+        seed=7,
+        noise_pairing="common",
+        title="sine",
+        description="a network that hears a sine",
+        sets_per_block=16,
+        report=Report(variable="r_mean", best="min", x="tau_s", select={"unit": 2}),
+    )
+    assert job.hash == same.hash
+    assert job.spec()[0] == same.spec()[0]
+
+
+DESIGNS = {
+    "nothing": ("", sweep.Design(())),
+    "grid": (
+        '[design.grid]\ntau_s = [1, 2.5]\n"W[0, 1]" = [0.0, 1.0]\n"bias[2]" = { linspace = [0, 1, 3] }',
+        sweep.grid(tau_s=[1, 2.5], **{"W[0,1]": [0.0, 1.0], "bias[2]": [0, 0.5, 1]}),
+    ),
+    "rate constants": (
+        "[design.grid]\ntau_s = { rate_constants = [0.1, 1] }\ntau_r = { rate_constants = { linspace = [0.5, 1, 2] } }",
+        sweep.grid(tau_s=0.5 / np.array([0.1, 1]), tau_r=[1.0, 0.5]),
+    ),
+    "zipped": (
+        "[design.zipped.pair]\ntau_s = [1, 2]\nbias = [[0, 1, 2], [3, 4, 5]]\ntau_r = { rate_constants = [0.5, 1] }",
+        sweep.zipped("pair", tau_s=[1, 2], bias=[[0, 1, 2], [3, 4, 5]], tau_r=[1.0, 0.5]),
+    ),
+    "sobol": (
+        '[design.sobol]\nn = 8\nseed = 1\nranges = { tau_s = [1, 100, "log"], gain = [0.5, 2] }',
+        sweep.sobol(8, 1, tau_s=(1, 100, "log"), gain=(0.5, 2)),
+    ),
+    "latin_hypercube": (
+        "[design.latin_hypercube]\nn = 5\nseed = 1\nranges = { gain = [0.5, 2] }",
+        sweep.latin_hypercube(5, 1, gain=(0.5, 2)),
+    ),
+    "random": ("[design.random]\nn = 5\nseed = 1\nranges = { gain = [0.5, 2] }", sweep.random(5, 1, gain=(0.5, 2))),
+    "table": ('[design.table.set]\nfile = "sets.csv"', sweep.table("set", {"tau_s": [1.0, 2.0], "W[0,1]": [0.1, 0.2]})),
+    "a product": (
+        "[design]\nreplicates = 4\n[design.zipped.pair]\ngain = [1, 2]\n[design.grid]\ntau_s = [1, 2]",
+        sweep.zipped("pair", gain=[1, 2]) * sweep.grid(tau_s=[1, 2]) * sweep.replicates(4),
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "design"), DESIGNS.values(), ids=DESIGNS)
+def test_every_kind_of_design_equals_python(
+    read: Callable[[str], Job], tmp_path: Path, text: str, design: sweep.Design
+) -> None:
+    """Parts multiply in the order of the file, replicates last, and files are found beside the job file."""
+    (tmp_path / "sets.csv").write_text('tau_s,"W[0,1]"\n1.0,0.1\n2.0,0.2\n')
+    job = read(PLAIN + text)
+    assert job.design.dims == design.dims
+    assert job.hash == python(design=design).hash
+
+
+SIGNALS = {
+    "constant": ("value = [1, 2, 3]", signals.constant([1, 2, 3])),
+    "step": ("time = 5.0, after = 2", signals.step(5.0, after=2)),
+    "pulse": ("start = 5, width = 1, amplitude = 2, period = 4", signals.pulse(5, 1, 2, 4)),
+    "sine": ("frequency = [10, 20, 30], phase = 1.5", signals.sine(frequency=[10, 20, 30], phase=1.5)),
+    "white_noise": ("std = 1, seed = 2, channels = 3, interval = 2", signals.white_noise(1, 2, 3, 2)),
+    "samples": ('file = "data/two.csv", interval = 1, column = 1', sweep.samples(np.arange(1, 80, 2), 1)),
+    "samples ": ("values = [[0, 1], [1, 0], [2, 2]], interval = 30", sweep.samples([[0, 1], [1, 0], [2, 2]], 30)),
+    "spikes": ('file = "data/spikes.txt", time_unit = "s", window = 2', sweep.spikes([3, 12], window=2)),
+    "spikes ": ("times = [3, 12], duration = 40", sweep.spikes([3, 12], duration=40)),
+}
+
+
+@pytest.mark.parametrize("kind", SIGNALS)
+def test_every_kind_of_signal_equals_python_as_an_input_and_as_a_target(
+    read: Callable[[str], Job], tmp_path: Path, kind: str
+) -> None:
+    """One table is one signal, two are an ensemble, and a target has lags besides."""
+    arguments, signal = SIGNALS[kind]
+    (tmp_path / "data").mkdir()
+    np.savetxt(tmp_path / "data" / "two.csv", np.arange(80).reshape(40, 2), delimiter=",")
+    (tmp_path / "data" / "spikes.txt").write_text("# s\n0.012\n0.003\n")
+    table = f'kind = "{kind.strip()}", {arguments}'
+    assert read(PLAIN + f"input = {{ {table} }}").hash == python(input=signal).hash
+    assert read(PLAIN + f"input = [{{ {table} }}, {{ {table} }}]").hash == python(input=[signal, signal]).hash
+    target = sweep.Target(signal, lags=[0.0, 0.5, 1.0])
+    found = read(COMPARING + f"target = {{ {table}, lags = {{ start = 0, stop = 1, step = 0.5 }} }}")
+    assert found.hash == python(observe=["target_mse"], target=target).hash
+
+
+WEIGHTS = {
+    "gaussian": ("seed = 1, std = 2, networks = 4", network.gaussian(3, 1, 2.0, 4)),
+    "sparse": ("seed = 1, density = 0.5", network.sparse(3, 1, 0.5)),
+    "excitatory_inhibitory": (
+        "seed = 1, fraction_excitatory = 0.5, balance = false",
+        network.excitatory_inhibitory(3, 1, 0.5, balance=False),
+    ),
+    "file": ('file = "w.csv"', np.arange(9.0).reshape(3, 3)),
+    "values": (
+        "values = [[0, 1, 2], [3, 4, 5], [6, 7, 8]], perturbations = { fractions = [0, 0.2], seed = 2 }",
+        network.perturb(np.arange(9.0).reshape(3, 3), [0, 0.2], 2),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", WEIGHTS)
+def test_every_kind_of_weights_equals_python(read: Callable[[str], Job], tmp_path: Path, kind: str) -> None:
+    """The number of units comes from the model, and files are found beside the job file."""
+    arguments, weights = WEIGHTS[kind]
+    np.savetxt(tmp_path / "w.csv", np.arange(9).reshape(3, 3), delimiter=",")
+    job = read(LOOK + TIME + f'[model]\nunits = 3\nweights = {{ kind = "{kind}", {arguments} }}')
+    assert job.hash == python(model=sweep.Model(3, weights)).hash
+
+
+INPUT_WEIGHTS = {
+    "random": ("channels = 2, seed = 1, std = 0.5", network.input_weights(3, 2, 1, 0.5)),
+    "file": ('file = "u.csv"', np.arange(6.0).reshape(3, 2)),
+    "values": ("values = [[0, 1], [2, 3], [4, 5]]", np.arange(6.0).reshape(3, 2)),
+}
+
+
+@pytest.mark.parametrize("kind", INPUT_WEIGHTS)
+def test_every_kind_of_input_weights_equals_python(read: Callable[[str], Job], tmp_path: Path, kind: str) -> None:
+    """Input weights are (unit, channel)."""
+    arguments, weights = INPUT_WEIGHTS[kind]
+    np.savetxt(tmp_path / "u.csv", np.arange(6).reshape(3, 2), delimiter=",")
+    job = read(LOOK + TIME + f'[model]\nunits = 3\ninput_weights = {{ kind = "{kind}", {arguments} }}')
+    assert job.hash == python(model=sweep.Model(3, input_weights=weights)).hash
+
+
+def test_a_teacher_may_be_given_by_its_rate_constants(read: Callable[[str], Job]) -> None:
+    """With dt = 0.5 ms a rate constant of 0.25 is a time constant of 2 ms."""
+    job = read(
+        COMPARING + 'target = [{ kind = "model", parameters = { bias = 1 }, rate_constants = { tau_s = 0.25 } }]'
+    )
+    teacher = sweep.Target(sweep.model_output({"bias": 1.0, "tau_s": 2.0}))
+    assert job.hash == python(observe=["target_mse"], target=[teacher]).hash
+
+
+def test_steps_are_the_decimal_numbers_that_a_reader_would_write(read: Callable[[str], Job]) -> None:
+    """0.05 * 3 is 0.15000000000000002 in binary: labels must be what one selects by."""
+    job = read(PLAIN + "design = { grid = { bias = { start = 0.05, stop = 0.3, step = 0.05 } } }")
+    values = job.design.values(job.design.blocks(10)[0])["bias"]
+    assert values.tolist() == [0.05, 0.1, 0.15, 0.2, 0.25, 0.3]
+
+
+# ------------------------------------------------------------------------------------------------ what is wrong is said
+
+
+def grid(text: str) -> str:
+    """Add a grid to `PLAIN`."""
+    return PLAIN + f"[design.grid]\n{text}"
+
+
+BAD: dict[str, tuple[str, list[str]]] = {
+    "not TOML": ("observe = [\nmodel = 3", ["not TOML", "line 2, column"]),
+    "key twice": ("seed = 1\nseed = 2", ["not TOML", "line 2"]),
+    "empty": ("", ["observe is missing", "model is missing", "integration is missing: Step", "Add integration ="]),
+    "unknown key": (PLAIN + "sede = 1", ["sede is not a key", "Did you mean 'seed'?"]),
+    "unknown nested key": (
+        LOOK + MODEL + "integration = { dt = 1, duraton = 2 }",
+        ["integration.duration is missing: Simulated time, ms", "integration.duraton", "Did you mean 'duration'?"],
+    ),
+    "a bool for a number": (PLAIN + "seed = true", ["seed = true: must be a whole number"]),
+    "a text for a number": (
+        LOOK + MODEL + 'integration = { dt = "1", duration = 2 }',
+        ['integration.dt = "1": must be a number. Write it without quotes.'],
+    ),
+    "a number for a text": (PLAIN + "title = 3", ['title = 3: must be a text. Write "3" in quotes.']),
+    "a number for a bool": (
+        LOOK + MODEL + "integration = { dt = 1, duration = 2, allow_unstable = 1 }",
+        ["integration.allow_unstable = 1: must be true or false."],
+    ),
+    "a fraction for a count": (LOOK + TIME + "model = { units = 3.5 }", ["model.units = 3.5: must be a whole number"]),
+    "a float for a count": (LOOK + TIME + "model = { units = 3.0 }", ["model.units = 3.0", "Write 3."]),
+    "a date for a number": (
+        LOOK + MODEL + "integration = { dt = 2020-01-01, duration = 2 }",
+        ['integration.dt = "2020-01-01": must be a number'],
+    ),
+    "an infinite number": (
+        LOOK + MODEL + "integration = { dt = 1, duration = inf }",
+        ["integration.duration = Infinity: must be finite"],
+    ),
+    "a negative step": (
+        LOOK + MODEL + "integration = { dt = -1, duration = 2 }",
+        ["integration.dt = -1: must be above 0."],
+    ),
+    "no whole number of steps": (
+        LOOK + MODEL + "integration = { dt = 0.3, duration = 1 }",
+        ["job.toml: integration.duration = 1 ms", "whole number of steps", "0.9 ms"],
+    ),
+    "a huge seed": (PLAIN + f"seed = {2**64}", ["seed = 18446744073709551616: must be below 18446744073709551616"]),
+    "no table": (LOOK + TIME + "model = 3", ["model = 3: must be a table."]),
+    "unknown scheme": (
+        LOOK + MODEL + 'integration = { dt = 1, duration = 2, scheme = "sequental" }',
+        ["integration.scheme = 'sequental' does not exist. Did you mean 'sequential'?"],
+    ),
+    "unknown activation": (
+        LOOK + TIME + 'model = { units = 3, activation = "tahn" }',
+        ["model.activation = 'tahn' does not exist. Did you mean 'tanh'?"],
+    ),
+    "unknown pairing": (PLAIN + 'noise_pairing = "comon"', ["noise_pairing = 'comon'", "Did you mean 'common'?"]),
+    "unknown observable": (
+        'observe = ["r_mean", "r_men"]\n' + MODEL + TIME,
+        ["observe[1] = 'r_men' does not exist. Did you mean 'r_mean'?"],
+    ),
+    "a trajectory by name": ('observe = ["r"]\n' + MODEL + TIME, ["observe[0] = 'r'", 'Write { record = "r"']),
+    "an observable that is no name": (
+        "observe = [3]\n" + MODEL + TIME,
+        ["observe[0] = 3: must be the name of an observable, or a table such as"],
+    ),
+    "observe that is no list": ('observe = "r_mean"\n' + MODEL + TIME, ['observe = "r_mean": must be a list']),
+    "nothing to observe": ("observe = []\n" + MODEL + TIME, ["observe is empty"]),
+    "a record of nothing": (
+        'observe = [{ record = "y" }]\n' + MODEL + TIME,
+        ["observe[0].record = 'y' does not exist. Known: x, r."],
+    ),
+    "a record of a unit twice": (
+        'observe = [{ record = "r", units = [1, 1] }]\n' + MODEL + TIME,
+        ["observe[0]: record('r', units=[1, 1])", "different unit numbers"],
+    ),
+    "a comparison without a target": (
+        'observe = ["target_mse"]\n' + MODEL + TIME,
+        ["target_mse", "the job has none. Give the job a target."],
+    ),
+    "unknown kind of weights": (
+        LOOK + TIME + 'model = { units = 3, weights = { kind = "gausian", seed = 1 } }',
+        ["model.weights.kind = \"gausian\" does not exist. Did you mean 'gaussian'?"],
+    ),
+    "weights without a kind": (
+        LOOK + TIME + "model = { units = 3, weights = { seed = 1 } }",
+        ["model.weights.kind is missing", "Known: gaussian, sparse, excitatory_inhibitory, file, values."],
+    ),
+    "a density above 1": (
+        LOOK + TIME + 'model = { units = 3, weights = { kind = "sparse", seed = 1, density = 1.5 } }',
+        ["model.weights.density = 1.5: must be at most 1"],
+    ),
+    "balance of one kind": (
+        LOOK
+        + TIME
+        + 'model = { units = 3, weights = { kind = "excitatory_inhibitory", seed = 1, fraction_excitatory = 1 } }',
+        ["job.toml: model.weights.balance = True: needs units of both kinds"],
+    ),
+    "rows of other lengths": (
+        LOOK + TIME + 'model = { units = 2, weights = { kind = "values", values = [[1, 2], [3]] } }',
+        ["model.weights", "rows must be of one length"],
+    ),
+    "weights of another size": (
+        LOOK + TIME + 'model = { units = 3, weights = { kind = "values", values = [[1, 2], [3, 4]] } }',
+        ["job.toml: model.weights has shape (2, 2): it must be (3, 3)"],
+    ),
+    "perturbed ensemble": (
+        LOOK
+        + TIME
+        + '[model]\nunits = 3\n[model.weights]\nkind = "gaussian"\nseed = 1\nnetworks = 2\n'
+        + "perturbations = { fractions = [0.1], seed = 1 }",
+        ["model.weights of shape (2, 3, 3)", "one square matrix"],
+    ),
+    "too many units for the memory": (
+        LOOK + TIME + 'model = { units = 9000000, weights = { kind = "gaussian", seed = 1 } }',
+        ["model.weights: this does not fit into memory"],
+    ),
+    "no such file": (
+        LOOK + TIME + 'model = { units = 3, weights = { kind = "file", file = "w.csv" } }',
+        ["model.weights.file", "w.csv", "there is no file", "Correct the path."],
+    ),
+    "unknown common parameter": (
+        LOOK + TIME + "model = { units = 3, parameters = { tau_z = 1 } }",
+        ["model.parameters.tau_z", "does not exist. Did you mean 'tau_s'?"],
+    ),
+    "a negative time constant": (
+        LOOK + TIME + "model = { units = 3, parameters = { tau_s = -1 } }",
+        ["model.parameters.tau_s = -1", "at least 0"],
+    ),
+    "parameters of another size": (
+        LOOK + TIME + "model = { units = 3, parameters = { bias = [1, 2] } }",
+        ["model.parameters.bias has shape (2,)", "(3,)"],
+    ),
+    "a parameter that is no number": (
+        LOOK + TIME + 'model = { units = 3, parameters = { bias = [1, "2", 3] } }',
+        ['model.parameters.bias[1] = "2": must be a number. Write it without quotes.'],
+    ),
+    "unknown kind of input": (
+        PLAIN + 'input = { kind = "sinus" }',
+        ["input.kind = \"sinus\" does not exist. Did you mean 'sine'?"],
+    ),
+    "an input without a kind": (
+        PLAIN + "input = [{ value = 3 }]",
+        ["input[0].kind is missing", "Known: constant, step"],
+    ),
+    "a model as an input": (PLAIN + 'input = { kind = "model" }', ['input.kind = "model" does not exist.']),
+    "an input that is no table": (PLAIN + 'input = "sine"', ['input = "sine": must be a table [input], or several']),
+    "a key named as the kind": (
+        PLAIN + 'input = { kind = "step", time = 1, step = 3 }',
+        ["input.step is not a key of this table."],
+    ),
+    "an argument out of its bounds": (
+        PLAIN + 'input = { kind = "pulse", start = 1, width = 0 }',
+        ["job.toml: input.width = 0 ms: must be above 0."],
+    ),
+    "channels that disagree": (
+        PLAIN + 'input = [{ kind = "sine", amplitude = [1, 2], phase = [1, 2, 3] }]',
+        ["input[0]: sine: there must be one number for all channels or one per channel"],
+    ),
+    "lags of an input": (PLAIN + 'input = { kind = "sine", lags = [1] }', ["input.lags is not a key of this table."]),
+    "two sources": (
+        PLAIN + 'input = { kind = "samples", file = "a.csv", values = [1], interval = 1 }',
+        ["input: exactly one of file or resource or values must be given."],
+    ),
+    "no source": (
+        COMPARING + 'target = { kind = "spikes", window = 1 }',
+        ["target: exactly one of file or resource or times must be given."],
+    ),
+    "a resource without a package": (
+        PLAIN + 'input = { kind = "samples", resource = "a.csv", interval = 1 }',
+        ["input.resource = 'a.csv': it must be 'package:folder/file.txt'", "file ="],
+    ),
+    "a resource of no package": (
+        PLAIN + 'input = { kind = "samples", resource = "nitine:a.csv", interval = 1 }',
+        ["input", "nitine:a.csv", "no installed package 'nitine'"],
+    ),
+    "an input that is too short": (
+        PLAIN + 'input = { kind = "samples", values = [1, 2], interval = 1 }',
+        ["job.toml: input lasts 2 ms but integration.duration = 20 ms"],
+    ),
+    "lags that are no list": (
+        COMPARING + 'target = { kind = "sine", lags = 3 }',
+        ["target.lags = 3: must be a list of values, { linspace = [start, stop, num] }"],
+    ),
+    "unknown way to space": (
+        COMPARING + 'target = { kind = "sine", lags = { linspce = [0, 1, 2] } }',
+        ["target.lags.linspce is not a key", "Did you mean 'linspace'?"],
+    ),
+    "a lag twice": (COMPARING + 'target = [{ kind = "sine", lags = [1, 1] }]', ["target[0].lags: 1 ms is there twice"]),
+    "a teacher given twice": (
+        COMPARING + 'target = { kind = "model", parameters = { tau_s = 1 }, rate_constants = { tau_s = 1 } }',
+        ["target.parameters.tau_s is given twice, as a time constant and as a rate constant."],
+    ),
+    "a rate constant of no time constant": (
+        COMPARING + 'target = { kind = "model", rate_constants = { tau_z = 1 } }',
+        ["target.rate_constants.tau_z is not a key", "Did you mean 'tau_s'?"],
+    ),
+    "unknown swept parameter": (grid("tau_z = [1]"), ["design.grid.tau_z", "Did you mean 'tau_s'?"]),
+    "half of a weight": (grid('"W[0]" = [1]'), ['design.grid."W[0]"', "'W[0,1]'"]),
+    "a weight of no unit": (grid('"W[0,3]" = [1]'), ["W[0,3] names unit 3", "3 units"]),
+    "one value for an axis": (grid("tau_s = 3"), ["design.grid.tau_s = 3: must be a list of values"]),
+    "no values": (grid("tau_s = []"), ["design.grid.tau_s", "is empty"]),
+    "values twice": (grid("tau_s = [5, 5]"), ["job.toml: design.grid.tau_s = 5.0 occurs 2 times"]),
+    "a value that is no number": (grid('tau_s = [1, "2"]'), ['design.grid.tau_s[1] = "2": must be a number.']),
+    "an end that is 0": (
+        grid("tau_s = { geomspace = [1, 0, 5] }"),
+        ["job.toml: design.grid.tau_s.geomspace[1] = 0: must be above 0."],
+    ),
+    "two of three": (grid("gain = { linspace = [1, 2] }"), ["design.grid.gain.linspace[2] is missing", "[1, 2]"]),
+    "four of three": (grid("gain = { linspace = [1, 2, 3, 4] }"), ["design.grid.gain.linspace", "must have 3 entries"]),
+    "half a number of values": (grid("gain = { linspace = [1, 2, 2.5] }"), ["gain.linspace[2] = 2.5: must be a whole"]),
+    "too many values": (grid("gain = { linspace = [1, 2, 10000000000] }"), ["linspace[2]", "at most 10000000"]),
+    "too small a step": (
+        grid("gain = { start = 0, stop = 1, step = 1e-9 }"),
+        ["design.grid.gain", "1000000001 values"],
+    ),
+    "a step of 0": (grid("gain = { start = 0, stop = 1, step = 0 }"), ["design.grid.gain", "step = 0", "lead from"]),
+    "a step away": (grid("gain = { start = 0, stop = 1, step = -0.1 }"), ["design.grid.gain", "step = -0.1", "sign"]),
+    "no step": (
+        grid("gain = { start = 0, stop = 1 }"),
+        ["design.grid.gain: exactly one of linspace or geomspace or start + stop + step or rate_constants"],
+    ),
+    "two ways": (
+        grid("gain = { linspace = [0, 1, 2], geomspace = [1, 2, 3] }"),
+        ["design.grid.gain: exactly one of"],
+    ),
+    "rate constants of a gain": (
+        grid("gain = { rate_constants = [0.5] }"),
+        ["job.toml: design.grid.gain.rate_constants: only tau_s and tau_r have rate constants."],
+    ),
+    "a rate constant of 0": (
+        grid("tau_s = { rate_constants = [0, 0.5] }"),
+        ["design.grid.tau_s.rate_constants = 0", "must be above 0"],
+    ),
+    "a network that is not there": (grid("network = [0, 1]"), ["network = 1", "1 weight matrices"]),
+    "a parameter in two parts": (
+        grid("tau_s = [1]\n[design.zipped.pair]\ntau_s = [1]"),
+        ["design.zipped.pair", "'tau_s' is swept twice"],
+    ),
+    "unequal zipped lengths": (
+        PLAIN + "design = { zipped = { pair = { tau_s = [1, 2], gain = [1] } } }",
+        ["design.zipped.pair", "equally many"],
+    ),
+    "zipped without a dimension": (
+        PLAIN + "design = { zipped = { tau_s = [1, 2] } }",
+        ["design.zipped.tau_s = [1, 2]: must be a table"],
+    ),
+    "a reserved dimension": (
+        PLAIN + "design = { zipped = { unit = { gain = [1] } } }",
+        ["dimension 'unit'", "Call it"],
+    ),
+    "unknown part of a design": (
+        PLAIN + "design = { sobl = 1 }",
+        ["design.sobl is not a key", "Did you mean 'sobol'?"],
+    ),
+    "a sample without n": (
+        PLAIN + "design = { random = { seed = 1, ranges = { gain = [0, 1] } } }",
+        ["design.random.n is missing: How many points"],
+    ),
+    "a range of three": (
+        PLAIN + 'design = { random = { n = 3, seed = 1, ranges = { gain = [0, 1, "lin"] } } }',
+        ["design.random.ranges.gain = [0, 1, 'lin']", '[low, high, "log"]'],
+    ),
+    "a range upside down": (
+        PLAIN + "design = { random = { n = 3, seed = 1, ranges = { gain = [1, 0] } } }",
+        ["design.random", "range gain", "Swap them"],
+    ),
+    "no table file": (PLAIN + 'design = { table = { sets = { file = "s.csv" } } }', ["design.table.sets", "s.csv"]),
+    "no replicates": (PLAIN + "design = { replicates = 0 }", ["design.replicates = 0: must be at least 1."]),
+    "an unstable job": (grid("tau_s = [0.1]"), ["tau_s = 0.1 ms", "unstable", "allow_unstable"]),
+    "a report of nothing": (PLAIN + 'report = { variable = "r_men" }', ["report.variable = 'r_men'", "'r_mean'"]),
+    "a report not observed": (PLAIN + 'report = { variable = "r_std" }', ["report.variable = 'r_std' is not observed"]),
+    "a report of no coordinate": (
+        grid('tau_s = [1, 2]\n[report]\nvariable = "r_mean"\nx = "tau"'),
+        ["report.x = 'tau'", "'tau_s'"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "fragments"), BAD.values(), ids=BAD)
+def test_an_error_names_file_place_value_rule_and_remedy(
+    read: Callable[[str], Job], tmp_path: Path, text: str, fragments: list[str]
+) -> None:
+    """Every kind of mistake has a line of its own that can be understood without the source."""
+    with pytest.raises(JobError) as caught:
+        read(text)
+    message = str(caught.value)
+    for fragment in fragments:
+        assert fragment in message
+    for line in message.splitlines():
+        assert line.startswith(f"{tmp_path / 'job.toml'}: ")
+        assert line.endswith((".", "= ...", "?"))
+    assert len(message.splitlines()) <= 3
+    assert not re.search(r"pydantic|<\w+>|\[key\]|union|Table\b", message)
+
+
+def test_all_problems_are_told_at_once(read: Callable[[str], Job]) -> None:
+    """Problems of form come together, and so do problems of content."""
+    with pytest.raises(JobError) as form:
+        read(LOOK + TIME + "seed = -1\nmodel = { units = 0 }\ninput = { kind = 'sin' }")
+    assert [line.split(": ")[1].split(" =")[0] for line in str(form.value).splitlines()] == [
+        "seed",
+        "model.units",
+        "input.kind",
+    ]
+    with pytest.raises(JobError) as content:
+        read(LOOK + MODEL + "integration = { dt = 1, duration = 2.5 }\ndesign = { grid = { tau_s = [], tau_r = [] } }")
+    assert len(str(content.value).splitlines()) == 3
+
+
+def test_a_file_that_cannot_be_read_is_a_job_error(tmp_path: Path) -> None:
+    """Neither a missing file, nor a folder, nor bytes that are no text give a traceback."""
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
+    for name, fragment in (("none.toml", "No such file"), (".", "cannot be read"), ("binary.toml", "UTF-8")):
+        with pytest.raises(JobError, match=fragment):
+            load(tmp_path / name)
+
+
+@pytest.fixture
+def trap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Make a package that leaves a mark when it is imported."""
+    package = tmp_path / "trapped_package"
+    package.mkdir()
+    (package / "__init__.py").write_text(f"open({str(tmp_path / 'mark')!r}, 'w').close()")
+    (package / "numbers.txt").write_text("1\n2\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield tmp_path / "mark"
+    sys.modules.pop("trapped_package", None)
+
+
+def test_nothing_in_a_file_is_executed(read: Callable[[str], Job], trap: Path) -> None:
+    """The package of a resource is found and read, but not imported."""
+    job = read(PLAIN + 'input = { kind = "samples", resource = "trapped_package:numbers.txt", interval = 20 }')
+    assert job.inputs[0].duration == 40
+    assert not trap.exists()
+    assert "trapped_package" not in sys.modules
+
+
+# --------------------------------------------------------------------------------------------- the schema and the files
+
+
+@pytest.fixture(scope="module")
+def validator() -> Any:
+    """Make a validator of the schema, which must itself be valid."""
+    made = schema()
+    jsonschema.Draft202012Validator.check_schema(made)
+    return jsonschema.Draft202012Validator(made)
+
+
+@pytest.mark.parametrize("path", sorted(SWEEPS.glob("*.toml")), ids=lambda path: path.stem)
+def test_the_shipped_files_load_and_fit_the_schema(path: Path, validator: Any) -> None:
+    """Every file in sweeps/ is a job, with a title and a report."""
+    data = tomllib.loads(path.read_text(encoding="utf-8"))
+    validator.validate(data)
+    job = load(path)
+    assert job.title
+    assert job.report is not None
+
+
+MISSPELT = {
+    "top": {"sede": 1},
+    "table": {"integration": {"dt": 1, "duration": 2, "transent": 1}},
+    "parameter": {"design": {"grid": {"tau_z": [1, 2]}}},
+    "kind": {"input": {"kind": "sinus"}},
+    "option": {"model": {"units": 2, "activation": "tahn"}},
+    "observable": {"observe": ["r_men"]},
+    "two ways": {"design": {"grid": {"tau_s": {"linspace": [0, 1, 2], "geomspace": [1, 2, 3]}}}},
+    "text": {"seed": "1"},
+}
+
+
+@pytest.mark.parametrize("change", MISSPELT.values(), ids=MISSPELT)
+def test_the_schema_refuses_what_the_loader_refuses(change: dict[str, Any], validator: Any) -> None:
+    """An editor underlines a typo before anything is run."""
+    good = {"observe": ["r_mean"], "model": {"units": 2}, "integration": {"dt": 1, "duration": 2}}
+    assert validator.is_valid(good | {"design": {"grid": {"W[0, 1]": [1], "tau_s[1]": {"linspace": [1, 2, 3]}}}})
+    assert not validator.is_valid(good | change)
+
+
+def test_the_schema_has_a_title_and_a_description_for_every_key() -> None:
+    """An editor shows them; keys that are a table of their own may have the table's."""
+    made = schema()
+    for table in (made, *made["$defs"].values()):
+        assert table["description"]
+        for key, value in table["properties"].items():
+            named = made["$defs"][value["$ref"].rpartition("/")[2]] | value if "$ref" in value else value
+            assert named["title"], f"{table['title']}.{key}"
+            assert named["description"], f"{table['title']}.{key}"
+    assert "null" not in str(made)
+
+
+@pytest.mark.parametrize(
+    ("table", "maker"),
+    [
+        (signal_tables.ConstantSignal, signals.constant),
+        (signal_tables.StepSignal, signals.step),
+        (signal_tables.PulseSignal, signals.pulse),
+        (signal_tables.SineSignal, signals.sine),
+        (signal_tables.WhiteNoiseSignal, signals.white_noise),
+        (signal_tables.SamplesSignal, sweep.samples),
+        (signal_tables.SpikesSignal, sweep.spikes),
+        (tables.GaussianWeights, network.gaussian),
+        (tables.SparseWeights, network.sparse),
+        (tables.ExcitatoryInhibitoryWeights, network.excitatory_inhibitory),
+        (tables.RandomInputWeights, network.input_weights),
+        (tables.ModelTable, sweep.Model),
+        (tables.IntegrationTable, sweep.Integration),
+        (tables.JobTable, Job),
+        (tables.ReportTable, Report),
+        (tables.RecordTable, sweep.record),
+    ],
+    ids=lambda item: item.__name__,
+)
+def test_documented_defaults_are_those_of_python(table: Any, maker: Any) -> None:
+    """What is left out of a file has the default of the maker; the schema must say the same."""
+    own = inspect.signature(maker).parameters
+    optional = {name for name, argument in own.items() if argument.default is not argument.empty} - {"design", "select"}
+    for name, field in table.model_fields.items():
+        if name in optional and field.default_factory is None:
+            assert field.default == own[name].default, name

@@ -1,0 +1,60 @@
+"""The kernels as a back end of this process, their very source executed on the CPU (support/emulator)."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from support.emulator import EmulatedDevice, Module
+from sweep.backends.compiled.backend import KernelBackend
+from sweep.backends.compiled.gpu import CudaKernel, passes
+from sweep.backends.compiled.kernel import Kernel, Needs
+from sweep.backends.protocol import Backend
+from sweep.backends.registry import Probe
+
+
+class Device(EmulatedDevice):
+    """Slow enough for the engine to cut every job into several launches."""
+
+    speed = 2e6
+    launch_seconds = 0.05
+    cache_bytes = 1 << 20
+
+    @contextlib.contextmanager
+    def session(self) -> Iterator[None]:
+        """Do nothing: launches are in order."""
+        yield
+
+    def passes(self, needs: Needs) -> Sequence[tuple[slice, Kernel]]:
+        """Choose among the designs for GPUs."""
+        return passes(needs)
+
+    def launch(self, module: Module, entry: str, kernel: Kernel, arguments: NDArray[np.void]) -> None:
+        """Run a kernel to its end."""
+        assert isinstance(kernel, CudaKernel)
+        grid = kernel.blocks(int(arguments["sets"][0]))
+        super().launch(module, entry, grid, kernel.threads, kernel.shared_bytes, (arguments,))
+
+
+class EmulatedBackend(KernelBackend):
+    """What the CuPy back end does, on another device."""
+
+    def __init__(self) -> None:
+        super().__init__("emulated", Device())
+
+    def devices(self) -> tuple[str, ...]:
+        """Return none: it needs no device of its own."""
+        return ()
+
+
+def look() -> Probe:
+    """Say that it works."""
+    return Probe(name="emulated", works=True, reason="the kernels, on the CPU", device="fibres")
+
+
+def load() -> Backend:
+    """Return the back end."""
+    return EmulatedBackend()
