@@ -24,8 +24,7 @@ import numpy as np
 from sweep.backends.compiled.backend import KernelBackend
 from sweep.backends.compiled.gpu import passes
 from sweep.backends.compiled.kernel import Needs
-from sweep.backends.protocol import Backend
-from sweep.backends.registry import Probe
+from sweep.backends.protocol import Backend, Probe
 from sweep.design.makers import zipped
 from sweep.errors import JobError
 from sweep.execution.plan import cores

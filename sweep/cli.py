@@ -19,7 +19,7 @@ from rich.markup import escape
 from threadpoolctl import threadpool_info
 
 from sweep import bench, jobfile
-from sweep.backends.registry import NAMES, choose, get_backend, probe
+from sweep.backends.registry import BACKENDS, choose, get_backend, probe
 from sweep.errors import JobError, RunError, SweepError
 from sweep.execution import runner
 from sweep.execution.plan import cores, plan, size
@@ -39,7 +39,7 @@ _out, _err = Console(highlight=False, soft_wrap=True), Console(stderr=True, high
 
 JobFile = Annotated[Path, typer.Argument(metavar="JOB.toml", help="Job file.")]
 StorePath = Annotated[Path, typer.Argument(metavar="STORE", help="Store written by 'sweep run'.")]
-BackendName = Annotated[str, typer.Option("--backend", help=f"Back end: {', '.join(NAMES)}.")]
+BackendName = Annotated[str, typer.Option("--backend", help=f"Back end: auto, {', '.join(BACKENDS)}.")]
 Batch = Annotated[int | None, typer.Option("--batch", help="Most sets that the back end takes at once.")]
 Workers = Annotated[int | None, typer.Option("--workers", help="Processes of this machine instead of threads.")]
 

@@ -13,8 +13,8 @@ from support.jobs import Simulate
 
 from sweep import Job
 from sweep.backends import registry as backends
-from sweep.backends.protocol import Backend
-from sweep.backends.registry import Probe, get_backend, probe
+from sweep.backends.protocol import Backend, Entry, Probe
+from sweep.backends.registry import get_backend, probe
 from sweep.execution.prepare import prepare
 
 settings.register_profile("sweep", deadline=None)
@@ -35,7 +35,7 @@ def backend(request: pytest.FixtureRequest) -> Iterator[str]:
         pytest.skip(f"back end {look.name}: {look.reason}")
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "emulated":
-            patch.setattr(backends, "_BACKENDS", {**backends._BACKENDS, "emulated": (emulated.look, emulated.load)})
+            patch.setattr(backends, "BACKENDS", {**backends.BACKENDS, "emulated": emulated.ENTRY})
         yield request.param
 
 
@@ -68,10 +68,11 @@ def _forget() -> None:
 @pytest.fixture
 def before_numpy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     """Return a way to say which back ends there are, ``name=(probe, load)``, in this process and before NumPy's."""
-    numpy = backends._BACKENDS["numpy"]
+    numpy = backends.BACKENDS["numpy"]
 
     def put(**others: tuple[Callable[[], Probe], Callable[[], Backend]]) -> None:
-        monkeypatch.setattr(backends, "_BACKENDS", {**others, "numpy": numpy})
+        made = {name: Entry(name=name, rank=-1, probe=look, load=load) for name, (look, load) in others.items()}
+        monkeypatch.setattr(backends, "BACKENDS", {**made, "numpy": numpy})
         _forget()
 
     yield put

@@ -24,8 +24,8 @@ from support import ROOT, emulated
 
 from sweep import bench, cli
 from sweep.backends.numpy import NumpyBackend
-from sweep.backends.protocol import PreparedJob
-from sweep.backends.registry import Probe, get_backend
+from sweep.backends.protocol import PreparedJob, Probe
+from sweep.backends.registry import get_backend
 from sweep.bench import Case, Measure
 from sweep.design.arrays import ParameterSets
 from sweep.errors import BackendError, JobError

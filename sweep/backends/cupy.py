@@ -26,6 +26,7 @@ from sweep.backends.compiled.backend import KernelBackend
 from sweep.backends.compiled.gpu import CudaKernel, passes
 from sweep.backends.compiled.kernel import Kernel, Needs
 from sweep.backends.compiled.source import Specialisation
+from sweep.backends.protocol import Entry, Probe
 from sweep.errors import BackendError
 
 #: Single-precision operations per clock of a multiprocessor, by compute capability; 128 where it is not listed.
@@ -258,3 +259,17 @@ class CupyBackend(KernelBackend):
         count = cupy.cuda.runtime.getDeviceCount()
         named = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
         return tuple((named or list(map(str, range(count))))[:count])
+
+
+def _probe() -> Probe:
+    reason = why_not()
+    return Probe(
+        name="cupy",
+        works=not reason,
+        reason=reason or f"{version()}, on the GPU",
+        device="" if reason else device_name(),
+        expected=importlib.util.find_spec("cupy") is not None,
+    )
+
+
+ENTRY = Entry(name="cupy", rank=0, probe=_probe, load=CupyBackend)

@@ -24,11 +24,12 @@ import numpy as np
 import numpy.typing as npt
 import psutil
 
-from sweep.backends.compiled import cpu
+from sweep.backends.compiled import cpu as tiles
 from sweep.backends.compiled.backend import KernelBackend
 from sweep.backends.compiled.cpu import TileKernel
 from sweep.backends.compiled.kernel import Kernel, Needs
 from sweep.backends.compiled.source import Specialisation
+from sweep.backends.protocol import Entry, Probe, cpu
 from sweep.errors import BackendError
 
 _LINE = 64
@@ -172,7 +173,7 @@ class NativeDevice:
 
     def passes(self, needs: Needs) -> Sequence[tuple[slice, Kernel]]:
         """Return the one kernel: a tile has room for any number of comparisons."""
-        return [(slice(0, needs.comparisons), cpu.choose(needs, self._vector_bytes))]
+        return [(slice(0, needs.comparisons), tiles.choose(needs, self._vector_bytes))]
 
     def load(self, specialisation: Specialisation) -> dict[str, Any]:
         """Compile, or take what was compiled before, by this process or another."""
@@ -233,3 +234,17 @@ class NativeBackend(KernelBackend):
     def devices(self) -> tuple[str, ...]:
         """Return none: processes share the cores."""
         return ()
+
+
+def _probe() -> Probe:
+    reason = why_not()
+    return Probe(
+        name="native",
+        works=not reason,
+        reason=reason or f"{version()}, on the CPU",
+        device=cpu(),
+        expected=bool(os.environ.get("CXX", "").strip()) or compiler() is not None,
+    )
+
+
+ENTRY = Entry(name="native", rank=1, probe=_probe, load=NativeBackend)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -99,3 +101,59 @@ class Backend(Protocol):
     def working_bytes(self, job: Job, sets: int, batch: int | None = None) -> int:
         """Return about how many bytes a call with so many sets needs, the results not counted."""
         ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """Whether a back end works here, and why or why not.
+
+    Attributes
+    ----------
+    name : str
+        Of the back end.
+    works : bool
+        Whether it can be used.
+    reason : str
+        Why, or why not.
+    device : str
+        What it computes on.
+    expected : bool
+        Whether something is here that makes one expect it to work, such as its package.
+    note : str
+        What to tell the user of the choice: that one expected to work does not. Empty if there is nothing to tell.
+    """
+
+    name: str
+    works: bool
+    reason: str
+    device: str = ""
+    expected: bool = True
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """How a back end describes itself: the registry finds it as ``ENTRY`` of a module of this folder.
+
+    Attributes
+    ----------
+    name : str
+        As users write it.
+    rank : int
+        The place among all, the fastest first: "auto" takes the first that works.
+    probe : callable
+        Says whether it works here; called once per process. It imports what the back end needs, the module does not.
+    load : callable
+        Makes the back end; called once per process.
+    """
+
+    name: str
+    rank: int
+    probe: Callable[[], Probe]
+    load: Callable[[], Backend]
+
+
+def cpu() -> str:
+    """Return what a back end that computes on the CPU names as its device."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{platform.processor() or platform.machine()}, {cores} cores"

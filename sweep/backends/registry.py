@@ -3,122 +3,43 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
-import os
-import platform
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+import pkgutil
+from collections.abc import Iterator, Mapping
 from functools import cache
+from importlib import import_module
 
-import numpy as np
-
-from sweep.backends.protocol import Backend
+from sweep import backends
+from sweep.backends.protocol import Backend, Entry, Probe
 from sweep.errors import BackendError, suggest
 from sweep.job import Job
 
 
-@dataclass(frozen=True, kw_only=True)
-class Probe:
-    """Whether a back end works here, and why or why not.
+def _found() -> dict[str, Entry]:
+    """Return the back ends of this folder, the fastest first: every module that has an ``ENTRY``."""
+    modules = [
+        import_module(f"{backends.__name__}.{module.name}") for module in pkgutil.iter_modules(backends.__path__)
+    ]
+    entries = [module.ENTRY for module in modules if hasattr(module, "ENTRY")]
+    return {entry.name: entry for entry in sorted(entries, key=lambda entry: entry.rank)}
 
-    Attributes
-    ----------
-    name : str
-        Of the back end.
-    works : bool
-        Whether it can be used.
-    reason : str
-        Why, or why not.
-    device : str
-        What it computes on.
-    expected : bool
-        Whether something is here that makes one expect it to work, such as its package.
-    note : str
-        What to tell the user of the choice: that one expected to work does not. Empty if there is nothing to tell.
-    """
-
-    name: str
-    works: bool
-    reason: str
-    device: str = ""
-    expected: bool = True
-    note: str = ""
-
-
-def _probe_cupy() -> Probe:
-    from sweep.backends import cupy
-
-    why_not = cupy.why_not()
-    return Probe(
-        name="cupy",
-        works=not why_not,
-        reason=why_not or f"{cupy.version()}, on the GPU",
-        device="" if why_not else cupy.device_name(),
-        expected=importlib.util.find_spec("cupy") is not None,
-    )
-
-
-def _load_cupy() -> Backend:
-    from sweep.backends.cupy import CupyBackend
-
-    return CupyBackend()
-
-
-def _probe_native() -> Probe:
-    from sweep.backends import native
-
-    why_not = native.why_not()
-    return Probe(
-        name="native",
-        works=not why_not,
-        reason=why_not or f"{native.version()}, on the CPU",
-        device=_cpu(),
-        expected=bool(os.environ.get("CXX", "").strip()) or native.compiler() is not None,
-    )
-
-
-def _load_native() -> Backend:
-    from sweep.backends.native import NativeBackend
-
-    return NativeBackend()
-
-
-def _cpu() -> str:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{platform.processor() or platform.machine()}, {cores} cores"
-
-
-def _probe_numpy() -> Probe:
-    return Probe(name="numpy", works=True, reason=f"NumPy {np.__version__}, on the CPU", device=_cpu())
-
-
-def _load_numpy() -> Backend:
-    from sweep.backends.numpy import NumpyBackend
-
-    return NumpyBackend()
-
-
-#: Fastest first: "auto" takes the first that works.
-_BACKENDS: Mapping[str, tuple[Callable[[], Probe], Callable[[], Backend]]] = {
-    "cupy": (_probe_cupy, _load_cupy),
-    "native": (_probe_native, _load_native),
-    "numpy": (_probe_numpy, _load_numpy),
-}
-NAMES: tuple[str, ...] = ("auto", *_BACKENDS)
 
 #: What is kept of who computed a result.
 PROVENANCE = ("backend", "backend_reason", "device", "method")
 
 
+#: By name; "auto" takes the first that works.
+BACKENDS: Mapping[str, Entry] = _found()
+
+
 @cache
 def _look(name: str) -> Probe:
     # Once per process, for every block asks, and a driver may be slow to answer.
-    return _BACKENDS[name][0]()
+    return BACKENDS[name].probe()
 
 
 def probe() -> Iterator[Probe]:
     """Say of one back end after the other whether it works here."""
-    return map(_look, _BACKENDS)
+    return map(_look, BACKENDS)
 
 
 def choose(name: str = "auto") -> Probe:
@@ -148,8 +69,8 @@ def choose(name: str = "auto") -> Probe:
                 broken.append(f"{found.name} does not work here: {found.reason}")
         note = f"{'; '.join(broken)}; using {found.name}" if broken else ""
         return dataclasses.replace(found, reason=f"{note or 'the fastest that works here'}: {found.reason}", note=note)
-    if name not in _BACKENDS:
-        raise BackendError(f"backend = {name!r} does not exist. {suggest(str(name), ('auto', *_BACKENDS))}")
+    if name not in BACKENDS:
+        raise BackendError(f"backend = {name!r} does not exist. {suggest(str(name), ('auto', *BACKENDS))}")
     found = _look(name)
     if not found.works:
         raise BackendError(f"backend = {name!r} cannot work here: {found.reason}. Use backend = 'auto'.")
@@ -158,7 +79,7 @@ def choose(name: str = "auto") -> Probe:
 
 @cache
 def _loaded(name: str) -> Backend:
-    return _BACKENDS[name][1]()
+    return BACKENDS[name].load()
 
 
 def get_backend(name: str = "auto") -> Backend:

@@ -19,7 +19,8 @@ from support.jobs import assert_same, finish, python, slow, small
 
 import sweep
 from sweep import Job, Model, cli, gaussian, grid
-from sweep.backends.registry import Probe, choose, get_backend, provenance
+from sweep.backends.protocol import Probe
+from sweep.backends.registry import choose, get_backend, provenance
 from sweep.errors import BackendError, RunError
 from sweep.results.journal import ranges
 from sweep.results.store import Store, computed_by

@@ -12,8 +12,7 @@ from support.emulator import EmulatedDevice, Module
 from sweep.backends.compiled.backend import KernelBackend
 from sweep.backends.compiled.gpu import CudaKernel, passes
 from sweep.backends.compiled.kernel import Kernel, Needs
-from sweep.backends.protocol import Backend
-from sweep.backends.registry import Probe
+from sweep.backends.protocol import Entry, Probe
 
 
 class Device(EmulatedDevice):
@@ -55,6 +54,4 @@ def look() -> Probe:
     return Probe(name="emulated", works=True, reason="the kernels, on the CPU", device="fibres")
 
 
-def load() -> Backend:
-    """Return the back end."""
-    return EmulatedBackend()
+ENTRY = Entry(name="emulated", rank=-1, probe=look, load=EmulatedBackend)

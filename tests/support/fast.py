@@ -7,8 +7,7 @@ import os
 import sweep.backends
 from sweep import Job
 from sweep.backends.numpy import NumpyBackend
-from sweep.backends.protocol import Backend
-from sweep.backends.registry import Probe
+from sweep.backends.protocol import Backend, Entry, Probe
 
 #: Where this variable says why, the back end does not work.
 BROKEN = "FAST_IS_BROKEN"
@@ -46,6 +45,9 @@ def load() -> Backend:
     return FastBackend()
 
 
+ENTRY = Entry(name="fast", rank=-1, probe=look, load=load)
+
+
 def dask_setup(worker: object) -> None:
     """Put it into a worker: Dask calls this when it preloads the module."""
-    sweep.backends.registry._BACKENDS = {"fast": (look, load), "numpy": sweep.backends.registry._BACKENDS["numpy"]}
+    sweep.backends.registry.BACKENDS = {"fast": ENTRY, "numpy": sweep.backends.registry.BACKENDS["numpy"]}

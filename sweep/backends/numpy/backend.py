@@ -19,7 +19,7 @@ from sweep.backends.numpy.blas import one_blas_thread
 from sweep.backends.numpy.observation import STRETCH
 from sweep.backends.numpy.recurrence import WeightsPlan
 from sweep.backends.numpy.tile import Progress, Tile
-from sweep.backends.protocol import PreparedJob
+from sweep.backends.protocol import Entry, PreparedJob, Probe, cpu
 from sweep.design.arrays import ParameterSets
 from sweep.job import Job
 from sweep.observables import OBSERVABLES
@@ -139,3 +139,10 @@ def _round_up(number: int, multiple: int) -> int:
 
 def _pad(index: npt.NDArray[np.intp], multiple: int) -> npt.NDArray[np.intp]:
     return np.pad(index, (0, _round_up(len(index), multiple) - len(index)), constant_values=-1)
+
+
+def _probe() -> Probe:
+    return Probe(name="numpy", works=True, reason=f"NumPy {np.__version__}, on the CPU", device=cpu())
+
+
+ENTRY = Entry(name="numpy", rank=2, probe=_probe, load=NumpyBackend)
