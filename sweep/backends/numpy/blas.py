@@ -11,10 +11,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 _TRIALS = 8
 _lock = threading.Lock()
@@ -24,6 +26,8 @@ _limit: Any = None
 
 @lru_cache(maxsize=1)
 def _controller() -> ThreadpoolController:
+    from threadpoolctl import ThreadpoolController  # here: only who simulates needs it
+
     return ThreadpoolController()
 
 
