@@ -1,13 +1,13 @@
 // The activation functions f of the rate equation, over a lane: linear, relu, tanh, sigmoid, softplus.
 //
-// No branches. NaN gives NaN, the infinities give the limits. The largest errors of float on a CPU, over all floats:
+// There are no branches. NaN gives NaN, and infinities give the limits. The largest errors on a CPU, over all floats:
 //
-//   tanh 4.10 ulp     sigmoid 2.41 ulp     softplus 2.45 ulp     (a result that should be subnormal may be 0)
+//   tanh 4.10 ulp     sigmoid 2.41 ulp     softplus 2.45 ulp     (a subnormal result may come out as 0)
 //
-// On a GPU the reciprocal and the power of two are the hardware's, and subnormals are 0: were each of the two off by
-// 1 ulp beyond its rounding, the errors would stay below 4, 8 and 6 ulp. double: 2.6, 2.6 and 3.6 ulp on a CPU; on a GPU it is left
-// to the mathematical library.
-// The polynomials are our own, minimax for the relative error of the result.
+// On a GPU the hardware computes the reciprocal and the power of two, and subnormals are 0. Even if each of the two were off
+// by 1 ulp more than its rounding, the errors would stay below 4, 8 and 6 ulp. For double the errors on a CPU are 2.6, 2.6
+// and 3.6 ulp; on a GPU CUDA's mathematical library computes tanh, log and exp.
+// The polynomials are our own: minimax for the relative error of the result.
 
 #ifndef SWEEP_ACTIVATIONS_CUH
 #define SWEEP_ACTIVATIONS_CUH
@@ -26,11 +26,11 @@ template <typename lane> SWEEP_DEVICE lane linear(lane z) { return z; }
 
 template <typename lane> SWEEP_DEVICE lane relu(lane z) { return maximum(lane{}, z); }
 
-// Odd to the last bit, z itself for small z, never beyond 1.
+// tanh(-z) is -tanh(z) to the last bit, tanh(z) is z for small z, and the result is never beyond 1.
 template <typename lane> SWEEP_DEVICE lane tanh(lane z) {
 #ifdef __CUDA_ARCH__
     if constexpr (is_float<lane>) {
-        // 1 - 2 / (e^(2|z|) + 1); below 0.55, where that loses digits, an odd polynomial.
+        // 1 - 2 / (e^(2|z|) + 1). Below 0.55 this loses digits, so an odd polynomial is used there.
         const lane size = absolute(z);
         const lane large = fma(reciprocal(power_of_two(size * (2 * (float)log2_e)) + 1), -2.0f, 1.0f);
         const lane square = z * z;
@@ -44,8 +44,9 @@ template <typename lane> SWEEP_DEVICE lane tanh(lane z) {
     }
 #else
     if constexpr (is_float<lane>) {
-        // 2 a b / (a^2 + b^2) with a / b = tanh(z / 2): near 1, where roundings weigh most, an error of a / b is forgiven.
-        // From |z| = 9.02 on it is 1. A GPU, which has a power of two in hardware, is as fast with more digits.
+        // 2 a b / (a^2 + b^2) with a / b = tanh(z / 2). Near 1, where rounding matters most, an error of a / b has almost no
+        // effect. From |z| = 9.02 on the result is 1. A GPU has 2^a in hardware, so the formula above is as fast there, and
+        // it has more digits.
         const lane held = minimum(broadcast<lane>(9.02f), maximum(broadcast<lane>(-9.02f), z));
         const lane square = held * held;
         lane b = fma(square, broadcast<lane>(2.4093415e-06f), broadcast<lane>(0.00240185438f));
@@ -55,7 +56,7 @@ template <typename lane> SWEEP_DEVICE lane tanh(lane z) {
         const lane a = fma(held * square, p, held);
         return a * (b + b) / fma(b, b, a * a);
     } else {
-        // u / (u + 2) with u = e^(2|z|) - 1; from |z| = 19.06 on it is 1.
+        // u / (u + 2) with u = e^(2|z|) - 1. From |z| = 19.06 on the result is 1.
         const lane size = absolute(z);
         lane scale, excess;
         split_exponential(minimum(broadcast<lane>(40), size + size), scale, excess);
@@ -65,8 +66,8 @@ template <typename lane> SWEEP_DEVICE lane tanh(lane z) {
 #endif
 }
 
-// e^z / (1 + e^z), with z held where the quotient is at its limit and the reciprocal of its divisor is no subnormal, which a
-// GPU would take for 0.
+// e^z / (1 + e^z). z is limited to a range outside which the quotient does not change any more. In this range the reciprocal
+// of the divisor is never subnormal, which a GPU would take for 0.
 template <typename lane> SWEEP_DEVICE lane sigmoid(lane z) {
     const lane held = minimum(broadcast<lane>(80), maximum(broadcast<lane>(least_exponent<lane>), z));
     const lane power = exp(held);
@@ -91,7 +92,7 @@ template <typename lane> SWEEP_DEVICE lane softplus(lane z) {
 #ifdef __CUDA_ARCH__
         return positive + ::log1p(y);
 #else
-        // 2 artanh(s), by its series: s <= 1/3.
+        // 2 artanh(s) from its series, which is short because s <= 1/3.
         const lane s = y / (2 + y), square = s * s, fourth = square * square;
         lane even = broadcast<lane>(1 / 29.0), odd = broadcast<lane>(1 / 31.0);
 #pragma GCC unroll 7
@@ -104,7 +105,7 @@ template <typename lane> SWEEP_DEVICE lane softplus(lane z) {
     }
 }
 
-// f of the job: the host defines ACTIVATION.
+// The job's activation function f. The host defines ACTIVATION.
 #ifdef ACTIVATION
 template <typename lane> SWEEP_DEVICE lane activation(lane z) {
 #if ACTIVATION == ACTIVATION_LINEAR

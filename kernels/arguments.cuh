@@ -1,28 +1,31 @@
-// What the host hands to a kernel. Sizes and switches are macros, fixed when a kernel is compiled for a job; arrays come
-// by address in one structure, passed by value, which sweep/backends/compiled/layout.py fills in the same order.
+// What the host hands to a kernel. Sizes and switches are macros, fixed when the kernel is compiled for a job. Arrays come
+// as addresses in one structure, passed by value; sweep/backends/compiled/layout.py fills it in the same order.
 //
-// All arrays of sets are [row][set], so that neighbouring threads touch neighbouring numbers; `sets` is padded by the
-// host to whole thread blocks, and a padding set is a copy of a real one. So there are no tails here.
+// All arrays of sets are [row][set], so that neighbouring threads touch neighbouring numbers. The host pads `sets` to whole
+// tiles with copies of a real set, so a kernel never meets a tile that is only partly full.
 //
-//   REAL            float or double: the type of the state
-//   UNITS           N
-//   ACTIVATION      see activations.cuh
-//   SEQUENTIAL      1: r sees the new x (the default scheme), 0: the old one (textbook explicit Euler)
-//   COMPENSATED     1: x and r are Kahan sums
-//   COUPLING        0: no weights, 1: one matrix for all sets, 2: each set chooses a matrix or replaces entries
-//   MODES           for every parameter, by what it varies: see Mode
-//   STIMULI         number of inputs to choose from; 0: no input
-//   INPUT_UNITS     1: the input is the same for all units, else UNITS
-//   MOMENTS_X, _R   1: mean, 2: mean and variance; LOW_X, LOW_R, HIGH_X, HIGH_R: smallest and largest value
-//   COMPARISONS     how many series (targets times lags) r is compared with; CORRELATION, MSE: how
-//   TARGET_UNITS    1: the series are the same for all units, else UNITS
-//   RECORD_X, _R    1: keep the trajectory
-//   DETECT          1: look for the step at which a set diverges, and do nothing else
-//   STAGE           steps of the series held in shared memory at a time; 0: they are read from device memory
-//   UNROLL          steps in a turn of the time loop, a multiple of those that one call of the noise serves
-//   CONSTANTS       numbers passed by value; BY_VALUE 1: weights and numbers by unit are among them
-//   ARGUMENTS_BYTES size of the structure as the host has laid it out
-//   MIN_BLOCKS      blocks per multiprocessor that the compiler must leave registers for
+//   REAL               float or double: the type of the state
+//   UNITS              N
+//   ACTIVATION         see activations.cuh
+//   SEQUENTIAL         1: r sees the new x (the default scheme), 0: the old one (textbook explicit Euler)
+//   COMPENSATED        1: x and r are Kahan sums
+//   COUPLING           0: no weights, 1: one matrix for all sets, 2: each set chooses a matrix or replaces entries
+//   MODES              the Mode of every parameter: whether it varies by unit, by set, by both or not at all
+//   STIMULI            number of inputs to choose from; 0: no input
+//   INPUT_UNITS        1: the input is the same for all units, else UNITS
+//   MOMENTS_X, _R      1: mean, 2: mean and variance
+//   LOW_X, _R          1: smallest value; HIGH_X, _R: largest value
+//   COMPARISONS        number of series (targets times lags) that r is compared with
+//   CORRELATION, MSE   1: compare in this way
+//   TARGET_UNITS       1: the series are the same for all units, else UNITS
+//   RECORD_X, _R       1: keep the trajectory
+//   DETECT             1: look for the step at which a set diverges, and do nothing else
+//   STAGE              steps of the series held in shared memory at a time; 0: they are read from device memory
+//   UNROLL             steps in a turn of the time loop, a multiple of the steps that one call of the noise serves
+//   CONSTANTS          how many numbers are passed by value
+//   BY_VALUE           1: weights, and parameters that vary by unit alone, are among them
+//   ARGUMENTS_BYTES    size of the structure on the host
+//   MIN_THREAD_BLOCKS  thread blocks per multiprocessor; the compiler must leave registers for so many
 
 #ifndef SWEEP_ARGUMENTS_CUH
 #define SWEEP_ARGUMENTS_CUH
@@ -37,11 +40,11 @@
 #endif
 
 typedef REAL real;
-typedef LANE lane;  // one number of one set for a CUDA thread; for a vector unit, one number each of neighbouring sets
+typedef LANE lane;  // on a GPU a number of one set; on a CPU a vector with one number of each of several sets
 typedef unsigned int word;
 constexpr int WIDTH = sizeof(lane) / sizeof(real);
 
-// By what a parameter varies. NEUTRAL: it has a value that changes nothing, 1 for factors and 0 for terms.
+// What a parameter varies by. NEUTRAL: it has the value that changes nothing, 1 for a factor and 0 for a term.
 enum Mode { NEUTRAL, COMMON, BY_UNIT, BY_SET, BY_BOTH };
 enum Which { ALPHA_S, ALPHA_R, NOISE, GAIN, INPUT_GAIN, BIAS, SLOPE, THRESHOLD, PARAMETERS };
 constexpr int modes[PARAMETERS] = {MODES};
@@ -50,11 +53,12 @@ constexpr int COLUMNS_INPUT = STIMULI * INPUT_UNITS;
 constexpr int COLUMNS_TARGET = COMPARISONS * TARGET_UNITS;
 constexpr int COLUMNS = COLUMNS_INPUT + (CORRELATION + MSE) * COLUMNS_TARGET;
 
-// Moments are flushed to float64 at the ends of segments: 16, 32, 64, ... 1024, 2048, 3072, ... steps after the
-// transient. Short ones first, so that a start far from the rest is soon behind.
+// The sums for the moments are flushed to float64 at the end of each segment: 16, 32, 64, ... 1024, 2048, 3072, ... steps
+// after the transient. The first segments are short, so that a start far from the later values is soon out of the sums.
 constexpr word FIRST_SEGMENT = 16, LONGEST_SEGMENT = 1024;
 
-// Where the segment of a step begins and stops, counted from the end of the transient.
+// The end of the segment that a step belongs to (the first step after it), and below it the segment's first step. All are
+// counted from the end of the transient.
 SWEEP_DEVICE word segment_stop(word step) {
     if (step >= LONGEST_SEGMENT) return step / LONGEST_SEGMENT * LONGEST_SEGMENT + LONGEST_SEGMENT;
     word stop = FIRST_SEGMENT;
@@ -66,22 +70,22 @@ SWEEP_DEVICE word segment_start(word step) {
     return stop == FIRST_SEGMENT ? 0 : stop > LONGEST_SEGMENT ? stop - LONGEST_SEGMENT : stop / 2;
 }
 
-// Four numbers that travel together.
+// Four numbers that are loaded and stored together.
 struct alignas(4 * sizeof(real) < 16 ? 4 * sizeof(real) : 16) Quad {
     real of[4];
 };
 
 struct Arguments {
     real *state;                        // [x, r, lost x, lost r][unit][set]
-    const real *rates;                  // [unit][set]: r before and after the step, where a step is a launch
-    real *new_rates;                    //     (product.cu), and
-    real *sums;                         // [sum][unit][set]: the sums of a segment, from launch to launch
+    const real *rates;                  // [unit][set]: r before the step; only for product.cu, where a launch is one step
+    real *new_rates;                    // [unit][set]: r after the step; only for product.cu
+    real *sums;                         // [sum][unit][set]: the sums of a segment so far; only for product.cu
     double *moments;                    // [mean x, m2 x, mean r, m2 r][unit][set]
     real *extremes;                     // [low x, high x, low r, high r][unit][set]
     double *comparisons;                // [products, squares][comparison][unit][set]
     real *record_x, *record_r;          // [record][place][set]; [record][set][place] (lanes_per_set.cu);
                                         //     [set][record][place] (tile_of_sets.cpp)
-    long long *diverged;                // [set]: -1, or the step whose state was not finite (DETECT), or 0
+    long long *diverged;                // [set]: -1, or 0 once the state is not finite (with DETECT: the first such step)
     const real *by_set;                 // [row][set]: parameters that vary by set
     const real *by_unit;                // [row][unit]: parameters that vary by unit alone
     const real *weights;                // [network][to][from]; product.cu: [network][from][to], padded
@@ -90,18 +94,18 @@ struct Arguments {
     const int *networks, *stimuli;      // [set]
     const unsigned long long *streams;  // [set]: noise
     const real *series;                 // [step][column]: inputs, then target deviations, then target values
-    const double *series_sums;          // [segment][comparison][unit or 1]: target deviations summed
+    const double *series_sums;          // [segment][comparison][unit or 1]: sums of target deviations
     const int *places;                  // [unit]: where a record keeps the unit, or -1
     unsigned long long seed;
-    word first, steps;                  // of this launch; series, records and series_sums begin with it
+    word first, steps;                  // of this launch; series, records and series_sums begin with its first step
     word origin, end;                   // the first step after the transient, and the step after the last one
     int sets, entry_count, every;
-    int records, kept;                  // of a set: records in this launch, and units of each
+    int records, kept;                  // records of a set in this launch, and units in each record
     real constants[CONSTANTS];          // [common parameters][by unit][weights]
 };
-static_assert(sizeof(Arguments) == ARGUMENTS_BYTES, "the host has laid out the arguments in another way");
+static_assert(sizeof(Arguments) == ARGUMENTS_BYTES, "the host lays out the arguments differently from struct Arguments");
 
-// The place of a set in a row of an array, and the number of the sets of a lane there.
+// at(): the address of a set in a row of an array. load() and store(): the numbers of a lane at an address.
 template <typename number> SWEEP_DEVICE number *at(number *array, int row, int sets, int set) {
     return array + (long long)row * sets + set;
 }
@@ -113,14 +117,15 @@ SWEEP_DEVICE void store(real *place, lane value) { *(lane *)place = value; }
 
 SWEEP_DEVICE constexpr int rows_of(int mode) { return mode == BY_SET ? 1 : mode == BY_BOTH ? UNITS : 0; }
 
-// The row of by_set at which a parameter begins; of by_unit; of the constants.
+// The row at which a parameter begins in by_set, and below it in by_unit.
 SWEEP_DEVICE constexpr int set_row(int which) { return which == 0 ? 0 : set_row(which - 1) + rows_of(modes[which - 1]); }
 SWEEP_DEVICE constexpr int unit_row(int which) {
     return which == 0 ? 0 : unit_row(which - 1) + (modes[which - 1] == BY_UNIT);
 }
-constexpr int WEIGHTS_AT = PARAMETERS + unit_row(PARAMETERS) * UNITS;
+constexpr int WEIGHTS_AT = PARAMETERS + unit_row(PARAMETERS) * UNITS;  // where the weights begin in the constants
 
-// A parameter as a lane holds it, for `held` units from `first` on: in registers, or not at all.
+// A parameter of `held` units as a lane holds it. A parameter that varies by set is in registers, and so is one that varies
+// by unit and is not passed by value; the others are read from the constants.
 template <int which, int held> struct Parameter {
     static constexpr int mode = modes[which];
     static constexpr bool in_registers = mode == BY_SET || mode == BY_BOTH || (mode == BY_UNIT && !BY_VALUE);

@@ -1,12 +1,12 @@
 // Arithmetic over a lane: one source for a CUDA thread and for a vector of a CPU.
 //
-// A lane is float or double, or under GCC and Clang a vector of them (attribute vector_size), whose elements belong to
-// different sets. A comparison gives a mask (bool, or a vector of integers); select() takes the place of a branch.
+// A lane is a float or a double. Under GCC and Clang it may also be a vector of them (attribute vector_size), whose
+// elements belong to different sets. A comparison gives a mask: a bool, or a vector of integers. select() replaces branches.
 //
-// On a CPU an element has the same bits whatever the width of its vector: nothing is contracted or reassociated
-// (-ffp-contract=off, no -ffast-math), every fused multiply-add is written fma(). Vectors should be as wide as the
-// processor's registers: GCC takes wider ones apart badly. CUDA is compiled with --fmad=false -ftz=true.
-// No standard and no CUDA header is needed: NVRTC, nvcc and g++ compile this file as it stands.
+// On a CPU an element has the same bits whatever the width of its vector. To ensure this, the compiler may not contract
+// or reorder operations (-ffp-contract=off, no -ffast-math), and every fused multiply-add is written as fma(). A vector
+// should be as wide as the processor's registers: GCC makes slow code of wider ones. CUDA is compiled with
+// --fmad=false -ftz=true. NVRTC, nvcc and g++ compile this file without any standard or CUDA header.
 
 #ifndef SWEEP_LANES_CUH
 #define SWEEP_LANES_CUH
@@ -19,8 +19,8 @@
 #endif
 #endif
 
-// GCC may take a loop over the elements of a vector apart (at 64 bytes it always did), and makes two instructions of a
-// comparison and a choice: on x86 it is told by name what to use. Clang needs no help.
+// GCC may turn a loop over the elements of a vector into scalar code (at 64 bytes it always did), and it makes two
+// instructions of a comparison and a choice. So on x86 we name the instruction to use. Clang needs no help.
 #if defined(__FMA__) && !defined(__clang__) && !defined(__CUDACC__)
 #define SWEEP_X86 1
 #else
@@ -80,7 +80,7 @@ template <typename lane> SWEEP_DEVICE lane fma(lane a, lane b, lane c) {
         if constexpr (sizeof(lane) == 16 && !is_float<lane>) return __builtin_ia32_vfmaddpd(a, b, c);
         if constexpr (sizeof(lane) == 32 && is_float<lane>) return __builtin_ia32_vfmaddps256(a, b, c);
         if constexpr (sizeof(lane) == 32 && !is_float<lane>) return __builtin_ia32_vfmaddpd256(a, b, c);
-#ifdef __AVX512F__  // no mask, rounded as ever
+#ifdef __AVX512F__  // -1: all elements; 4: the current rounding mode
         if constexpr (sizeof(lane) == 64 && is_float<lane>) return __builtin_ia32_vfmaddps512_mask(a, b, c, -1, 4);
         if constexpr (sizeof(lane) == 64 && !is_float<lane>) return __builtin_ia32_vfmaddpd512_mask(a, b, c, -1, 4);
 #endif
@@ -105,8 +105,8 @@ template <typename lane> SWEEP_DEVICE lane fma(lane a, lane b, lane c) {
 
 template <typename lane> SWEEP_DEVICE lane select(mask_of<lane> mask, lane a, lane b) { return mask ? a : b; }
 
-// The smaller and the larger. NaN where b is NaN; where a alone is, b on a CPU and NaN on a GPU from sm_80 on, where
-// one instruction does it. Which zero comes back is left open.
+// The smaller of two numbers, and below it the larger. The result is NaN where b is NaN. Where only a is NaN, the result
+// is b on a CPU, and NaN on a GPU from sm_80 on, where one instruction does it. Of +0 and -0 either may come back.
 template <typename lane> SWEEP_DEVICE lane minimum(lane a, lane b) {
 #if __CUDA_ARCH__ >= 800
     if constexpr (is_float<lane>) {
@@ -164,7 +164,7 @@ template <typename lane> SWEEP_DEVICE lane absolute(lane a) {
 #endif
 }
 
-// A size, which is not negative, with the sign of another.
+// `size`, which must not be negative, with the sign of `sign`.
 template <typename lane> SWEEP_DEVICE lane copy_sign(lane size, lane sign) {
 #ifdef __CUDA_ARCH__
     if constexpr (is_float<lane>)
@@ -176,14 +176,14 @@ template <typename lane> SWEEP_DEVICE lane copy_sign(lane size, lane sign) {
 #endif
 }
 
-// Neither infinite nor NaN.
+// True where a is neither infinite nor NaN.
 template <typename lane> SWEEP_DEVICE mask_of<lane> is_finite(lane a) {
     return absolute(a) <= broadcast<lane>(is_float<lane> ? 0x1.fffffep127 : 0x1.fffffffffffffp1023);
 }
 
 // ------------------------------------------------------------------------------------------ quotients and e^a
 
-// 1 / a and a / b: rounded once, but for float on a GPU, where the reciprocal is the hardware's, within 1 ulp.
+// 1 / a, and below it a / b. Both are rounded once, except for float on a GPU: the hardware's reciprocal is within 1 ulp.
 template <typename lane> SWEEP_DEVICE lane reciprocal(lane a) {
 #ifdef __CUDA_ARCH__
     if constexpr (is_float<lane>) {
@@ -207,15 +207,16 @@ constexpr double ln_2 = 0x1.62e42fefa39efp-1;
 template <typename lane> constexpr double ln_2_rest = is_float<lane> ? ln_2 - (float)ln_2 : 0x1.abc9e3b39803fp-56;
 
 #ifdef __CUDA_ARCH__
-// 2^a, by the hardware.
+// 2^a, computed by the hardware.
 SWEEP_DEVICE float power_of_two(float a) {
     float power;
     asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(a));
     return power;
 }
 #else
-// (e^a - 1 - a) / a^2 for |a| <= log(2) / 2: minimax for float, so that e^a - 1 has a relative error of 1.4e-8; the Taylor
-// series for double, 1.2e-17. Even and odd powers apart, for shorter chains.
+// (e^a - 1 - a) / a^2 for |a| <= log(2) / 2. For float a minimax polynomial, with which e^a - 1 has a relative error of
+// 1.4e-8; for double the Taylor series, with 1.2e-17. Even and odd powers are summed separately, because two short chains
+// of operations are faster than one long one.
 template <typename lane> SWEEP_DEVICE lane exponential_rest(lane a, lane square) {
     const auto add = [&](lane sum, double even, double odd) {
         return fma(square, sum, fma(a, broadcast<lane>(odd), broadcast<lane>(even)));
@@ -233,11 +234,11 @@ template <typename lane> SWEEP_DEVICE lane exponential_rest(lane a, lane square)
     }
 }
 
-// e^a = scale (1 + excess), for a no smaller than least_exponent and no larger than its opposite: scale is a power of two,
-// 0 in place of the largest that is subnormal, and excess lies between sqrt(1/2) - 1 and sqrt(2) - 1.
+// Splits e^a into scale (1 + excess), for |a| <= -least_exponent. scale is a power of two (or 0 in place of the largest
+// subnormal one), and excess lies between sqrt(1/2) - 1 and sqrt(2) - 1.
 template <typename lane> SWEEP_DEVICE void split_exponential(lane a, lane &scale, lane &excess) {
     constexpr int digits = is_float<lane> ? 23 : 52, bias = is_float<lane> ? 127 : 1023;
-    // Rounds to an integer and leaves it, biased, in the low bits.
+    // Adding this rounds to an integer and leaves it, plus the exponent's bias, in the low bits.
     const lane shift = broadcast<lane>((is_float<lane> ? 0x1.8p23 : 0x1.8p52) + bias);
     const lane shifted = fma(a, broadcast<lane>(log2_e), shift);
     const lane power = shifted - shift;
@@ -248,7 +249,7 @@ template <typename lane> SWEEP_DEVICE void split_exponential(lane a, lane &scale
 }
 #endif
 
-// e^a, for a no larger than the opposite of this, and no smaller, where e^a is 0.
+// exp() needs |a| <= -least_exponent. At least_exponent itself e^a is 0.
 template <typename lane> constexpr int least_exponent = is_float<lane> ? -88 : -709;
 
 template <typename lane> SWEEP_DEVICE lane exp(lane a) {
@@ -256,7 +257,7 @@ template <typename lane> SWEEP_DEVICE lane exp(lane a) {
     if constexpr (is_float<lane>) {
         const lane binary = a * (float)log2_e;
         const lane power = power_of_two(binary);
-        // a less what `binary` holds of it
+        // the part of a that rounding left out of `binary`
         const lane rest = fma(binary, -(float)ln_2_rest<lane>, fma(binary, -(float)ln_2, a));
         return fma(power, rest, power);
     } else {

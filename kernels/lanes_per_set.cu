@@ -1,17 +1,20 @@
-// Design C: a group of lanes per set, for networks of up to about 128 units. Each lane keeps ROWS rows of W, or their
-// share of 1 / PARTS of the columns, in registers for the whole launch; the rates go round through shared memory, two
-// copies of them, so that one barrier per step is enough: a step reads one copy and writes the other.
+// Design C: a group of lanes per set, for networks of up to about 128 units. A lane here is one thread of a warp. It keeps
+// ROWS rows of W, or 1 / PARTS of the columns of these rows, in registers for the whole launch. The lanes exchange the rates
+// through shared memory. There are two copies: a step reads one and writes the other, so one barrier per step is enough.
 //
 //   h_i = g sum_j W_ij r_j + g_u (U u)_i + b_i, then one step of rate_model.cuh for every unit
 //
-// Lanes     PARTS neighbours hold the same ROWS rows, and every PARTS-th quad of their columns. They add up what they
-//           have and finish HELD = ROWS / PARTS units each: unit = group lane / PARTS * ROWS + lane % PARTS * HELD + i.
-//           A group has LANES = PARTS ceil(N / ROWS) lanes. Where several groups fit a warp, the rest of it idles and the
-//           barrier is the warp's; else the set has the whole block, and the barrier is the block's.
-// Grid      sets / SETS blocks of THREADS threads, SETS the sets of a block.
-// Shared    rates[2][SETS][STRIDE], STRIDE = N up to a multiple of 4, and 4 more so that the groups of a warp read other
-//           banks; then STAGE x COLUMNS numbers of the series. Quads of rates are read at once by all lanes of a group.
-// Memory    [row][set], once per launch; records [record][set][place], whole lines for the lanes of a group.
+// Lanes     PARTS neighbouring lanes hold the same ROWS rows, each of them every PARTS-th quad of the columns. They add up
+//           their sums, and each finishes HELD = ROWS / PARTS units: lane l of a group has the units
+//           l / PARTS * ROWS + l % PARTS * HELD + i. A group has LANES = PARTS ceil(N / ROWS) lanes. If that is at most a
+//           warp, a warp has as many groups as fit, its other lanes idle, and the barrier is one of the warp. Else a set has
+//           the whole thread block, and the barrier is one of the thread block.
+// Grid      sets / SETS thread blocks of THREADS threads, where SETS is the number of sets in a thread block.
+// Shared    rates[2][SETS][STRIDE], then STAGE x COLUMNS numbers of the series. STRIDE is N rounded up to a multiple of 4,
+//           plus 4, so that the groups of a warp read different banks. All lanes of a group read the same quad of rates at
+//           the same time.
+// Memory    arrays are [row][set], read and written once per launch. Records are [record][set][place], so that the lanes of
+//           a group write whole lines.
 //
 // Macros    those of arguments.cuh, and THREADS, ROWS, PARTS (1 or 2).
 
@@ -32,7 +35,7 @@ constexpr int COPY = SETS * STRIDE;
 
 struct SomeUnits {
     const Arguments &a;
-    int set, own, part, first;  // the set; its place in the block; the columns; the first unit held
+    int set, own, part, first;  // the set; its place in the thread block; which columns; the first unit held
     bool works;                 // whether this lane belongs to a group
     Unit units[HELD];
     Parameters<HELD> p;
@@ -60,14 +63,14 @@ struct SomeUnits {
         if constexpr (NOISY) stream = a.streams[set];
         input = STIMULI > 1 ? a.stimuli[set] * INPUT_UNITS : 0;
         copy = 0;
-        // Where no unit has its place there must be no NaN: 0 times it counts.
+        // Places without a unit must be 0. Their weight is 0 too, but 0 times a NaN left in memory would be NaN.
         for (int i = threadIdx.x; i < 2 * COPY; i += THREADS) rates[i] = 0;
         __syncthreads();
         publish(0);
         diverged = DETECT ? a.diverged[set] : -1;
     }
 
-    // The unit in place i; where the last lane has places left over, the last unit once more.
+    // The i-th unit of this lane. If the last lane has fewer units than places, the last unit is repeated.
     SWEEP_DEVICE int unit(int i) const { return first + i < UNITS ? first + i : UNITS - 1; }
     SWEEP_DEVICE bool has(int i) const { return works && first + i < UNITS; }
 
@@ -75,7 +78,8 @@ struct SomeUnits {
         const real *matrix = a.weights + (COUPLING == 2 ? (long long)a.networks[set] * UNITS * UNITS : 0);
 #pragma unroll
         for (int i = 0; i < ROWS; ++i) {
-            // Those of the units held first: which sums to keep and which to give away is then no choice of each step.
+            // The rows of the lane's own units come first, so that no step has to choose which sums to keep and which to
+            // send.
             const int own_row = row + (part * HELD + i) % ROWS, to = own_row < UNITS ? own_row : UNITS - 1;
 #pragma unroll
             for (int j = 0; j < 4 * OWN_QUADS; ++j) {
@@ -95,7 +99,7 @@ struct SomeUnits {
         }
     }
 
-    // Write the rates to a copy, and wait until all of the group have.
+    // Write the rates to copy `to`, and wait until the whole group has done so.
     SWEEP_DEVICE void publish(int to) {
 #pragma unroll
         for (int i = 0; i < HELD; ++i)
@@ -112,7 +116,7 @@ struct SomeUnits {
         real sums[ROWS];
 #pragma unroll
         for (int q = 0; q < OWN_QUADS; ++q) {
-            // The last quad of the second part may lie beyond the last unit: in the padding, which is 0.
+            // The last quad of the second part may lie beyond the last unit, in the padding, which is 0.
             const Quad quad = quads[q * PARTS + part];
 #pragma unroll
             for (int j = 0; j < 4; ++j)
@@ -123,13 +127,13 @@ struct SomeUnits {
 #pragma unroll
         for (int i = 0; i < HELD; ++i) {
             out[i] = sums[i];
-            // Each gives away the sums that the other finishes.
+            // Each lane sends the sums of the units that the other one finishes.
             if constexpr (PARTS > 1) out[i] += __shfl_xor_sync(~0u, sums[HELD + i], 1);
         }
     }
 
     template <int steps, bool observed> SWEEP_DEVICE void advance(word k, const real *row, bool begins) {
-        // One call of the noise serves two units and two steps: where a lane holds pairs of units, all of it is used.
+        // One call of the noise serves two units and two steps. If a lane holds pairs of units, it uses all of them.
         constexpr int CALLS = HELD % 2 ? HELD : HELD / 2;
         float normals[NOISY ? CALLS : 1][4];
 #pragma unroll
@@ -178,11 +182,11 @@ struct SomeUnits {
     }
 
     SWEEP_DEVICE void detect(word step) {
-        real sound = 0;
+        real any_unsound = 0;
 #pragma unroll
         for (int i = 0; i < HELD; ++i)
-            if (has(i)) sound += unsound(units[i]);
-        if (diverged < 0 && !(sound == 0)) diverged = step;
+            if (has(i)) any_unsound += unsound(units[i]);
+        if (diverged < 0 && !(any_unsound == 0)) diverged = step;
     }
 
     SWEEP_DEVICE void flush(int segment, word before, word count) {
@@ -195,25 +199,25 @@ struct SomeUnits {
 
     template <bool observed> SWEEP_DEVICE void run() {
         if constexpr (observed && !DETECT) {
-            // The steps before the next record: a launch may begin between two.
+            // Steps until the next record. A launch may begin between two records.
             until = a.every - (a.first - a.origin) % a.every;
             record = 0;
 #pragma unroll
             for (int i = 0; i < HELD; ++i) observers[i].load_extremes(a, unit(i), set);
         }
         time_loop<observed>(a, *this, rates + 2 * COPY);
-        real sound = 0;
+        real any_unsound = 0;
 #pragma unroll
         for (int i = 0; i < HELD; ++i) {
             if (!has(i)) continue;
-            sound += unsound(units[i]);
+            any_unsound += unsound(units[i]);
             store_unit(a, unit(i), set, units[i]);
             if constexpr (observed && !DETECT) observers[i].store_extremes(a, unit(i), set);
         }
         if constexpr (DETECT)
-            // The first of the steps that the lanes have seen; -1 is the largest number without a sign.
+            // The first step that any lane has found. As an unsigned number -1 is the largest, so it means "none".
             atomicMin((unsigned long long *)a.diverged + set, (unsigned long long)diverged);
-        else if (!(sound == 0))
+        else if (!(any_unsound == 0))
             a.diverged[set] = 0;
     }
 };
@@ -224,7 +228,9 @@ template <bool observed> SWEEP_DEVICE void lanes_per_set(const Arguments &a) {
     own.run<observed>();
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) transient(const Arguments a) {
+extern "C" __global__ void __launch_bounds__(THREADS, MIN_THREAD_BLOCKS) transient(const Arguments a) {
     lanes_per_set<false>(a);
 }
-extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) observed(const Arguments a) { lanes_per_set<true>(a); }
+extern "C" __global__ void __launch_bounds__(THREADS, MIN_THREAD_BLOCKS) observed(const Arguments a) {
+    lanes_per_set<true>(a);
+}

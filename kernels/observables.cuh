@@ -1,11 +1,11 @@
-// What is measured of one unit, added up while the time loop runs.
+// The observables of one unit, summed while the time loop runs.
 //
-// Moments: shifted sums of a segment of at most 1024 steps, then merged in float64 with what came before
-// (Chan, Golub & LeVeque, Am. Stat. 37:242, 1983): millions of steps lose nothing. The shift is the state after the
-// first step of the segment.
+// Moments: within a segment of at most 1024 steps, sums of value - shift and of its square. At the end of the segment the
+// sums are merged in float64 with those of the segments before (Chan, Golub & LeVeque, Am. Stat. 37:242, 1983), so that
+// millions of steps lose no precision. The shift is the state after the first step of the segment.
 //
-// Comparisons: sums over time of (r - shift) (y - mean y) and (r - y)^2 for every series y, a target read at a lag. What
-// the shift takes away is added back at the flush: shift times the sum of the deviations over the segment.
+// Comparisons: sums over time of (r - shift) (y - mean y) and of (r - y)^2, for every series y. A series is a target read
+// at a lag. The flush adds back what the shift has taken away: shift times the sum of y - mean y over the segment.
 
 #ifndef SWEEP_OBSERVABLES_CUH
 #define SWEEP_OBSERVABLES_CUH
@@ -35,7 +35,7 @@ template <int order> struct Moments {  // 0: none, 1: mean, 2: mean and variance
         }
     }
 
-    // Merge the sums over `count` steps with the mean and the sum of squared deviations of the `before` steps so far.
+    // Merge the sums of the last `count` steps into the mean and the sum of squared deviations of the `before` steps.
     SWEEP_DEVICE void flush(double *mean, double *m2, word before, word count) const {
         if constexpr (order > 0) {
             const double share = count / ((double)before + count);
@@ -51,7 +51,7 @@ template <int order> struct Moments {  // 0: none, 1: mean, 2: mean and variance
     }
 };
 
-// A sum of a comparison with one more term: deviation y, or (r - y)^2.
+// The sum of a comparison after one more term: deviation y, or (r - y)^2.
 SWEEP_DEVICE lane with_product(lane sum, lane deviation, lane y) { return lanes::fma(deviation, y, sum); }
 SWEEP_DEVICE lane with_square(lane sum, lane r, lane y) {
     const lane difference = r - y;
@@ -61,13 +61,13 @@ SWEEP_DEVICE lane with_square(lane sum, lane r, lane y) {
 enum MomentRow { MEAN_X, M2_X, MEAN_R, M2_R };
 enum ComparisonRow { PRODUCTS, SQUARES };
 
-// The statistics of one unit.
+// The moments and the extremes of one unit.
 struct Statistics {
     Moments<MOMENTS_X> x;
     Moments<MOMENTS_R> r;
     lane low_x, high_x, low_r, high_r;
 
-    // The extremes so far, number by number: visit(row of Arguments.extremes, number).
+    // Call visit(row of Arguments.extremes, value) for each extreme that the job asks for.
     template <typename Visit> SWEEP_DEVICE void each_extreme(Visit visit) {
         if constexpr (LOW_X) visit(0, low_x);
         if constexpr (HIGH_X) visit(1, high_x);
@@ -83,10 +83,10 @@ struct Statistics {
         each_extreme([&](int row, lane &value) { store(at(a.extremes, row * UNITS + unit, a.sets, set), value); });
     }
 
-    // Whether a row of the sums stays what it was at the beginning of the segment.
+    // Whether a row of the sums is a shift, which does not change within a segment.
     static SWEEP_DEVICE constexpr bool is_shift(int row) { return row == 0 || row == 3; }
 
-    // The moments' part of what adds up within a segment, number by number: visit(row of Arguments.sums, number).
+    // Call visit(row of Arguments.sums, value) for each number that the moments keep within a segment.
     template <typename Visit> SWEEP_DEVICE void each_moment(Visit visit) {
         lane *const moments[] = {&x.shift, &x.sum, &x.squares, &r.shift, &r.sum, &r.squares};
 #pragma unroll
@@ -94,13 +94,13 @@ struct Statistics {
             if ((i < 3 ? MOMENTS_X : MOMENTS_R) > 0) visit(i, *moments[i]);
     }
 
-    // The state after the first step of a segment.
+    // Begin a segment with the state after its first step.
     SWEEP_DEVICE void begin(const Unit &u) {
         x.begin(u.x);
         r.begin(u.r);
     }
 
-    // The state after a step.
+    // Add the state after a step to the sums and the extremes.
     SWEEP_DEVICE void see(const Unit &u) {
         x.see(u.x);
         r.see(u.r);
@@ -111,11 +111,11 @@ struct Statistics {
     }
 };
 
-// The same, and the comparisons. An array that is not needed has one number all the same.
+// The statistics and the comparisons of one unit. C++ has no arrays of length 0, so an array that is not needed has length 1.
 struct Observer : Statistics {
     lane products[CORRELATION ? COMPARISONS : 1], squares[MSE ? COMPARISONS : 1];
 
-    // All that adds up within a segment, as each_moment.
+    // As each_moment, for the comparisons too.
     template <typename Visit> SWEEP_DEVICE void each_sum(Visit visit) {
         each_moment(visit);
         if constexpr (CORRELATION) {
@@ -136,7 +136,7 @@ struct Observer : Statistics {
         for (int c = 0; c < (MSE ? COMPARISONS : 1); ++c) squares[c] = lane{};
     }
 
-    // The state after a step; `targets` are the columns of the step's series that belong to this unit.
+    // Add the state after a step. `targets` points at the first column of the step's series that belongs to this unit.
     SWEEP_DEVICE void see(const Unit &u, const real *targets) {
         Statistics::see(u);
         if constexpr (CORRELATION) {
@@ -152,7 +152,7 @@ struct Observer : Statistics {
         }
     }
 
-    // The end of a segment of `count` steps that began `before` steps after the transient, the `segment`-th here.
+    // End a segment of `count` steps that began `before` steps after the transient. `segment` is its number in this launch.
     SWEEP_DEVICE void flush(const Arguments &a, int unit, int set, int segment, word before, word count) const {
         x.flush(at(a.moments, MEAN_X * UNITS + unit, a.sets, set), at(a.moments, M2_X * UNITS + unit, a.sets, set),
                 before, count);

@@ -1,18 +1,20 @@
-// Design L: a launch per step, for networks too large to stay on the chip. W r is a tiled matrix product of the weights
-// with the rates of TILE sets, and the Euler step follows in the same kernel, on the sums in shared memory: what an
-// elementwise kernel after a library's product would read back from memory is never written. The order of each sum is
-// that of the units, whatever the tile, so a set's bits do not depend on its neighbours, as a library's would.
+// Design L: a launch per step, for networks too large to stay on the chip. A thread block multiplies a tile of TILE rows of
+// W with the rates of TILE sets. The Euler step follows in the same kernel, on the sums in shared memory, so W r is never
+// written to device memory; with a library's product it would be written there and read back. Each sum is added in the
+// order of the units, so the bits of a set do not depend on the other sets. A library does not promise that.
 //
 //   h_i = g sum_j W_ij r_j + g_u (U u)_i + b_i, then one step of rate_model.cuh for every unit
 //
-// Grid      (sets / TILE) ceil(N / TILE) blocks of THREADS threads: block b has the sets from b % (sets / TILE) TILE on,
-//           and the units from b / (sets / TILE) TILE on. Thread t sums up OWN_UNITS units, from t / 16 OWN_UNITS on, of
-//           OWN_SETS sets, from t % 16 OWN_SETS on.
-// Shared    two copies of DEPTH rows of W and of the rates, TILE numbers each: one is computed with while the next rows
-//           travel through registers into the other, with one barrier for each DEPTH; at the end the TILE x TILE sums.
-// Memory    weights [network][from][to], `from` padded with 0 to a multiple of DEPTH and `to` to one of TILE; rates with as
-//           many rows; sets of a tile share their network. Weights that a set replaces are 0 in W and added one by one.
-//           The state and the sums of a segment stay in device memory: keep them in its L2 cache by the size of a batch.
+// Grid      (sets / TILE) ceil(N / TILE) thread blocks of THREADS threads. With T = sets / TILE, thread block b has the TILE
+//           sets from (b % T) TILE on, and the TILE units from (b / T) TILE on. Thread t computes OWN_UNITS units, from
+//           (t / 16) OWN_UNITS on, of OWN_SETS sets, from (t % 16) OWN_SETS on.
+// Shared    two copies of DEPTH rows of W and of the rates, with TILE numbers in a row. The threads compute with one copy
+//           while the next rows are loaded through registers into the other; this takes one barrier per DEPTH rows. At
+//           the end the same memory holds the TILE x TILE sums.
+// Memory    weights are [network][from][to], padded with 0: `from` to a multiple of DEPTH, `to` to a multiple of TILE. The
+//           rates have as many rows. The sets of a tile share their network. Entries that a set replaces are 0 in W and
+//           added one by one. The state and the sums of a segment stay in device memory; choose the size of a batch so
+//           that they fit the L2 cache.
 
 #include "noise.cuh"
 #include "observables.cuh"
@@ -23,13 +25,14 @@ constexpr int THREADS = TILE / OWN_UNITS * TILE / OWN_SETS;
 constexpr int PADDED_FROM = (UNITS + DEPTH - 1) / DEPTH * DEPTH, PADDED_TO = (UNITS + TILE - 1) / TILE * TILE;
 constexpr int ROWS_OF_TILE = DEPTH * TILE;
 
-constexpr int QUADS = ROWS_OF_TILE / 4 / THREADS;  // that a thread carries of each of the two
+constexpr int QUADS = ROWS_OF_TILE / 4 / THREADS;  // quads of W, and as many of the rates, that a thread loads at a time
 static_assert(4 * ROWS_OF_TILE == TILE * TILE, "shared memory holds two copies of two tiles, and then the sums");
 
+// A thread's part of DEPTH rows of a tile, on the way from device memory to shared memory.
 struct Tile {
     Quad own[QUADS];
 
-    // Rows from `row` on, columns from `column` on, of a matrix with rows of `width` numbers.
+    // Load the rows from `row` on, and the columns from `column` on, of a matrix whose rows have `width` numbers.
     SWEEP_DEVICE void load(const real *matrix, int row, int column, int width) {
 #pragma unroll
         for (int q = 0; q < QUADS; ++q) {
@@ -44,7 +47,7 @@ struct Tile {
     }
 };
 
-// Put W r of the tile into shared memory, [unit][set].
+// Compute W r of the tile and put it into shared memory, [unit][set].
 SWEEP_DEVICE void multiply(const Arguments &a, int first_unit, int first_set, real *shared) {
     const int unit = threadIdx.x / (TILE / OWN_SETS) * OWN_UNITS, set = threadIdx.x % (TILE / OWN_SETS) * OWN_SETS;
     const int network = COUPLING == 2 ? a.networks[first_set] : 0;
@@ -131,7 +134,7 @@ template <bool observed> SWEEP_DEVICE void finish(const Arguments &a, int unit, 
     step(a, p, 0, u, drive(a, p, 0, recurrent, input), xi);
     store_unit(a, unit, set, u);
     *at(a.new_rates, unit, a.sets, set) = u.r;
-    // Several units may see it in one step, and all write the same.
+    // Several units may find this in the same step; they all write the same number.
     if (!(unsound(u) == 0) && (!DETECT || a.diverged[set] < 0)) a.diverged[set] = DETECT ? (long long)a.first : 0;
     if constexpr (observed && !DETECT) observe(a, u, unit, set);
 }
@@ -147,5 +150,9 @@ template <bool observed> SWEEP_DEVICE void product(const Arguments &a) {
     }
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) transient(const Arguments a) { product<false>(a); }
-extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) observed(const Arguments a) { product<true>(a); }
+extern "C" __global__ void __launch_bounds__(THREADS, MIN_THREAD_BLOCKS) transient(const Arguments a) {
+    product<false>(a);
+}
+extern "C" __global__ void __launch_bounds__(THREADS, MIN_THREAD_BLOCKS) observed(const Arguments a) {
+    product<true>(a);
+}

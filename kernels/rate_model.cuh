@@ -3,13 +3,14 @@
 //   tau_s dx/dt = -x + g W r + g_u U u(t) + b        x: synaptic current
 //   tau_r dr/dt = -r + f(slope (x - threshold))      r: firing rate
 //
-// and one Euler(-Maruyama) step of them in increment form, with alpha = dt/tau and xi ~ N(0, 1):
+// and one Euler(-Maruyama) step of them in increment form, with alpha = dt/tau and xi drawn from N(0, 1):
 //
 //   x <- x + alpha_s (g W r + g_u U u + b - x) + sigma sqrt(2 alpha_s) xi
 //   r <- r + alpha_r (f(slope (x - threshold)) - r)
 //
-// In the sequential scheme r sees the new x, in the simultaneous one the old. Contraction is off and every fused
-// multiply-add is written out: a factor of 1 or a term of 0 changes no bit, whichever switches a kernel is compiled for.
+// In the sequential scheme r sees the new x, in the simultaneous scheme the old one. The compiler may not fuse operations;
+// every fused multiply-add is written out. So a factor of 1 or a term of 0 changes no bit, and a kernel that is compiled
+// without it gives the same result.
 
 #ifndef SWEEP_RATE_MODEL_CUH
 #define SWEEP_RATE_MODEL_CUH
@@ -17,11 +18,12 @@
 #include "activations.cuh"
 #include "arguments.cuh"
 
-// x and r of one unit, and what rounding has kept from them so far (Kahan 1965) where the sums are compensated.
+// x and r of one unit, and with COMPENSATED the rounding errors that their sums have made so far (Kahan 1965).
 struct Unit {
     lane x, r, lost_x, lost_r;
 };
 
+// Kahan's sum: adds an increment to the state, corrected by the rounding error so far, and puts the new error into `lost`.
 SWEEP_DEVICE void add(lane &state, lane increment, lane &lost) {
     const lane kept = increment - lost;
     const lane sum = state + kept;
@@ -29,7 +31,7 @@ SWEEP_DEVICE void add(lane &state, lane increment, lane &lost) {
     state = sum;
 }
 
-// g W r + g_u U u + b. W r comes last, so that an input may be added up while it is on its way.
+// g W r + g_u U u + b. W r is added last, so that the input can be added while W r is still being computed.
 template <int held>
 SWEEP_DEVICE lane drive(const Arguments &a, const Parameters<held> &p, int i, lane recurrent, lane input) {
     lane h = p.bias(a, i);
@@ -40,8 +42,8 @@ SWEEP_DEVICE lane drive(const Arguments &a, const Parameters<held> &p, int i, la
     return h;
 }
 
-// One step of one unit, in two halves with the activation between them; `i` is its place among those that the lane holds.
-// First x, and z, of which r nears f.
+// One step of one unit comes in two halves, with the activation between them. `i` numbers the units that the lane holds.
+// The first half computes the new x. It returns z = slope (x - threshold), so that the second half needs f(z).
 template <int held>
 SWEEP_DEVICE lane step_x(const Arguments &a, const Parameters<held> &p, int i, Unit &unit, lane h, lane xi) {
     const lane alpha_s = p.alpha_s(a, i), old = unit.x, change = h - old;
@@ -56,9 +58,9 @@ SWEEP_DEVICE lane step_x(const Arguments &a, const Parameters<held> &p, int i, U
     return p.slope(a, i) * ((SEQUENTIAL ? unit.x : old) - p.threshold(a, i));
 }
 
-// Then r, which nears f(z).
-template <int held> SWEEP_DEVICE void step_r(const Arguments &a, const Parameters<held> &p, int i, Unit &unit, lane aim) {
-    const lane alpha_r = p.alpha_r(a, i), change = aim - unit.r;
+// The second half moves r towards f(z).
+template <int held> SWEEP_DEVICE void step_r(const Arguments &a, const Parameters<held> &p, int i, Unit &unit, lane f_z) {
+    const lane alpha_r = p.alpha_r(a, i), change = f_z - unit.r;
     if constexpr (COMPENSATED)
         add(unit.r, alpha_r * change, unit.lost_r);
     else
@@ -95,9 +97,9 @@ SWEEP_DEVICE void store_unit(const Arguments &a, int unit, int set, const Unit &
     }
 }
 
-// 0 where x and r are finite, else NaN. The state is asked, not f of it: tanh(inf) = 1. What is not finite once never
-// becomes so again, because inf - inf and all that follows from NaN are NaN; so it is enough to look at the end of a
-// launch, and to look for the step only in sets that are lost.
+// 0 where x and r are finite, else NaN. This tests the state and not f of it, because tanh(inf) = 1. A state that is not
+// finite never becomes finite again, because inf - inf is NaN and NaN stays NaN. So a test at the end of a launch is enough;
+// the step at which it happened is looked for later, and only in the sets that diverged.
 SWEEP_DEVICE lane unsound(const Unit &u) { return (u.x - u.x) + (u.r - u.r); }
 
 #endif

@@ -1,12 +1,12 @@
 // Design A: a thread per set, for small networks. x, r, the statistics and the parameters that vary by set stay in
-// registers; a weight matrix that all sets share, and what varies by unit alone, are operands from the constant bank
-// (the kernel's own argument); steps and units are unrolled. No thread waits for another, but to stage the series.
+// registers. A weight matrix that all sets share, and parameters that vary by unit alone, are read from constant memory: they
+// are part of the kernel's argument. Steps and units are unrolled. Threads wait for each other only to stage the series.
 //
 //   h_i = g sum_j W_ij r_j + g_u (U u)_i + b_i, then one step of rate_model.cuh for every unit
 //
-// Grid      sets / THREADS blocks of THREADS threads; thread t of block b has the set b THREADS + t.
-// Shared    STAGE x COLUMNS numbers: the series of some steps, which all threads read at once.
-// Memory    [row][set] throughout: a warp loads and stores 32 neighbouring numbers.
+// Grid      sets / THREADS thread blocks of THREADS threads. Thread t of thread block b has set b THREADS + t.
+// Shared    STAGE x COLUMNS numbers: the series of some steps. All threads read the same number at the same time.
+// Memory    every array is [row][set], so a warp loads and stores 32 neighbouring numbers.
 //
 // Macros    those of arguments.cuh, and THREADS.
 
@@ -106,10 +106,10 @@ struct OneSet {
     }
 
     SWEEP_DEVICE void detect(word step) {
-        lane sound = lane{};
+        lane any_unsound = lane{};
 #pragma unroll
-        for (int i = 0; i < UNITS; ++i) sound += unsound(units[i]);
-        if (diverged < 0 && !(sound == lane{})) diverged = step;
+        for (int i = 0; i < UNITS; ++i) any_unsound += unsound(units[i]);
+        if (diverged < 0 && !(any_unsound == lane{})) diverged = step;
     }
 
     SWEEP_DEVICE void flush(int segment, word before, word count) {
@@ -121,22 +121,22 @@ struct OneSet {
 
     template <bool observed> SWEEP_DEVICE void run(real *stage) {
         if constexpr (observed && !DETECT) {
-            // The steps before the next record: a launch may begin between two.
+            // Steps until the next record. A launch may begin between two records.
             until = a.every - (a.first - a.origin) % a.every;
 #pragma unroll
             for (int i = 0; i < UNITS; ++i) observers[i].load_extremes(a, i, set);
         }
         time_loop<observed>(a, *this, stage);
-        lane sound = lane{};
+        lane any_unsound = lane{};
 #pragma unroll
         for (int i = 0; i < UNITS; ++i) {
             store_unit(a, i, set, units[i]);
-            sound += unsound(units[i]);
+            any_unsound += unsound(units[i]);
             if constexpr (observed && !DETECT) observers[i].store_extremes(a, i, set);
         }
         if (DETECT)
             a.diverged[set] = diverged;
-        else if (!(sound == lane{}))
+        else if (!(any_unsound == lane{}))
             a.diverged[set] = 0;
     }
 };
@@ -147,5 +147,9 @@ template <bool observed> SWEEP_DEVICE void thread_per_set(const Arguments &a) {
     own.run<observed>(stage);
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) transient(const Arguments a) { thread_per_set<false>(a); }
-extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) observed(const Arguments a) { thread_per_set<true>(a); }
+extern "C" __global__ void __launch_bounds__(THREADS, MIN_THREAD_BLOCKS) transient(const Arguments a) {
+    thread_per_set<false>(a);
+}
+extern "C" __global__ void __launch_bounds__(THREADS, MIN_THREAD_BLOCKS) observed(const Arguments a) {
+    thread_per_set<true>(a);
+}

@@ -1,21 +1,27 @@
-// The CPU's design: a tile of sets per turn, a vector of neighbouring sets per lane. The state of a tile stays in the
-// cache for a whole launch; W r is a product in registers, ROWS units times VECTORS vectors of sets, so that every weight
-// serves VECTORS vectors and every rate ROWS rows. x follows on the sums while they are there; f and r have loops of their own.
+// The CPU's design: one tile of sets after the other, with a vector of neighbouring sets as lane. The state of a tile stays
+// in the cache for a whole launch. W r is a product in registers of ROWS units and VECTORS vectors of sets, so that each
+// weight is used for VECTORS vectors and each rate for ROWS rows. The new x is computed while the sums are in registers; f
+// and r have loops of their own.
 //
 //   h_i = g sum_j W_ij r_j + g_u (U u)_i + b_i, then one step of rate_model.cuh for every unit
 //
-// Calls     transient or observed(arguments, first set, last set): whole tiles, by any number of threads at once, each with
-//           sets of its own.
-// Memory    [row][set] outside, but for records; inside [row][TILE] in one scratch array, where x and r have a slot for each
-//           of the last steps. Weights that all sets share are packed, product by product, [from][to]; a set's own are
-//           unpacked into the scratch, [to][from][TILE].
+// Calls     transient(arguments, first set, last set) and observed(...) simulate the sets [first, last), which must be whole
+//           tiles. Several threads may call them at the same time, each with sets of its own.
+// Memory    the arrays of the arguments are [row][set], except records. A tile works on its scratch memory, [row][TILE], in
+//           which x and r have a slot for each of the last steps. Weights that all sets share are packed: for one product
+//           after the other, [from][to] of its rows. A set's own weights are copied into the scratch, [to][from][TILE].
 //
-// Macros    those of arguments.cuh, and VECTOR_BYTES, TILE, ROWS, VECTORS; OWN_WEIGHTS 1: every set may have
-//           a matrix of its own; 0: a tile shares one, and entries that a set replaces are 0 in it and added one by one.
+// Macros    those of arguments.cuh, and
+//   VECTOR_BYTES  size of a vector
+//   TILE          sets of a tile
+//   ROWS          most units of a product
+//   VECTORS       vectors of sets of a product
+//   OWN_WEIGHTS   1: every set may have a matrix of its own. 0: a tile shares one; entries that a set replaces are 0 in it
+//                 and added one by one.
 
 typedef REAL vector_of_sets __attribute__((vector_size(VECTOR_BYTES), may_alias));
 #define LANE vector_of_sets
-// Of as many sets as there is room for, also where the state is in double.
+// Normals are floats even where the state is in double, so a vector of them may have more sets than a lane.
 typedef float normals_of_sets __attribute__((vector_size(VECTOR_BYTES), may_alias));
 typedef unsigned words_of_sets __attribute__((vector_size(VECTOR_BYTES), may_alias));
 
@@ -27,7 +33,7 @@ typedef unsigned words_of_sets __attribute__((vector_size(VECTOR_BYTES), may_ali
 extern "C" void *aligned_alloc(__SIZE_TYPE__ alignment, __SIZE_TYPE__ size);
 extern "C" void free(void *memory);
 
-// Sums stay in registers only where their loops are gone.
+// The compiler keeps sums in registers only if it unrolls the loops over them completely.
 #define SWEEP_PRAGMA(text) _Pragma(#text)
 #ifdef __clang__
 #define SWEEP_UNROLL(times) SWEEP_PRAGMA(unroll times)
@@ -38,44 +44,46 @@ extern "C" void free(void *memory);
 #endif
 
 constexpr int LINE = 64;
-constexpr int NOISE_BLOCKS = (UNITS + NOISE_UNITS - 1) / NOISE_UNITS;
+constexpr int NOISE_GROUPS = (UNITS + NOISE_UNITS - 1) / NOISE_UNITS;
 constexpr int NORMALS = VECTOR_BYTES / sizeof(float);
 typedef float normals_of_lane __attribute__((vector_size(WIDTH * sizeof(float)), may_alias));
-constexpr int STEP = VECTORS * WIDTH;  // sets that the product takes at once
+constexpr int PRODUCT_SETS = VECTORS * WIDTH;  // sets that the product takes at once
 constexpr int MATRIX_PRODUCTS = (UNITS + ROWS - 1) / ROWS;
-constexpr int FULL = (UNITS - MATRIX_PRODUCTS * (ROWS - 1)) * ROWS;  // units in products of ROWS; the others have a row less
+// Units in products of ROWS rows; the other products have a row less.
+constexpr int FULL = (UNITS - MATRIX_PRODUCTS * (ROWS - 1)) * ROWS;
 constexpr int SUMS = 3 * ((MOMENTS_X > 0) + (MOMENTS_R > 0)) + (CORRELATION + MSE) * COMPARISONS;
 constexpr bool SEES_X = MOMENTS_X || LOW_X || HIGH_X, SEES_R = MOMENTS_R || LOW_R || HIGH_R || COMPARISONS;
-// Steps whose states are kept, to be seen together: a sum is then read and written once for all of them.
+// The number of steps whose states are kept and then observed together, so that each sum is read and written once for all.
 constexpr int KEPT = COMPARISONS ? 32 : SEES_X || SEES_R ? 8 : 2;
-// Comparisons are shared out to products as units are.
+// Comparisons are divided among products in the same way as units.
 constexpr int MOST_SERIES = 6, SERIES_PRODUCTS = (COMPARISONS + MOST_SERIES - 1) / MOST_SERIES;
 constexpr int SERIES = COMPARISONS ? (COMPARISONS + SERIES_PRODUCTS - 1) / SERIES_PRODUCTS : 1;
 constexpr int FULL_SERIES = (COMPARISONS - SERIES_PRODUCTS * (SERIES - 1)) * SERIES;
-static_assert(TILE % STEP == 0, "a tile is whole products");
-static_assert(!NOISY || TILE % NORMALS == 0, "a tile is whole vectors of normals");
+static_assert(TILE % PRODUCT_SETS == 0, "a tile must be whole products");
+static_assert(!NOISY || TILE % NORMALS == 0, "a tile must be whole vectors of normals");
 
-// What lasts of a unit from step to step besides its state.
+// What is kept of a unit from step to step, besides its state.
 struct UnitOfSets {
     real lost_x[COMPENSATED ? TILE : 0], lost_r[COMPENSATED ? TILE : 0];
     real sums[SUMS][TILE];
     real extremes[LOW_X || LOW_R || HIGH_X || HIGH_R ? 4 : 0][TILE];
 };
 
-// Everything of a tile that lasts.
+// Everything of a tile that is kept from step to step.
 struct Scratch {
     real r[KEPT][UNITS][TILE];  // a slot for each of the last steps
     real x[SEES_X ? KEPT : 1][UNITS][TILE];
     UnitOfSets units[UNITS];
-    real aims[ROWS * TILE];  // z, then f(z)
+    real activations[ROWS * TILE];  // z, then f(z)
     real weights[OWN_WEIGHTS ? UNITS * UNITS : 0][TILE];
-    float normals[NOISY ? NOISE_STEPS : 0][NOISE_BLOCKS * NOISE_UNITS][TILE];
+    float normals[NOISY ? NOISE_STEPS : 0][NOISE_GROUPS * NOISE_UNITS][TILE];
     word streams[NOISY ? 2 : 0][TILE];  // low words, high words
     real unsound[TILE];
     long long diverged[TILE];
 };
 
-// What the units have in common in a step: inputs, the slots of the state before and after it, which normals, records or not.
+// What all units have in common in a step: the inputs, the slots of the state before and after the step, which of the normals
+// to use, and whether the step is recorded.
 struct Step {
     const real *inputs;
     int before, after, phase;
@@ -84,14 +92,14 @@ struct Step {
 
 struct TileOfSets {
     const Arguments &a;
-    const int set;  // the first
+    const int set;  // the first set of the tile
     Scratch &own;
     const real *packed;
     int until, record;
-    int last = KEPT - 1;  // the slot that the state is in
-    int unseen = 0;       // steps up to it that have not been seen
-    bool begins;          // whether the first of them is the first of a segment, and
-    const real *targets;  // its series
+    int last = KEPT - 1;  // the slot of the current state
+    int unseen = 0;       // how many of the last steps have not been observed yet
+    bool begins;          // whether the first of these begins a segment
+    const real *targets;  // the series of the first of these
 
     SWEEP_DEVICE TileOfSets(const Arguments &a, int set, Scratch &scratch) : a(a), set(set), own(scratch) {
         for (int i = 0; i < UNITS; ++i) {
@@ -154,46 +162,46 @@ struct TileOfSets {
         }
     }
 
-    // The normals of all units for the steps that one call of the noise serves. Long, and called from many places; static, so that
-    // what the tile knows may stay in registers.
-    static __attribute__((noinline)) void draw(Scratch &own, word block, unsigned long long seed) {
-        constexpr int places = TILE / NORMALS, all = NOISE_BLOCKS * places;
+    // Draw the normals of all units for the steps that one call of the noise serves. Not inlined, because it is long and
+    // called from many places. Static, so that the members of the tile may stay in registers during the call.
+    static __attribute__((noinline)) void draw(Scratch &own, word step_group, unsigned long long seed) {
+        constexpr int places = TILE / NORMALS, all = NOISE_GROUPS * places;
         constexpr int count = all % 2 == 0 ? 2 : 1;
         typedef philox::Floats<VECTOR_BYTES, count> Floats;
         typedef philox::Words<VECTOR_BYTES, count> Words;
         SWEEP_ROLLED
         for (int first = 0; first < all; first += count) {
-            const auto unit_block = [&](int i) { return (first + i) / places; };
+            const auto unit_group = [&](int i) { return (first + i) / places; };
             const auto place = [&](int i) { return (first + i) % places * NORMALS; };
             const auto stream = [&](int part) {
                 return Words::each([&](int i) { return *(const words_of_sets *)&own.streams[part][place(i)]; });
             };
-            const Words blocks = Words::each([&](int i) { return unit_block(i) - words_of_sets{}; });
+            const Words unit_groups = Words::each([&](int i) { return unit_group(i) - words_of_sets{}; });
             Floats four[4];
-            philox::normals(block, blocks, stream(0), stream(1), seed, four);
+            philox::normals(step_group, unit_groups, stream(0), stream(1), seed, four);
             SWEEP_UNROLL(4)
             for (int n = 0; n < 4; ++n)
                 SWEEP_UNROLL(2)
                 for (int i = 0; i < count; ++i) {
-                    const int unit = unit_block(i) * NOISE_UNITS + n % NOISE_UNITS;
+                    const int unit = unit_group(i) * NOISE_UNITS + n % NOISE_UNITS;
                     *(normals_of_sets *)&own.normals[n / NOISE_UNITS][unit][place(i)] = four[n].of[i];
                 }
         }
     }
 
-    // A step of some neighbouring units, one loop after the other: a chain of operations as long as a whole step would leave
-    // the processor, which looks ahead some hundred instructions, waiting for most of it.
+    // A step of some neighbouring units, as three short loops one after the other. A whole step is a long chain of operations.
+    // The processor looks only some hundred instructions ahead, so in a single loop it would wait most of the time.
     template <int rows> SWEEP_DEVICE void advance_rows(int first, const Step &step) {
-        for (int place = 0; place < TILE; place += STEP) currents<rows>(first, place, step);
+        for (int place = 0; place < TILE; place += PRODUCT_SETS) currents<rows>(first, place, step);
         SWEEP_ROLLED
-        for (int t = 0; t < rows * TILE; t += WIDTH) store(&own.aims[t], lanes::activation(load(&own.aims[t])));
+        for (int t = 0; t < rows * TILE; t += WIDTH) store(&own.activations[t], lanes::activation(load(&own.activations[t])));
         SWEEP_ROLLED
         for (int i = 0; i < rows; ++i)
             SWEEP_ROLLED
             for (int place = 0; place < TILE; place += WIDTH) rates(i, first + i, place, step);
     }
 
-    // W r, and x after the step; leaves z.
+    // Compute W r and x after the step; store z.
     template <int rows> SWEEP_DEVICE void currents(int first, int place, const Step &step) {
         lane sums[rows][VECTORS] = {};
         if constexpr (COUPLING > 0) {
@@ -214,7 +222,7 @@ struct TileOfSets {
         for (int i = 0; i < rows; ++i)
             SWEEP_UNROLL(16)
             for (int v = 0; v < VECTORS; ++v)
-                store(&own.aims[i * TILE + place + v * WIDTH], current(first + i, place + v * WIDTH, sums[i][v], step));
+                store(&own.activations[i * TILE + place + v * WIDTH], current(first + i, place + v * WIDTH, sums[i][v], step));
     }
 
     SWEEP_DEVICE lane weight(const real &shared, int to, int from, int place) const {
@@ -224,7 +232,7 @@ struct TileOfSets {
             return common(shared);
     }
 
-    // x after the step; returns z.
+    // Compute x after the step, and return z.
     SWEEP_DEVICE lane current(int unit, int place, lane recurrent, const Step &step) {
         Parameters<1> p;
         p.load(a, set + place, unit);
@@ -252,7 +260,7 @@ struct TileOfSets {
         return z;
     }
 
-    // r after the step.
+    // Compute r after the step.
     SWEEP_DEVICE void rates(int i, int unit, int place, const Step &step) {
         Parameters<1> p;
         p.load(a, set + place, unit);
@@ -260,7 +268,7 @@ struct TileOfSets {
         u.x = load(x(step.after, unit, place));
         u.r = load(&own.r[step.before][unit][place]);
         if constexpr (COMPENSATED) u.lost_r = load(&own.units[unit].lost_r[place]);
-        step_r(a, p, 0, u, load(&own.aims[i * TILE + place]));
+        step_r(a, p, 0, u, load(&own.activations[i * TILE + place]));
         store(&own.r[step.after][unit][place], u.r);
         if constexpr (COMPENSATED) store(&own.units[unit].lost_r[place], u.lost_r);
         if constexpr (DETECT) {
@@ -276,27 +284,27 @@ struct TileOfSets {
         }
     }
 
-    // Where a row of Arguments.sums is: moments that nobody asks for have none.
+    // Where the scratch has a row of Arguments.sums: it has no rows for moments that the job does not ask for.
     static SWEEP_DEVICE constexpr int sum_row(int sum) { return sum - (MOMENTS_X ? 0 : 3) - (MOMENTS_R || sum < 6 ? 0 : 3); }
 
-    // See what has not been seen.
+    // Observe the steps that have not been observed yet.
     SWEEP_DEVICE void see() {
         const int from = last + 1 - unseen;
         for (int unit = 0; unit < UNITS; ++unit) {
             SWEEP_ROLLED
-            for (int place = 0; place < TILE; place += STEP) {
+            for (int place = 0; place < TILE; place += PRODUCT_SETS) {
                 if (unseen == KEPT)
                     see<KEPT>(unit, place, from, begins);
                 else
                     for (int slot = from; slot <= last; ++slot) see<1>(unit, place, slot, begins && slot == from);
             }
             if constexpr (COMPARISONS > 0)
-                for (int place = 0; place < TILE; place += STEP) compare(unit, place, from);
+                for (int place = 0; place < TILE; place += PRODUCT_SETS) compare(unit, place, from);
         }
         unseen = 0;
     }
 
-    // See the steps of some slots, of a unit of neighbouring sets; a segment begins with them, or goes on.
+    // Observe some slots of a unit, for neighbouring sets. `begins` says whether a segment begins with the first of them.
     template <int steps> SWEEP_DEVICE void see(int unit, int place, int from, bool begins) {
         UnitOfSets &unit_own = own.units[unit];
         Statistics seen[VECTORS];
@@ -332,7 +340,7 @@ struct TileOfSets {
         return u;
     }
 
-    // Compare rates with the series: a product again, some series at a time.
+    // Compare the rates with the series. This is a product again, for some series at a time.
     SWEEP_DEVICE void compare(int unit, int place, int from) {
         for (int first = 0; first < FULL_SERIES; first += SERIES) compare<SERIES>(unit, place, from, first);
         if constexpr (FULL_SERIES < COMPARISONS)
@@ -393,7 +401,7 @@ struct TileOfSets {
     }
 
     template <bool observed> SWEEP_DEVICE void run() {
-        // The steps before the next record: a launch may begin between two.
+        // Steps until the next record. A launch may begin between two records.
         until = observed ? a.every - (a.first - a.origin) % a.every : 0;
         record = 0;
         carry<observed>(true);
@@ -415,7 +423,7 @@ struct TileOfSets {
             a.diverged[set + t] = DETECT ? own.diverged[t] : own.unsound[t] == 0 ? own.diverged[t] : 0;
     }
 
-    // Bring the extremes in, or out.
+    // Copy the extremes from the arguments into the scratch, or back.
     template <bool observed> SWEEP_DEVICE void carry(bool in) {
         if constexpr (observed && (LOW_X || LOW_R || HIGH_X || HIGH_R)) {
             for (int row = 0; row < 4 * UNITS; ++row)
@@ -427,7 +435,7 @@ struct TileOfSets {
     }
 };
 
-// On x86 numbers too small for a normal float become 0, as on a GPU: its vectors may take a hundred times as long for them.
+// On x86 subnormal floats become 0, as on a GPU, because vector instructions may take a hundred times as long for them.
 struct FlushToZero {
 #ifdef __SSE__
     static constexpr unsigned FLUSH = 0x8040;
@@ -438,7 +446,7 @@ struct FlushToZero {
 };
 
 template <bool observed> int tiles(const Arguments *given, int first, int last) {
-    // A copy of our own: no store to an array can change it, so what is in registers may stay there.
+    // A local copy. The compiler knows that no store to an array can change it, so its members may stay in registers.
     const Arguments a = *given;
     Scratch *scratch = (Scratch *)aligned_alloc(LINE, (sizeof(Scratch) + LINE - 1) / LINE * LINE);
     if (!scratch) return 1;
@@ -448,6 +456,6 @@ template <bool observed> int tiles(const Arguments *given, int first, int last) 
     return 0;
 }
 
-// Each returns 1 where there is no memory for the scratch.
+// Both return 0, or 1 if there is no memory for the scratch.
 extern "C" int transient(const Arguments *a, int first, int last) { return tiles<false>(a, first, last); }
 extern "C" int observed(const Arguments *a, int first, int last) { return tiles<true>(a, first, last); }

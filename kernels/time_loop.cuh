@@ -1,12 +1,13 @@
-// The loop over the steps of a launch, the same for every kernel that keeps the state on the chip.
+// The loop over the steps of a launch, for every kernel that keeps the state on the chip.
 //
-// A launch is a run of steps on one side of the end of the transient; where it is observed, it begins and ends with a
-// segment (arguments.cuh), so that no result depends on how the steps were cut into launches. Within it the loop goes by
-// segments, by stages of the series in shared memory, and by turns of UNROLL steps, which begin at multiples of UNROLL
-// so that each call of the noise serves the steps it is for; the steps left over go one by one.
+// The steps of a launch lie either all in the transient or all after it (observed). After the transient a launch begins and
+// ends where a segment does (arguments.cuh), so no result depends on how the steps were cut into launches. The loop cuts a
+// launch into segments, a segment into stages (the rows of the series that shared memory holds), and a stage into turns of
+// UNROLL steps. A turn begins at a multiple of UNROLL, so that a call of the noise never serves two turns. Steps before the
+// first turn and after the last one are taken one by one.
 //
-// `Sets` is what a thread simulates: advance<steps, observed>(k, row, begins) takes steps k, k + 1, ... of the launch with
-// the series from `row` on; flush(segment, before, count) ends a segment.
+// `Sets` is what a thread simulates. advance<steps, observed>(k, row, begins) takes steps k, k + 1, ... of the launch, with
+// the series from `row` on; `begins` says that a segment begins. flush(segment, before, count) ends a segment.
 
 #ifndef SWEEP_TIME_LOOP_CUH
 #define SWEEP_TIME_LOOP_CUH
@@ -16,7 +17,7 @@
 SWEEP_DEVICE word smaller(word a, word b) { return a < b ? a : b; }
 
 #if STAGE > 0
-// Copy rows [from, stop) of the series to shared memory, all threads of the block together.
+// Copy rows [from, stop) of the series to shared memory. All threads of the thread block do this together.
 SWEEP_DEVICE void stage_series(const Arguments &a, word from, word stop, real *stage) {
     const real *rows = a.series + (unsigned long long)from * COLUMNS;
     __syncthreads();  // the last stage has been read by all
@@ -27,7 +28,7 @@ SWEEP_DEVICE void stage_series(const Arguments &a, word from, word stop, real *s
 
 template <bool observed, typename Sets> SWEEP_DEVICE void time_loop(const Arguments &a, Sets &sets, real *stage) {
     constexpr word turn = UNROLL;
-    const word skipped = a.first - a.origin;  // steps since the transient, wrapping around within it
+    const word skipped = a.first - a.origin;  // steps since the transient (not used, and wrapped around, within it)
     int segment = 0;
     for (word start = 0; start < a.steps;) {
         const word stop = observed ? smaller(a.steps, segment_stop(skipped + start) - skipped) : a.steps;

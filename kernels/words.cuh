@@ -1,7 +1,7 @@
-// Words of 32 bits and the floats made of them, so that philox.cuh is one source for a CUDA thread and for the vectors
-// of a CPU: a lane is a float, with a word to match, or under GCC and Clang Several vectors of floats, with as many of
-// words, whose elements belong to different sets.
-// No standard and no CUDA header is needed: NVRTC, nvcc and g++ compile this file as it stands.
+// Words of 32 bits, and the floats made from them, so that philox.cuh is one source for a CUDA thread and for the vectors
+// of a CPU. A lane is a float, and one word goes with it. Under GCC and Clang a lane may also be Several vectors of floats,
+// and as many vectors of words go with it; their elements belong to different sets.
+// NVRTC, nvcc and g++ compile this file without any standard or CUDA header.
 
 #ifndef SWEEP_WORDS_CUH
 #define SWEEP_WORDS_CUH
@@ -20,15 +20,15 @@ namespace philox {
 
 typedef unsigned int word;
 
-// The words that go with a lane.
+// The type of the words that go with a lane.
 template <typename lane> struct words;
 template <> struct words<float> { typedef word type; };
 template <typename lane> using words_of = typename words<lane>::type;
 
-// The two words of a product.
+// The 64-bit product of two words, as its high and its low word.
 SWEEP_DEVICE void multiply(word a, word b, word &high, word &low) {
 #ifdef __CUDA_ARCH__
-    high = __umulhi(a, b);  // the 64-bit product made NVRTC do every round in 64-bit words
+    high = __umulhi(a, b);  // with a 64-bit product NVRTC did every round in 64-bit words
 #else
     high = (word)((unsigned long long)a * b >> 32);
 #endif
@@ -59,17 +59,17 @@ SWEEP_DEVICE float square_root(float a) {
 #endif
 }
 
-// The float nearest to a word read as signed.
+// The float nearest to a word that is read as a signed integer.
 SWEEP_DEVICE float signed_float(word a) { return (float)(int)a; }
 
-// One or the other, by a bit of a word.
+// `one` where the bit of the word is set, else `zero`.
 template <int bit> SWEEP_DEVICE float select_by(word a, float one, float zero) { return a & 1u << bit ? one : zero; }
 
 // ---------------------------------------------------------------------------------------------------------- many sets
 #ifndef __CUDACC__
 
-// Vectors that take every operation side by side: noise is long chains of operations, each of which waits for the one
-// before, and a processor looks ahead for others to do meanwhile by a hundred instructions at most.
+// Several vectors that take every operation together. Noise is a long chain of operations, each of which waits for the one
+// before. A processor looks at most a hundred instructions ahead for other work, so we put other work right beside it.
 template <typename scalar, int bytes, int count> struct Several {
     typedef scalar number;
     typedef scalar vector __attribute__((vector_size(bytes)));
@@ -106,8 +106,8 @@ template <int bytes, int count> using Floats = Several<float, bytes, count>;
 template <int bytes, int count> using Words = Several<word, bytes, count>;
 template <int bytes> using integers = typename Several<int, bytes, 1>::vector;
 
-// Products are twice as wide as words, so the words of a vector are taken apart, those at even and those at odd places,
-// each in the low half of 64 bits. The high half holds anything.
+// Products are twice as wide as words. So the words of a vector are split into those at even and those at odd places, each
+// in the low half of 64 bits. The high half is not used and may hold anything.
 template <int bytes, int count> using Factors = Several<unsigned long long, bytes, count>;
 
 template <int bytes, int count> struct words<Floats<bytes, count>> { typedef Words<bytes, count> type; };
@@ -117,7 +117,7 @@ template <int bytes, int count> SWEEP_DEVICE Factors<bytes, 2 * count> taken_apa
     return factors::each([&](int i) { return (typename factors::vector)a.of[i / 2] >> 32 * (i % 2); });
 }
 
-// The words of a, then those of b.
+// The reverse of taken_apart(): the words of a, then those of b.
 template <int bytes, int count>
 SWEEP_DEVICE Words<bytes, count> joined(const Factors<bytes, count> &a, const Factors<bytes, count> &b) {
     typedef Words<bytes, count> words;
@@ -129,7 +129,7 @@ SWEEP_DEVICE Words<bytes, count> joined(const Factors<bytes, count> &a, const Fa
 }
 
 template <int bytes, typename vector> SWEEP_DEVICE vector product(const vector &a, const vector &b) {
-#if SWEEP_X86  // GCC would multiply all of the 64 bits
+#if SWEEP_X86  // without these, GCC would multiply all 64 bits
     if constexpr (bytes == 16) return (vector)__builtin_ia32_pmuludq128((integers<16>)a, (integers<16>)b);
 #ifdef __AVX2__
     if constexpr (bytes == 32) return (vector)__builtin_ia32_pmuludq256((integers<32>)a, (integers<32>)b);
@@ -164,11 +164,11 @@ template <typename vector> SWEEP_DEVICE vector square_roots(const vector &a) {
 #if SWEEP_X86
     if constexpr (sizeof(vector) == 16) return __builtin_ia32_sqrtps(a);
     if constexpr (sizeof(vector) == 32) return __builtin_ia32_sqrtps256(a);
-#ifdef __AVX512F__  // no mask, rounded as ever
+#ifdef __AVX512F__  // -1: all elements; 4: the current rounding mode
     if constexpr (sizeof(vector) == 64) return __builtin_ia32_sqrtps512_mask(a, a, -1, 4);
 #endif
 #endif
-#ifdef __clang__  // which does not make a vector of the loop below
+#ifdef __clang__  // it does not turn the loop below into vector code
 #if __has_builtin(__builtin_elementwise_sqrt)
     return __builtin_elementwise_sqrt(a);
 #endif
@@ -191,7 +191,7 @@ template <int bytes, int count> SWEEP_DEVICE Floats<bytes, count> signed_float(c
 template <int bit, int bytes, int count>
 SWEEP_DEVICE Floats<bytes, count> select_by(const Words<bytes, count> &a, const Floats<bytes, count> &one,
                                             const Floats<bytes, count> &zero) {
-    const Words<bytes, count> sign = a << (31 - bit);  // vector units choose by the highest bit
+    const Words<bytes, count> sign = a << (31 - bit);  // vector instructions choose by the highest bit
     return Floats<bytes, count>::each([&](int i) { return (integers<bytes>)sign.of[i] < 0 ? one.of[i] : zero.of[i]; });
 }
 

@@ -56,7 +56,7 @@ def test_every_kind_of_job_compiles_without_spills(cubins: dict[tuple[int, str],
             assert used.shared == 0
             # A warp takes its registers, in eights, from one of the four parts of a multiprocessor.
             warps = 4 * (16_384 // (32 * -(-used.registers // 8) * 8))
-            blocks = int(dict(one.specialisation.macros)["MIN_BLOCKS"])
+            blocks = int(dict(one.specialisation.macros)["MIN_THREAD_BLOCKS"])
             assert warps >= blocks * one.threads // 32, (arch, entry, used)
 
 

@@ -151,7 +151,7 @@ class CudaKernel(Kernel):
 
     def own_macros(self) -> dict[str, int | str]:
         """Return the macros of the design; see :class:`sweep.backends.compiled.kernel.Kernel`."""
-        macros: dict[str, int | str] = {"MIN_BLOCKS": self._blocks_per_sm}
+        macros: dict[str, int | str] = {"MIN_THREAD_BLOCKS": self._blocks_per_sm}
         if self.file != PRODUCT:
             macros["THREADS"] = self.threads
         if self.file == LANES_PER_SET:
