@@ -1,4 +1,4 @@
-"""What is measured on a GPU, and what bounds it."""
+"""The cases that are measured on a GPU, and the bound on their speed."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from sweep.signals.targets import Target
 __all__ = ["REGIMES", "UNITS", "Case", "L", "M", "Regime", "S", "bound", "kernels_digest"]
 
 UNITS = (1, 2, 4, 8, 12, 16, 20, 32, 48, 64, 96, 128, 256, 512)
-#: Sets with which a large GPU is busy: many more threads than it holds at a time.
+#: Enough sets, and enough sets times units, to keep a large GPU busy: many more threads than it can run at a time.
 _BUSY_SETS, _BUSY_UNITS = 2**20, 2**22
 
 
 @dataclass(frozen=True)
 class Regime(Case):
-    """A case that asks for something of its own.
+    """A case with one special feature.
 
     Attributes
     ----------
     networks : int
-        If any, sets take turns with so many weight matrices, as where each has its own.
+        Number of weight matrices, which the sets use in turn; 0: one matrix for all sets.
     lags : int
-        If any, the rates are compared with a target at so many.
+        Number of lags at which the rates are compared with a target; 0: no target.
     every : int
-        If any, the rates of all units are recorded every so many steps.
+        Steps from one record of the rates of all units to the next; 0: no records.
     """
 
     activation: str = "tanh"
@@ -47,7 +47,7 @@ class Regime(Case):
     every: int = 0
 
     def job(self, blocks: int | None = None) -> Job:
-        """Return the case as a job, in so many blocks."""
+        """Return the case as a job with this number of blocks (None: the job chooses)."""
         job = super().job(blocks)
         model = dataclasses.replace(job.model, activation=self.activation)
         design, observe, target = job.design, job.observe, None
@@ -86,17 +86,17 @@ REGIMES = {
 
 
 def bound(counted: Mapping[str, float], speed: float, special: float, double: float) -> tuple[float, str]:
-    """Return the unit-updates per second that a device cannot exceed, and what stands in the way.
+    """Return the unit-updates per second that a device cannot exceed, and what limits it.
 
     Parameters
     ----------
     counted : mapping
-        Per unit-step, as ``instructions.py`` counts: ``instructions`` in all, and of these ``special`` functions and those
-        in ``double`` precision.
+        Counts per unit-step from ``instructions.py``: all ``instructions``, and among them the ``special`` functions and
+        those in ``double`` precision.
     speed : float
         Lane-instructions per second.
     special, double : float
-        How many times longer those two keep a device.
+        How many times longer than other instructions these two keep a device busy.
     """
     longest = {
         "instructions": counted["instructions"],
@@ -108,6 +108,6 @@ def bound(counted: Mapping[str, float], speed: float, special: float, double: fl
 
 
 def kernels_digest() -> str:
-    """Return what counts of instructions belong to: the digest of the kernels' sources."""
+    """Return the digest of the kernels' sources, which says for which kernels instructions were counted."""
     text = b"".join(path.read_bytes() for path in sorted(folder().glob("*.cu*")))
     return hashlib.sha256(text).hexdigest()

@@ -1,13 +1,14 @@
-"""What a GPU reaches in every regime, against what its instructions allow and against the ways one had before.
+"""Measure how fast a GPU is in every regime, against the bound by its instructions and against other libraries.
 
     python benchmarks/gpu.py [--quick] [--output results/gpu-DATE.json]
 
-Needs CuPy, NumPy and a CUDA device, and nothing else that tausweep needs; JAX takes part where it finds the GPU. Takes some
-minutes, with --quick about one. The file is written anew after every part, so that nothing is lost when one is cut short.
-Without a device it says why, and ends well.
+This needs CuPy, NumPy and a CUDA device; the other dependencies of tausweep may be missing. JAX is measured too if it finds
+the GPU. A run takes some minutes, with --quick about one. The file is written again after every part, so that nothing is lost
+if the run is stopped. Without a device the reason is printed, and the exit code is 0.
 
-A rate is steady where it is the slope between so many steps and half as many: what a call costs once, to lay out parameters
-and to bring back results, is reported beside it, as seconds per call. All times are medians.
+Every case is timed with some number of steps and with half as many. The steady rate is the slope between the two. The rest is
+what a call spends once on laying out parameters and copying back results; it is reported as seconds per call. All times are
+medians.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ ROOT = HERE.parent
 
 
 def make_importable() -> None:
-    """Let modules of the package be imported where not all is installed that the whole package needs."""
+    """Let modules of the package be imported even if some dependencies of the package are missing."""
     try:
         importlib.import_module("sweep")
     except ModuleNotFoundError:
@@ -60,14 +61,14 @@ from sweep.backends.protocol import Backend
 from sweep.bench import seconds_of
 
 COUNTS = HERE / "results" / "instructions.json"
-#: Most steps of a measurement, and most bytes of its results.
+#: The largest number of steps of a measurement, and of bytes of its results.
 _MOST_STEPS, _MOST_BYTES = 2**21, 2**30
 _CAPABILITIES = {"80": "sm_80", "90": "sm_90", "100": "sm_100", "120": "sm_120"}
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How long a measurement may take, how often it is taken, and how many steps the first has."""
+    """How long a measurement takes, how often it is repeated, and how many steps it starts with."""
 
     seconds: float = 0.4
     repeats: int = 3
@@ -76,16 +77,16 @@ class Budget:
 
 @dataclass(frozen=True)
 class Machine:
-    """What bounds a device.
+    """What limits a device.
 
     Attributes
     ----------
     speed : float
         Lane-instructions per second, at the highest clock.
     special, double : float
-        How many times longer than others a special function, and an operation in double precision, keeps it.
+        How many times longer than other instructions a special function, and an operation in double precision, takes.
     counts : dict
-        Of ``results/instructions.json``, by regime: instructions per unit-step for this device.
+        Instructions per unit-step on this device, by regime, from ``results/instructions.json``.
     """
 
     speed: float
@@ -94,20 +95,20 @@ class Machine:
     counts: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
 
     def bound(self, regime: str) -> tuple[float | None, str]:
-        """Return the unit-updates per second that a regime cannot exceed, and what stands in the way."""
+        """Return the unit-updates per second that a regime cannot exceed, and what limits it."""
         if regime not in self.counts:
             return None, "not counted for this device"
         return bound(self.counts[regime], self.speed, self.special, self.double)
 
 
 def counts(architecture: str) -> tuple[dict[str, dict[str, float]], str]:
-    """Return what was counted for an architecture, and what is wrong with it, if anything."""
+    """Return the counts for an architecture, and a warning if something is wrong with them (else an empty string)."""
     if not COUNTS.exists():
         return {}, f"{COUNTS.name} is missing: run benchmarks/instructions.py first"
     told = json.loads(COUNTS.read_text(encoding="utf-8"))
     own = {name: row[architecture] for name, row in told["regimes"].items() if architecture in row}
     if kernels_digest() != told["kernels_sha256"]:
-        return own, f"{COUNTS.name} belongs to other kernels than these: bounds may be off"
+        return own, f"{COUNTS.name} was counted with other kernels: the bounds may be wrong"
     return own, "" if own else f"{COUNTS.name} has nothing for {architecture}"
 
 
@@ -122,7 +123,7 @@ def median_seconds(engine: Backend, case: Case, repeats: int, blocks: int | None
 
 
 def steady(engine: Backend, case: Case, budget: Budget) -> dict[str, float]:
-    """Measure a case with its sets, and as many steps as take about so long.
+    """Measure a case, with as many steps as fill the time in the budget.
 
     Returns
     -------
@@ -141,7 +142,7 @@ def steady(engine: Backend, case: Case, budget: Budget) -> dict[str, float]:
         if more >= budget.seconds / 2 or steps >= most:
             break
         factor = min(16.0, max(2.0, budget.seconds / max(more, 1e-6)))
-        # An even number, for the half of it is measured too.
+        # An even number, because half as many steps are measured too.
         steps = min(most, round(steps * factor)) // 2 * 2
     whole, half = _with(case, steps), _with(case, steps // 2)
     taken: dict[int, list[float]] = {whole.steps: [], half.steps: []}
@@ -165,7 +166,7 @@ def _with(case: Case, steps: int) -> Case:
 
 
 def regimes(engine: Backend, machine: Machine, chosen: dict[str, Regime], budget: Budget) -> dict[str, Any]:
-    """Measure one regime after the other, against its bound."""
+    """Measure one regime after the other, and compare each with its bound."""
     rows: dict[str, Any] = {}
     print(f"\n{'regime':<36}{'sets':>9}{'steps':>9}{'10^9/s':>10}{'bound':>10}{'%':>6}   per call, ms")
     for name, regime in chosen.items():
@@ -184,7 +185,7 @@ def regimes(engine: Backend, machine: Machine, chosen: dict[str, Regime], budget
 
 
 def saturation(engine: Backend, budget: Budget, most: dict[int, int]) -> dict[str, Any]:
-    """Measure how the rate grows with the number of sets, by units."""
+    """Measure how the rate grows with the number of sets, for several numbers of units."""
     rows: dict[str, Any] = {}
     for units, largest in most.items():
         sets = 100
@@ -200,7 +201,7 @@ def saturation(engine: Backend, budget: Budget, most: dict[int, int]) -> dict[st
 
 
 def overlap(engine: Backend, case: Case, budget: Budget, steps: tuple[int, ...]) -> dict[str, Any]:
-    """Measure what a second thread gains, and what blocks cost, at several lengths of a case."""
+    """Measure how much a second thread gains and how much blocks cost, for several numbers of steps of a case."""
     rows: dict[str, Any] = {}
     for each in steps:
         one = _with(case, each)
@@ -225,7 +226,7 @@ def overlap(engine: Backend, case: Case, budget: Budget, steps: tuple[int, ...])
 
 
 def first_result(engine: Callable[[], Backend]) -> dict[str, float]:
-    """Make a back end and its first two results in this process, and return how long each took."""
+    """Make a back end and two results in this process, and return how many seconds each took."""
     start = time.perf_counter()
     backend = engine()
     seconds = {"back_end_s": time.perf_counter() - start}
@@ -239,7 +240,7 @@ def first_result(engine: Callable[[], Backend]) -> dict[str, float]:
 
 
 def from_nothing() -> dict[str, Any]:
-    """Time a fresh process from its start to its first result, with nothing compiled and with all of it."""
+    """Time a fresh process from its start to its first result, first with an empty cache and then with all compiled."""
     told: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as cache:
         for name in ("cold", "warm"):
@@ -263,7 +264,7 @@ def from_nothing() -> dict[str, Any]:
 
 
 def describe_device() -> dict[str, Any]:
-    """Return what is known of the device and of the software."""
+    """Return the properties of the device and the versions of the software."""
     import cupy
 
     from sweep.backends.cupy import device_name, version
@@ -282,7 +283,7 @@ def describe_device() -> dict[str, Any]:
 
 
 def clock_at_work(engine: Backend, case: Case) -> str:
-    """Return the clock and the power that ``nvidia-smi`` tells of while the device computes."""
+    """Return the clock and the power that ``nvidia-smi`` reports while the device computes."""
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(median_seconds, engine, case, 1)
         told = ""
@@ -309,7 +310,7 @@ def _smi(what: str) -> str:
 
 @dataclass(frozen=True)
 class Extent:
-    """How much of everything is measured."""
+    """Which cases are measured, and how long."""
 
     budget: Budget
     regimes: dict[str, Regime]
@@ -352,7 +353,7 @@ def quick() -> Extent:
 def measure_all(
     engine: Backend, machine: Machine, extent: Extent, keep: Callable[[dict[str, Any]], None], about: dict[str, Any]
 ) -> dict[str, Any]:
-    """Measure part after part; `keep` is told of all there is so far after each."""
+    """Measure one part after the other, and call ``keep`` with all results so far after each."""
     result = dict(about)
     parts: dict[str, Callable[[], Any]] = {
         "clock_at_work": lambda: clock_at_work(engine, _with(extent.overlap, extent.overlap_steps[-1])),

@@ -1,4 +1,4 @@
-"""The other ways to simulate on a GPU, at the same cases: plain CuPy, and JAX."""
+"""Other ways to simulate the same cases on a GPU: plain CuPy, and JAX."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sweep.bench import seconds_of
 
 
 def plain(xp: Any, case: Case, fused: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Callable[[], Any]:
-    """Return what simulates a case as one writes it for NumPy or CuPy, a step's elementwise part fused or not."""
+    """Return a function that simulates a case in plain NumPy or CuPy; ``fused`` may fuse the elementwise part of a step."""
     values = {name: xp.asarray(value, dtype=np.float32)[:, None] for name, value in case.values().items()}
     weights = xp.asarray(case.weights().T, dtype=np.float32)
     u = np.sin(2 * np.pi * 5.0 * np.arange(case.steps) / 1000).astype(np.float32)
@@ -43,14 +43,14 @@ def plain(xp: Any, case: Case, fused: Callable[[Callable[..., Any]], Callable[..
 
 
 def peers(cases: dict[str, Case], engine: Backend, repeats: int) -> tuple[dict[str, Any], dict[str, str]]:
-    """Let the back end, plain CuPy and JAX take turns at the same cases, results on the host; and say who is missing.
+    """Measure the back end, plain CuPy and JAX in turns on the same cases, until the results are on the host.
 
     Returns
     -------
     dict
         Unit-updates per second, by case and contender.
     dict of str to str
-        Why a contender is missing.
+        Why contenders are missing, by name.
     """
     missing: dict[str, str] = {}
     rows: dict[str, Any] = {}
@@ -72,7 +72,7 @@ def peers(cases: dict[str, Case], engine: Backend, repeats: int) -> tuple[dict[s
             try:
                 contenders[contender] = make()
                 contenders[contender]()  # compiles
-            except Exception as error:  # another library may fail in its own ways, at its own limits
+            except Exception as error:  # a library may raise any exception, for instance at its limits
                 missing[f"{contender}, {name}"] = f"{type(error).__name__}: {error}"[:300]
                 contenders.pop(contender, None)
         taken: dict[str, list[float]] = {contender: [] for contender in contenders}
@@ -108,7 +108,7 @@ def jax_missing() -> str:
     """Return why JAX cannot take part; empty if it can."""
     if importlib.util.find_spec("jax") is None:
         return "not installed"
-    # It would take most of the memory for itself.
+    # Otherwise JAX reserves most of the memory for itself.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     try:
         import jax

@@ -1,18 +1,20 @@
-"""Count the machine instructions that a unit-step takes, by compiling and disassembling the kernels; needs no GPU.
+"""Count the machine instructions of a unit-step by compiling and disassembling the kernels. This needs no GPU.
 
     python benchmarks/instructions.py [--architectures sm_80 sm_90 sm_100 sm_120] [--output results/instructions.json]
 
-Counted are the instructions that stand in the loop over the steps, those for idle lanes included, in both branches of a
-condition. That makes a bound for any device: it issues an instruction per lane and clock, finishes special functions in
-fewer lanes and double precision in fewer still. What happens once a segment, at most 1024 steps, is not counted.
+The instructions in the loop over the steps are counted, in both branches of a condition and including those of idle lanes.
+From this follows a bound for any device, which issues one instruction per lane and clock, and has fewer lanes for special
+functions and for double precision. Work that is done once per segment (up to 1024 steps) is not counted.
 
-How a loop becomes instructions per unit-step:
+How the count of a loop becomes instructions per unit-step:
 
-- ``thread_per_set.cu``: a turn of the loop is UNROLL steps of N units.
-- ``lanes_per_set.cu``: so it is, for all lanes of the warps that a set has, or that share its warp.
-- ``product.cu``, a launch per step: the inner loop makes DEPTH of the PADDED_FROM products of TILE x TILE unit-steps with
-  THREADS threads; the loop after it makes one unit-step; what stands outside both is shared by the TILE x TILE / THREADS
-  unit-steps of a thread. Basic blocks with double precision in a float32 kernel are those of a segment's end: left out.
+- ``thread_per_set.cu``: one turn of the loop is UNROLL steps of N units.
+- ``lanes_per_set.cu``: the same, times the lanes of a set. These are all lanes of its warps or, if several sets share a
+  warp, its share of the warp.
+- ``product.cu``, where a launch is one step: one turn of the inner loop makes DEPTH of the PADDED_FROM products of
+  TILE x TILE unit-steps, with THREADS threads. One turn of the loop after it makes one unit-step. The instructions outside
+  both loops are divided among the TILE x TILE / THREADS unit-steps of a thread. In a float32 kernel basic blocks with double
+  precision belong to the end of a segment, and are left out.
 """
 
 from __future__ import annotations
@@ -47,7 +49,7 @@ ARCHITECTURES = ("sm_80", "sm_90", "sm_100", "sm_120")
 _WARP = 32
 _SPECIAL = ("MUFU",)
 _DOUBLE = ("DFMA", "DADD", "DMUL", "DSETP", "DMNMX")
-#: An H100 SXM: lane-instructions per second, and how many times longer a special function and double precision take.
+#: An H100 SXM: lane-instructions per second; how many times longer a special function and double precision take.
 H100 = {"speed": 132 * 128 * 1.98e9, "special": 8.0, "double": 2.0}
 
 
@@ -61,7 +63,7 @@ class Count:
 
     @classmethod
     def of(cls, code: Iterable[Instruction], times: float) -> Count:
-        """Return some instructions, each so many times."""
+        """Return the count of some instructions, multiplied by ``times``."""
         code = list(code)
         return cls(times * len(code), times * count(code, *_SPECIAL), times * count(code, *_DOUBLE))
 
@@ -70,7 +72,7 @@ class Count:
 
 
 def counted(kernel: CudaKernel, cubin: Cubin) -> Count:
-    """Return what a unit-step takes with one kernel."""
+    """Return the instructions of a unit-step with a kernel."""
     units = kernel.needs.units
     if kernel.file == PRODUCT:
         return _of_product(kernel, cubin)
@@ -87,11 +89,12 @@ def _of_product(kernel: CudaKernel, cubin: Cubin) -> Count:
     code = [one for one in cubin.sass("observed") if not one.is_a("NOP")]
     product = cubin.time_loop("observed").body
     behind = product[-1].address
-    # From branch to branch, not as a loop of the graph: ptxas may leave the product by a call that never returns.
+    # We look for a branch back, and not for a loop in the graph, because ptxas may leave the product by a call that never
+    # returns.
     back = [(one.targets[0], one.address) for one in code if one.targets and behind < one.targets[0] < one.address]
     first, last = max(back, key=lambda ends: ends[1] - ends[0])
     finish = [one for one in code if first <= one.address <= last]
-    # What stands behind the last loop are slow paths of functions.
+    # The code after the last loop is slow paths of functions, which are not counted.
     once = [one for one in code if one.address < first and not product[0].address <= one.address <= behind]
     step = finish
     if kernel.needs.precision == "float32":
@@ -115,7 +118,7 @@ def blocks(code: Iterable[Instruction]) -> list[list[Instruction]]:
 
 
 def kernels(regime: Regime) -> list[CudaKernel]:
-    """Return the kernels that take the steps of a regime; they depend on neither sets nor steps."""
+    """Return the kernels of a regime, one for each pass. They do not depend on the numbers of sets and steps."""
     small = dataclasses.replace(regime, sets=max(2, regime.networks), steps=16)
     return [kernel for _, kernel in passes(Needs.of(small.job(), compensated=False))]
 

@@ -1,10 +1,11 @@
-"""What this machine can do at most: float32 multiply-adds, and bytes to and from memory, on all cores at once.
+"""Measure the limits of this machine: float32 multiply-adds, and bytes to and from memory, with all cores together.
 
     python benchmarks/limits.py
 
-Both loops are a few lines of C++, compiled as the native back end's kernels are. The multiply-adds go to 12 independent sums
-of vectors, so that neither latency nor loads stand in their way. The memory's speed is that of a[i] = b[i] + s c[i] over
-arrays of 64 MiB, three for each core, with 12 bytes counted for each i: what the cache reads before it writes a is not.
+Both loops are a few lines of C++, compiled in the same way as the kernels of the native back end. The multiply-adds go to 12
+independent sums of vectors, so that neither latency nor loads slow them down. The speed of the memory is measured with
+a[i] = b[i] + s c[i] over arrays of 64 MiB, three for each core. Each i counts as 12 bytes; the cache also reads a before it
+writes it, and this is not counted.
 """
 
 from __future__ import annotations
@@ -53,19 +54,19 @@ extern "C" void triad(float *__restrict a, const float *__restrict b, const floa
 
 
 def limits(seconds: float = 0.5, size: int = 2**24) -> dict[str, float]:
-    """Measure both.
+    """Measure both limits.
 
     Parameters
     ----------
     seconds : float
-        About how long each of three tries takes; the best counts.
+        About how long each of three tries takes; the best one counts.
     size : int
-        Numbers in each array of the second.
+        Length of each array in the measurement of the memory.
 
     Returns
     -------
     dict of str to float
-        ``multiply_adds_per_s`` and ``memory_bytes_per_s``, with all cores; empty without a compiler.
+        ``multiply_adds_per_s`` and ``memory_bytes_per_s`` of all cores together; empty if there is no compiler.
     """
     if compiler() is None:
         return {}

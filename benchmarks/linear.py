@@ -1,9 +1,9 @@
-"""Whether ``run`` into a store is linear in the sets and in the steps, and constant in memory.
+"""Measure whether the time of ``run`` into a store is linear in sets and steps, and its memory constant.
 
     python benchmarks/linear.py [--quick] [--backend auto] [--output results/linear-DATE.json]
 
-Every point is measured in a fresh process, whose peak of memory is its own, with the kernels compiled before. Stores
-are made in a temporary directory (``TMPDIR`` says where) and removed. A PNG is drawn beside the JSON.
+Every point is measured in a fresh process, so that its peak of memory is its own; the kernels are compiled before. Stores
+are made in a temporary directory (chosen by ``TMPDIR``) and removed. A PNG is written next to the JSON.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 HERE = Path(__file__).parent
-#: Points with at least so many set-steps are measured once, others three times.
+#: Points with at least this many sets times steps are measured once, others three times.
 _LONG = 2 * 10**8
-#: Blocks that do not grow with the sets; at 10**5 sets the job's own are as large.
+#: Size of the blocks that do not grow with the number of sets. At 10**5 sets the job itself chooses about this size.
 _FIXED_BLOCK = 50_000
 _MIB = 2**20
 
@@ -46,7 +46,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Point:
-    """What is measured at a time: 10**power sets of two units, so many steps, in blocks of at most so many sets."""
+    """One measurement: 10**power sets of two units, with the steps and the largest size of a block given."""
 
     power: int
     steps: int = 200
@@ -58,7 +58,7 @@ class Point:
         return 10**self.power
 
     def job(self) -> sweep.Job:
-        """Return the job: a grid of gain and both time constants, whose labels are few."""
+        """Return the job: a grid of gain and both time constants, so that there are few labels."""
         gain, tau_s, tau_r = (10 ** ((self.power + more) // 3) for more in (2, 1, 0))
         return sweep.Job(
             model=sweep.Model(units=2, weights=sweep.gaussian(units=2, seed=1)),
@@ -79,13 +79,13 @@ class Extent:
     Attributes
     ----------
     sets, fixed : sequence of int
-        Powers of ten: the sets in the job's own blocks, and in blocks of a fixed size.
+        Numbers of sets as powers of ten, for blocks that the job chooses, and for blocks of a fixed size.
     steps : sequence of int
-        Powers of ten: the steps.
+        Numbers of steps as powers of ten.
     steps_sets : int
-        Power of ten: the sets at which the steps vary.
+        Number of sets, as a power of ten, with which the steps vary.
     repeats : int
-        Of points that do not take long.
+        How often short points are measured.
     """
 
     sets: tuple[int, ...] = (3, 4, 5, 6, 7)
@@ -95,7 +95,7 @@ class Extent:
     repeats: int = 3
 
     def series(self) -> dict[str, list[Point]]:
-        """Return the points, by what varies along them."""
+        """Return three series of points, by the name of what varies in them."""
         return {
             "sets": [Point(power) for power in self.sets],
             "sets, fixed blocks": [Point(power, sets_per_block=_FIXED_BLOCK) for power in self.fixed],
@@ -111,13 +111,14 @@ FULL, QUICK = Extent(), Extent(sets=(3, 4, 5, 6), fixed=(6,), steps=(2, 3), repe
 
 
 def measure(point: Point, backend: str) -> Row:
-    """Measure a point in this process, which should have done nothing before.
+    """Measure a point in this process, which must not have computed anything before.
 
     Returns
     -------
     dict
-        Seconds: ``start_s`` of the process with its imports, ``run_s``, ``alone_s`` of the back end; MiB: ``before_mib``
-        and ``peak_mib``, the most memory before and at the end of the run; ``store_bytes``, ``blocks``, ``block_sets``.
+        In seconds: ``start_s`` (start of the process, with imports), ``run_s`` and ``alone_s`` (the back end alone). In MiB:
+        the peak of memory ``before_mib`` the run and at its end, ``peak_mib``. Also ``store_bytes``, ``blocks`` and
+        ``block_sets`` (sets of a block).
     """
     row: Row = {"start_s": time.time() - psutil.Process().create_time(), "before_mib": peak_bytes() / _MIB}
     job = point.job()
@@ -132,13 +133,14 @@ def measure(point: Point, backend: str) -> Row:
 
 
 def peak_bytes() -> int:
-    """Return the most memory that this process has had at a time.
+    """Return the peak of this process's memory, in bytes.
 
-    The processes it starts are not in it: all blocks are computed by threads, and a compiler asked for its name is small.
+    Processes that it starts are not counted. Threads compute all blocks, and the only process is a compiler that prints its
+    version.
     """
     status = Path("/proc/self/status")
     if status.exists():
-        # Not getrusage, which on Linux counts what the process had before it became another program: its parent's.
+        # Not getrusage: on Linux it also counts the memory from before exec, which is the parent's.
         (line,) = (line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) * 1024
     import resource
@@ -161,8 +163,8 @@ def fresh(point: Point, backend: str) -> Row:
 def measure_all(
     extent: Extent, backend: str, one: Callable[[Point, str], Row], told: Callable[[str], None]
 ) -> dict[str, list[Row]]:
-    """Measure all points, each by `one`; `told` is given a line of the table as soon as it is known."""
-    # Compiles the kernels, which is then in no measurement.
+    """Measure all points, each by ``one``, and call ``told`` with each line of the table as soon as it is known."""
+    # This compiles the kernels, so that no measurement has to.
     one(Point(1), backend)
     found: dict[str, list[Row]] = {}
     for name, points in extent.series().items():
@@ -191,7 +193,7 @@ def _line(row: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Line:
-    """Seconds as a fixed cost and a cost of each, through the smallest and the largest size."""
+    """A line of seconds over size: a fixed cost plus a cost per set (or step)."""
 
     fixed: float
     each: float
@@ -204,12 +206,12 @@ class Line:
         return cls(fixed=first["run_s"] - each * first[along], each=each)
 
     def at(self, number: float) -> float:
-        """Return the seconds at a size."""
+        """Return the seconds at a size, from the line."""
         return self.fixed + self.each * number
 
 
 def summary(rows: list[Row], along: str) -> str:
-    """Say in a sentence how far the sizes between the smallest and the largest lie from the line through those two."""
+    """Return a sentence with the line through the smallest and the largest size, and how far the others are off it."""
     if len(rows) < 2:
         return ""
     line = Line.through(rows, along)
@@ -227,8 +229,8 @@ _BLUE, _ORANGE, _GREY = "#0072b2", "#d55e00", "0.45"
 
 
 def draw(found: Mapping[str, list[Row]]) -> Figure:
-    """Return a figure of seconds and of peak memory against the sets."""
-    # Imported where it is used, for it would count in every process that measures.
+    """Return a figure of the seconds and the peak memory over the number of sets."""
+    # Imported here, because otherwise it would count in every process that measures.
     from matplotlib.figure import Figure
 
     own, fixed = found["sets"], found["sets, fixed blocks"]
@@ -270,7 +272,7 @@ def main() -> None:
     parser.add_argument("--backend", default="auto")
     today = datetime.date.today().isoformat()
     parser.add_argument("--output", type=Path, default=HERE / "results" / f"linear-{today}.json")
-    parser.add_argument("--point", help="only measure one point, given as JSON, for a fresh process")
+    parser.add_argument("--point", help="only measure one point, given as JSON (used for fresh processes)")
     options = parser.parse_args()
     if options.point:
         print(json.dumps(measure(Point(**json.loads(options.point)), options.backend)))

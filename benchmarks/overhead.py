@@ -1,8 +1,8 @@
-"""What the engine costs: ``run`` into a store against the back end alone, and what a block costs by itself.
+"""Measure the cost of the engine: ``run`` into a store against the back end alone, and the fixed cost of a block.
 
     python benchmarks/overhead.py [--backend auto] [--seconds 20] [--repeats 3] [--output results/overhead-DATE.json]
 
-Both take turns, so that a busy machine slows them alike; medians are reported.
+Both take turns, so that a busy machine slows both equally. Medians are reported.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from sweep.bench import header, seconds_of
 from sweep.execution.plan import cores
 
 HERE = Path(__file__).parent
-#: Two runs with so many blocks give the cost of one by their difference.
+#: Numbers of blocks of two runs. The difference of their times gives the cost of a block.
 _FEW, _MANY = 50, 250
 
 
@@ -37,23 +37,23 @@ def overhead(case: Case, backend: str, seconds: float, repeats: int) -> dict[str
     Parameters
     ----------
     case : Case
-        Its units and sets are kept; it gets as many steps as take about so long.
+        The case. Its number of steps is changed so that a measurement takes about ``seconds``.
     backend : str
-        Who computes in both.
+        The back end of both.
     seconds : float
         About how long each measurement takes.
     repeats : int
-        Measurements of each.
+        How often each of the two is measured.
 
     Returns
     -------
     dict
-        The case, all times, and how much longer ``run`` took at the median, in percent.
+        The case, all times in seconds, and how many percent longer ``run`` took (of medians).
     """
     engine = get_backend(backend)
     threads = engine.concurrency(cores())
     engine.compile(case.job())
-    # Once for what happens only the first time, and once for the steps.
+    # Twice, because the first time includes work that is done only once.
     once = min(seconds_of(engine, case.job(), threads) for _ in range(2))
     longer = dataclasses.replace(case, steps=max(1, round(case.steps * seconds / once)))
     job = longer.job()
@@ -73,7 +73,7 @@ def overhead(case: Case, backend: str, seconds: float, repeats: int) -> dict[str
 
 
 def per_block(backend: str, repeats: int) -> list[float]:
-    """Return the milliseconds that a block costs by itself: the slope from few to many blocks of next to no work."""
+    """Return the fixed cost of a block in ms: the slope from few to many blocks, each with almost no work."""
 
     def run(blocks: int) -> float:
         job = sweep.Job(
@@ -86,7 +86,7 @@ def per_block(backend: str, repeats: int) -> list[float]:
         with tempfile.TemporaryDirectory() as folder:
             return _timed(lambda: sweep.run(job, Path(folder) / "small.zarr", backend=backend))
 
-    # Once for what happens only the first time: imports, and the compilation.
+    # The first run includes imports and the compilation, so it is not counted.
     run(_FEW)
     return [1e3 * (run(_MANY) - run(_FEW)) / (_MANY - _FEW) for _ in range(repeats)]
 
@@ -98,7 +98,7 @@ def _timed(work: Callable[[], Any]) -> float:
 
 
 def table(found: dict[str, Any]) -> list[str]:
-    """Return what was found as lines for people."""
+    """Return the results as lines of text."""
     whole, case = found["overhead"], found["overhead"]["case"]
     return [
         *(f"{name:<18}{value}" for name, value in found["about"].items()),
@@ -106,7 +106,7 @@ def table(found: dict[str, Any]) -> list[str]:
         f"{'back end alone':<18}{statistics.median(whole['back_end_alone_s']):.2f} s on {whole['threads']} threads",
         f"{'run into a store':<18}{statistics.median(whole['run_s']):.2f} s",
         f"{'overhead':<18}{whole['overhead_percent']:.1f} %",
-        f"{'a block by itself':<18}{statistics.median(found['per_block_ms']):.1f} ms",
+        f"{'fixed, per block':<18}{statistics.median(found['per_block_ms']):.1f} ms",
     ]
 
 

@@ -1,12 +1,12 @@
-"""tausweep's CPU back ends beside every other way to simulate the same, in one run.
+"""Compare tausweep's CPU back ends with every other way to simulate the same job, in one run.
 
     python benchmarks/peers.py [--repeats 5] [--rows S,M] [--only native,jax] [--quick] [--output results/peers-DATE.json]
     python benchmarks/peers.py --table results/peers-DATE.json
 
-Every contender is given the same job as arrays (tausweep: as a job), tries the forms in which it can state it, keeps the
-fastest, and returns arrays on the host. Its results are compared with those of tausweep's NumPy back end before it is timed;
-wrong ones end the run with exit code 1. Then all take turns, so that a busy machine slows them alike, and medians are reported.
-The time to compile is not in them; it is reported beside. A library that is missing, or fails, is left out and the reason kept.
+Every contender is given the same job as arrays (tausweep: as a job). It tries several ways to write the simulation, keeps the
+fastest, and returns arrays on the host. Before it is timed, its results are compared with those of tausweep's NumPy back end;
+if any are wrong, the exit code is 1. Then all contenders take turns, so that a busy machine slows all of them equally, and
+medians are reported. The time to compile is reported separately. A library that is missing or fails is left out, with the reason.
 
     pip install jax diffrax torch numba heyoka nitime
 """
@@ -38,19 +38,19 @@ from sweep.bench import XL, processor
 from sweep.execution.plan import cores
 
 HERE = Path(__file__).resolve().parent
-#: What results may differ by: each is a float32, after hundreds of steps.
+#: The largest differences allowed between results, which are float32 after hundreds of steps.
 _RELATIVE, _ABSOLUTE = 1e-3, 1e-4
-#: Standard errors that an average over sets with noise may be off by.
+#: The largest error allowed of an average over sets with noise, in standard errors.
 _ERRORS = 6.0
-#: The threads of some libraries wait busily for a while after their work.
+#: Seconds to wait before each measurement, because the threads of some libraries spin for a while after their work.
 _PAUSE = 0.2
-#: Seconds that all repeats of a contender may take, about.
+#: A contender is not repeated any more once its repeats have taken this many seconds.
 _MOST_SECONDS = 60.0
 _REFERENCE = "numpy"
 
 
 class Wrong(Exception):
-    """A contender's results are not those of the reference; the message says which and by how much."""
+    """A contender's results differ from the reference. The message says which, and by how much."""
 
 
 # ------------------------------------------------------------------------------------------------------------- the rows
@@ -67,12 +67,12 @@ ROWS: dict[str, tuple[str, Case]] = {
     "networks": ("N = 16, W of each set", Regime("networks", units=16, sets=4096, steps=1000, networks=4096)),
 }
 GRASSHOPPER = "grasshopper"
-#: The job's own 5100 ms would keep the slower ones busy for a minute.
+#: The job itself has 5100 ms, which would take the slower contenders a minute.
 _GRASSHOPPER_MS = 1100.0
 
 
 def jobs(quick: bool = False) -> dict[str, tuple[str, Callable[[], sweep.Job]]]:
-    """Return a title and what makes the job of every row, in full or with a sixteenth of the sets."""
+    """Return, for every row, a title and a function that makes the job, in full or with a sixteenth of the sets."""
 
     def made(case: Case) -> Callable[[], sweep.Job]:
         if quick:
@@ -87,7 +87,7 @@ def jobs(quick: bool = False) -> dict[str, tuple[str, Callable[[], sweep.Job]]]:
 
 
 def grasshopper(duration: float) -> sweep.Job:
-    """Return the job of ``sweeps/grasshopper.toml`` with so much of its recording, ms."""
+    """Return the job of ``sweeps/grasshopper.toml`` with the first ``duration`` ms of its recording."""
     job = sweep.load(HERE.parent / "sweeps" / "grasshopper.toml")
     return dataclasses.replace(job, integration=dataclasses.replace(job.integration, duration=duration))
 
@@ -97,7 +97,7 @@ def grasshopper(duration: float) -> sweep.Job:
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
-    """What a problem's results should be: those of the NumPy back end, and with noise those of two seeds that nobody has."""
+    """The right results of a problem: those of the NumPy back end; with noise, for two seeds that no contender uses."""
 
     outcome: Outcome
     again: Outcome | None = None
@@ -112,7 +112,7 @@ class Reference:
         return cls(*(simulate(Problem(dataclasses.replace(job, seed=seed)))() for seed in seeds))
 
     def check(self, found: Outcome) -> None:
-        """Compare results with these; raise Wrong if they differ by more than rounding, or with noise by more than chance."""
+        """Compare results with these. Raise Wrong if they differ by more than rounding or, with noise, by more than chance."""
         for name, right in self.outcome.items():
             value = found.get(name)
             if value is None or value.shape != right.shape or not isinstance(value, np.ndarray):
@@ -128,7 +128,7 @@ class Reference:
 
 
 def _check_noise(name: str, value: np.ndarray, right: np.ndarray, again: np.ndarray) -> None:
-    # A set has the same parameters in all, so that what its results differ by is noise.
+    # All results of a set have the same parameters, so any difference between them is noise.
     difference, usual = value - right, again - right
     spread = difference.std(axis=0)
     off = np.abs(difference.mean(axis=0)) / (spread / np.sqrt(len(value)))
@@ -143,14 +143,14 @@ def _check_noise(name: str, value: np.ndarray, right: np.ndarray, again: np.ndar
 
 
 def measure(job: sweep.Job, chosen: Iterable[Contender], repeats: int) -> dict[str, Any]:
-    """Let contenders take turns at a job.
+    """Measure contenders, in turns, on a job.
 
     Returns
     -------
     dict
-        The job's ``units``, ``sets``, ``steps``; ``contenders``, by label, with ``median_s``, ``times_s``,
-        ``updates_per_ns``, ``first_s`` (with the compilation) and the ``form`` that was kept; and why others are ``left_out``
-        or ``wrong``.
+        The job's ``units``, ``sets`` and ``steps``. ``contenders`` has, by label, ``median_s``, ``times_s``,
+        ``updates_per_ns``, ``first_s`` (the first run in seconds, with the compilation) and the ``form`` that was kept.
+        ``left_out`` and ``wrong`` have the reason for each of the others, by label.
     """
     problems: dict[str, tuple[Problem, Reference]] = {}
     runs: dict[str, Run] = {}
@@ -173,7 +173,7 @@ def measure(job: sweep.Job, chosen: Iterable[Contender], repeats: int) -> dict[s
             wrong[contender.label] = str(error)
         except Unsuited as error:
             left_out[contender.label] = str(error)
-        except Exception as error:  # another library may fail in its own ways, or not be there
+        except Exception as error:  # a library may be missing, or raise any exception
             left_out[contender.label] = f"{type(error).__name__}: {error}"[:500]
         else:
             runs[contender.label] = run
@@ -193,7 +193,8 @@ def measure(job: sweep.Job, chosen: Iterable[Contender], repeats: int) -> dict[s
 
 
 def _seconds(run: Callable[[], Outcome]) -> float:
-    # As timeit does: with so many libraries in the process a collection takes longer than some rows, and hits anyone.
+    # No garbage collection while the clock runs, as in timeit. With so many libraries in the process a collection takes longer
+    # than some rows, and it could happen in anyone's turn.
     gc.collect()
     gc.disable()
     try:
@@ -209,7 +210,7 @@ def _with_scheme(job: sweep.Job, scheme: str) -> sweep.Job:
 
 
 def about(repeats: int, quick: bool) -> dict[str, Any]:
-    """Return when, where and with what was measured."""
+    """Return the date, the machine and the versions of the measurement."""
     found = {one.package: one.version() for one in CONTENDERS.values()}
     for name in ("jaxlib", "llvmlite"):
         try:
@@ -231,7 +232,7 @@ def about(repeats: int, quick: bool) -> dict[str, Any]:
 
 
 def lines(name: str, row: dict[str, Any]) -> Iterator[str]:
-    """Yield what was measured in a row, as plain text."""
+    """Yield the measurements of a row as lines of plain text."""
     yield f"{name}: {row['title']}; {row['sets']:,} sets, {row['steps']:,} steps"
     native = row["contenders"].get(CONTENDERS["native"].label)
     for label, own in row["contenders"].items():
@@ -247,7 +248,7 @@ def lines(name: str, row: dict[str, Any]) -> Iterator[str]:
 
 
 def table(result: dict[str, Any]) -> Iterator[str]:
-    """Yield the Markdown table of a result: 10⁹ unit-updates per second, the best peer in bold, and native against it."""
+    """Yield the Markdown table of a result, in 10⁹ unit-updates per second, with the best peer in bold."""
     labels = [one.label for one in CONTENDERS.values()]
     own = {one.label for one in CONTENDERS.values() if one.ours}
     native = CONTENDERS["native"].label
@@ -286,7 +287,7 @@ def main() -> None:
     parser.add_argument(
         "--output", type=Path, default=HERE / "results" / f"peers-{datetime.date.today().isoformat()}.json"
     )
-    parser.add_argument("--table", type=Path, metavar="FILE.json", help="only print the table of what was measured")
+    parser.add_argument("--table", type=Path, metavar="FILE.json", help="only print the table of an earlier result")
     options = parser.parse_args()
     if options.table:
         print("\n".join(table(json.loads(options.table.read_text(encoding="utf-8")))))
@@ -299,7 +300,7 @@ def main() -> None:
         title, job = made[name]
         try:
             found = measure(job(), [CONTENDERS[which] for which in options.only], options.repeats)
-        except sweep.SweepError as error:  # the recording is in a package of its own
+        except sweep.SweepError as error:  # the package with the recording may be missing
             print(f"{name}: not measured: {error}")
             continue
         result["rows"][name] = {"title": title, **found}

@@ -1,4 +1,4 @@
-"""Who takes part in ``peers.py``: a module for each library, imported only when its turn comes."""
+"""The contenders of ``peers.py``: a module for each library, imported only when it is needed."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Contender:
     label : str
         Its name in tables.
     module, function : str
-        What makes it, ``function(problem, *arguments)``.
+        ``function(problem, *arguments)`` of this module makes the run.
     package : str
-        Whose version says which it is.
+        The distribution whose version is reported.
     scheme : str
-        That of the job which it solves.
+        The scheme of the job that it is given.
     """
 
     label: str
@@ -34,24 +34,24 @@ class Contender:
 
     @property
     def ours(self) -> bool:
-        """Whether it is a back end of tausweep's."""
+        """Whether it is a back end of tausweep."""
         return self.module == "ours"
 
     def make(self, problem: Problem) -> Run:
-        """Return what simulates a problem; raises whatever the library raises, ImportError where it is not there."""
+        """Return a function that simulates a problem. Raises ImportError if the library is missing, or an error of its own."""
         module = importlib.import_module(f"contenders.{self.module}")
         run: Run = getattr(module, self.function)(problem, *self.arguments)
         return run
 
     def version(self) -> str:
-        """Return the version of its package; empty where it is not installed."""
+        """Return the version of its package; empty if it is not installed."""
         try:
             return importlib.metadata.version(self.package)
         except importlib.metadata.PackageNotFoundError:
             return ""
 
 
-#: By the names that ``--only`` takes. The first is what others are compared with, and the native back end is "ours".
+#: All contenders, by the names that ``--only`` takes.
 CONTENDERS = {
     "plain": Contender("plain NumPy", "plain", "numpy"),
     "numpy": Contender("tausweep, NumPy", "ours", "tausweep", arguments=("numpy",)),

@@ -1,4 +1,4 @@
-"""tausweep, through its public interface, as a user calls it: the result is a labelled Dataset."""
+"""tausweep through its public interface, as a user calls it. Making the labelled Dataset is part of the time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NAMES = {"mean": "r_mean", "var": "r_var", "final": "r_final", "record": "r", "
 
 
 def make(problem: Problem, backend: str) -> Run:
-    """Return the simulation of a job with a back end."""
+    """Return a function that simulates a job with a back end."""
     return partial(_simulate, problem, backend)
 
 

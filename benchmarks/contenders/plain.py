@@ -1,4 +1,4 @@
-"""NumPy as one writes it without us: all sets at once, a line an equation."""
+"""Plain NumPy, as one would write it without tausweep: all sets at once, one line for each equation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _STEPS = 500
 
 
 def make(problem: Problem) -> Run:
-    """Return the loop."""
+    """Return the function that runs the loop."""
     return lambda: _correlations(problem) if problem.only_correlation else _statistics(problem)
 
 
@@ -36,7 +36,7 @@ def _statistics(problem: Problem) -> Outcome:
 
 
 def _correlations(problem: Problem) -> Outcome:
-    # The sums over the steps are products of matrices, some hundred steps at a time.
+    # The sums over the steps are computed as products of matrices, some hundred steps at a time.
     alpha_s, alpha_r, threshold, u = problem.alpha_s, problem.alpha_r, problem.threshold, problem.u
     read = problem.lagged
     assert read is not None
@@ -58,11 +58,21 @@ def _correlations(problem: Problem) -> Outcome:
 
 
 def correlations(products: np.ndarray, total: np.ndarray, squares: np.ndarray, problem: Problem) -> Outcome:
-    """Return the correlations, from sums over the observed steps: ``(set, lag)`` with targets, ``(set,)`` of r and r²."""
+    """Return the correlations from sums over the observed steps.
+
+    Parameters
+    ----------
+    products : ndarray, (set, lag)
+        Sums of r times the target.
+    total, squares : ndarray, (set,)
+        Sums of r and of r².
+    problem : Problem
+        The problem, for its number of steps.
+    """
     count = problem.steps - problem.transient
     mean = total / count
     deviation = np.sqrt(squares / count - mean**2)
-    # Rates that never change have no correlation: NaN.
+    # The correlation of rates that never change is NaN.
     with np.errstate(invalid="ignore"):
         found = products / count / deviation[:, None]
     return {"correlation": np.ascontiguousarray(found, dtype=np.float32)}

@@ -1,4 +1,4 @@
-"""What contenders are given, and what they give back: arrays of float32, on the host, before and after the clock."""
+"""What contenders are given and what they return: arrays of float32 on the host. The clock runs in between."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from sweep.job import Job
 Outcome = dict[str, np.ndarray]
 Run = Callable[[], Outcome]
 
-#: How long the tries may take by which the fastest form of a contender is found, at most, after its first run.
+#: The fastest form of a contender is found by this many tries after a first run; a form that has taken so long is not repeated.
 _TRIES, _TRY_SECONDS = 2, 3.0
 
 
 class Unsuited(Exception):
-    """A contender cannot state a problem, or has no reasonable way to; the message says why."""
+    """A contender cannot simulate a problem, or has no reasonable way to do so. The message says why."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class Problem:
     Attributes
     ----------
     job : Job
-        What tausweep is given. Of the parameters tau_s, tau_r, gain and threshold may differ between sets.
+        The job, as tausweep is given it. Only tau_s, tau_r, gain and threshold may differ between sets.
     """
 
     job: Job
@@ -44,7 +44,7 @@ class Problem:
 
     @property
     def transient(self) -> int:
-        """Steps that no statistic sees."""
+        """Number of steps in the transient, which no statistic includes."""
         return self.job.integration.transient_steps
 
     @property
@@ -69,12 +69,12 @@ class Problem:
 
     @property
     def every(self) -> int:
-        """Steps from one record of r to the next; 0 without records."""
+        """Number of steps from one record of r to the next; 0 without records."""
         return self.job.records[0].every if self.job.records else 0
 
     @property
     def only_correlation(self) -> bool:
-        """Whether correlations are all that is asked for."""
+        """Whether the job asks for correlations and nothing else."""
         return self.lagged is not None
 
     @cached_property
@@ -107,7 +107,7 @@ class Problem:
 
     @property
     def threshold(self) -> np.ndarray | None:
-        """What is taken from x before the activation, ``(set,)``; None if nothing is."""
+        """The threshold, subtracted from x before the activation, ``(set,)``; None if it is 0 for all sets."""
         value = self._values["threshold"]
         return value if value.any() else None
 
@@ -124,7 +124,7 @@ class Problem:
 
     @cached_property
     def weights(self) -> np.ndarray | None:
-        """W, ``(unit, unit)`` or ``(set, unit, unit)``, from the second unit to the first; None without any."""
+        """W, ``(unit, unit)`` or ``(set, unit, unit)``; entry ``[i, j]`` is from unit j to unit i. None without weights."""
         found = self.job.model.weights
         if found is None:
             return None
@@ -140,7 +140,7 @@ class Problem:
 
     @cached_property
     def lagged(self) -> np.ndarray | None:
-        """The target of every observed step at every lag, with mean 0 and variance 1, ``(lag, step)``; None without one."""
+        """The target at every lag in every observed step, ``(lag, step)``, with mean 0 and variance 1; None without one."""
         series = prepare(self.job).targets
         if series is None:
             return None
@@ -149,41 +149,41 @@ class Problem:
         return np.ascontiguousarray(read, dtype=np.float32)
 
     def prepare(self) -> None:
-        """Make every array now, and not when a contender first asks for it."""
+        """Compute every array now, so that no contender has to during its first run."""
         for name in ("_values", "weights", "u", "lagged", "noise_scale"):
             getattr(self, name)
 
 
 def moments(mean: np.ndarray, squares: np.ndarray, final: np.ndarray) -> Outcome:
-    """Return the statistics of r, from the means of r and of its square."""
+    """Return the statistics of r, from the means over time of r and of r²."""
     return {"mean": mean, "var": squares - mean * mean, "final": final}
 
 
 @dataclass(frozen=True)
 class Fastest:
-    """The form of a contender that took least: what runs it, its name, and the seconds to make and run it first."""
+    """The fastest form of a contender: a function that runs it, its name, and the seconds of making it and its first run."""
 
     run: Run
     form: str
     first: float
 
     def __call__(self) -> Outcome:
-        """Run it."""
+        """Simulate the problem."""
         return self.run()
 
 
 def fastest(forms: Mapping[str, Callable[[], Run]]) -> Fastest:
-    """Make every form in which a contender can state a problem, run each, and return the one that took least.
+    """Make every form of a contender, run each, and return the fastest.
 
     Parameters
     ----------
     forms : mapping
-        By name, what makes (and compiles) a form.
+        Functions that make (and compile) a form, by its name.
 
     Returns
     -------
     Fastest
-        A form that fails is not taken; if all fail the first failure is raised.
+        The fastest. A form that raises an exception is not considered; if all do, the first exception is raised.
     """
     best: tuple[float, str, float, Run] | None = None
     failures: list[Exception] = []
@@ -198,7 +198,7 @@ def fastest(forms: Mapping[str, Callable[[], Run]]) -> Fastest:
                 start = time.perf_counter()
                 run()
                 taken.append(time.perf_counter() - start)
-        except Exception as error:  # another library may fail in its own ways
+        except Exception as error:  # a library may raise any exception
             failures.append(error)
             continue
         seconds = statistics.median(taken)

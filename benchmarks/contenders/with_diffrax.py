@@ -1,9 +1,9 @@
-"""diffrax: ``Euler`` with a constant step, the statistics as further states.
+"""diffrax: ``Euler`` with a constant step. The statistics are further variables of the state.
 
-Its Euler is the explicit one, in which r sees the old x: it is checked against the job with ``scheme="simultaneous"``, which
-is as much work. What Euler adds to a sum is the rate before the step, so the last one is added behind the solver. The fastest
-of ``jit(vmap(diffeqsolve))`` and of one solution for all sets at once, ``(unit, set)``, is kept. Noise comes from an
-``UnsafeBrownianPath``, the fastest of its kinds.
+Its Euler is the explicit one, in which r sees the old x. So it is checked against the job with ``scheme="simultaneous"``, which
+is the same amount of work. Euler adds the rate before the step to a sum; so the last rate is added after the solver. Two forms
+are tried, ``jit(vmap(diffeqsolve))`` and one solution for all sets together, ``(unit, set)``, and the faster is kept. Noise
+comes from an ``UnsafeBrownianPath``, the fastest kind that diffrax has.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ def make(problem: Problem) -> Run:
 
 
 def _solve(terms: Any, steps: int, start: Any, saveat: Any) -> Any:
-    # A step is the unit of time, so that all times are exact. One more than is needed, for the last may be no step at all.
+    # One step is the unit of time, so that all times are exact. max_steps has one more, because diffrax may count a last step
+    # of length 0.
     controller = diffrax.ConstantStepSize()
     return diffrax.diffeqsolve(
         *(terms, diffrax.Euler(), 0.0, float(steps), 1.0, start),
@@ -115,7 +116,7 @@ def _correlations(problem: Problem) -> Run:
     steps, transient = problem.steps, problem.transient
     read, count, threshold = problem.lagged, problem.steps - problem.transient, problem.threshold
     assert read is not None
-    # What the rate before a step counts with: with nothing while the rate is part of the transient.
+    # The weight of the rate before a step in the sums: 0 while this rate belongs to the transient.
     weight = np.zeros((len(read) + 1, steps + 1), np.float32)
     weight[:-1, transient + 1 :], weight[-1, transient + 1 :] = read, 1
 

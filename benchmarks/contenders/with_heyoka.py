@@ -1,11 +1,11 @@
-"""heyoka.py: its compiled functions, one or several Euler steps of all sets as an expression.
+"""heyoka.py: a compiled function (``cfunc``) of one or several Euler steps of all sets.
 
-Its integrators are Taylor's, of high order and with steps of their own, and so are its batches and ensembles: they solve the
-equations in continuous time, where the others take steps of dt. They give other numbers, which no tolerance here would pass,
-and a rate of unit-steps means nothing for them; so they are left out. A compiled function (``cfunc``) in float32, with its
-fast maths and over all sets and cores, states an Euler step exactly.
-Up to 32 units, beyond which it takes minutes to compile. Not for noise, for heyoka draws none, nor where the sums with a
-target need the rates of every step.
+heyoka's own integrators, batches and ensembles use Taylor series of high order and choose their own steps. They solve the
+equations in continuous time, and so give other numbers than steps of dt, which would fail the comparison; and a rate of
+unit-steps has no meaning for them. So they are not used. A compiled function in float32, with fast maths, over all sets and
+cores, computes exactly an Euler step.
+It is used for up to 32 units; for more it takes minutes to compile. It cannot draw noise, and it cannot keep the rates of every
+step, which a comparison with a target needs.
 """
 
 from __future__ import annotations

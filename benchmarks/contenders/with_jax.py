@@ -1,12 +1,12 @@
-"""JAX: a scan over the steps, in the forms that XLA may make the best of; the fastest is kept.
+"""JAX: a scan over the steps, in several forms, of which the fastest is kept.
 
-Tried, on two cores: ``jit(vmap(scan))`` as one writes it first; the same unrolled; a scan over the whole batch with the
-units first, so that the sets are contiguous, and one product for all; the same with the product written out as a sum over
-the units, which XLA fuses with the rest of the step. For two units the last is five times as fast as the first; for 32 the
-unrolled vmap is best, for 128 all are alike. Not kept: tiles of sets in ``lax.map``, which loses the second core; two CPU
-devices and ``shard_map``, which gained next to nothing at N = 2 and 32 and lost a third at N = 128. Of the generators the
-default, threefry, is the fastest here: XLA's own (rbg) took 2.4 times as long, and 4.5 times where Box and Muller made
-normals of its words.
+The forms, on two cores: ``jit(vmap(scan))``, which one would write first; the same unrolled; a scan over all sets together,
+with arrays ``(unit, set)`` so that the sets are contiguous, and one matrix product for all; the same with the product written
+out as a sum over the units, which XLA fuses with the rest of the step. For two units the last is five times as fast as the
+first; for 32 the unrolled vmap is the fastest; for 128 all take about the same time. Tried and not kept: tiles of sets in
+``lax.map``, which use only one core; two CPU devices with ``shard_map``, which gained almost nothing at N = 2 and 32 and were a
+third slower at N = 128. Of the random generators the default, threefry, is the fastest here: XLA's own (rbg) took 2.4 times as
+long, and 4.5 times as long with Box-Muller normals from its words.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def make(problem: Problem) -> Run:
 
 
 def textbook(problem: Problem, unroll: int = 1) -> Run:
-    """Return ``jit(vmap(scan))``, the form one writes first: a set as if there were no other."""
+    """Return ``jit(vmap(scan))``, the form one would write first: code for one set, mapped over all."""
     if problem.every or problem.noise_scale is not None or problem.only_correlation:
         raise Unsuited("only mean, variance and final rate, without noise")
     u, steps = jnp.asarray(problem.u), problem.steps
@@ -68,7 +68,7 @@ def textbook(problem: Problem, unroll: int = 1) -> Run:
 
 
 def _compiled(function: Callable[..., Any], values: list[Any]) -> Run:
-    # As arguments, for what is a constant XLA may fold for minutes.
+    # The values are arguments, because XLA may spend minutes on folding constants.
     given, compiled = [jnp.asarray(value) for value in values], jax.jit(function)
 
     def run() -> Outcome:
@@ -125,7 +125,7 @@ def _units_first(problem: Problem, unroll: int, written_out: bool, normals: Any 
 
 
 class _Inverted:
-    """Normals from the words of XLA's own generator, whose state the scan carries, by the inverse error function."""
+    """Normals from XLA's own generator, by the inverse error function. The scan carries the generator's state."""
 
     name = "units first, rng_bit_generator"
 
@@ -158,7 +158,7 @@ class _Drawn:
 
 
 def _correlations(problem: Problem, unroll: int) -> Run:
-    """Return the scan of a network of one unit, with a product of matrices every ``_CHUNK`` steps."""
+    """Return the scan for a network of one unit, with a matrix product every ``_CHUNK`` steps."""
     read, transient, count = problem.lagged, problem.transient, problem.steps - problem.transient
     assert read is not None
     whole, threshold = count // _CHUNK * _CHUNK, problem.threshold

@@ -1,11 +1,11 @@
-"""Numba: tiles of sets over all cores, the loop over the sets of a tile innermost, so that it becomes vectors.
+"""Numba: tiles of sets on all cores. The loop over the sets of a tile is the innermost, so that it becomes vector code.
 
-A tile stays in the nearest caches for all steps. The product takes two units and four rates at a time, so that weights are in
-registers; from 32 units on BLAS takes part with a product for each tile. One and two units have a loop of their own; with four
-steps in each turn of it, the state in registers, it was a third slower or worse. Numba 0.62 and later know nothing of Intel's
-SVML any more (installing its library changes nothing), and then ``tanh`` is called for one number after the other, 16 ns each
-instead of 0.6. So it is written here with a polynomial, as are the logarithm, the sine and the cosine of the noise, which
-comes from a xorshift generator in every lane.
+A tile stays in the nearest caches for all steps. The product takes two units and four rates at a time, so that the weights stay
+in registers; from 32 units on a BLAS product for each tile is tried too. Networks of one and two units have a loop of their own.
+With four steps in each turn of that loop and the state in registers it was at least a third slower. Numba 0.62 and later do not
+support Intel's SVML any more (installing its library changes nothing), so ``tanh`` would be called for each number, in 16 ns
+instead of 0.6. So tanh is computed here with a polynomial, and also the logarithm, the sine and the cosine of the noise. The
+noise comes from a xorshift generator in every lane. A lane is one set of a tile.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from contenders.plain import correlations
 from contenders.problem import Outcome, Problem, Run, fastest, moments
 from sweep.philox import COS, SIN
 
-#: Fewest units for which BLAS takes part with the product.
+#: Fewest units for which a BLAS product is tried.
 _BLAS_FROM = 32
 #: Sets in a tile.
 _LANES = (64, 256)
 #: Steps between two sums of products with a target, a multiple of 4.
 _CHUNK = 128
-# Not "reassoc", which would make zero of what takes the whole part of a number. Without the error model a check for a divisor
-# of zero stands in every loop and keeps it from becoming vectors.
+# Not "reassoc": it would simplify the rounding to whole numbers to zero. With another error model every loop would check for
+# division by zero, and would not become vector code.
 _FAST = {"contract", "nnan", "ninf", "nsz", "arcp", "afn"}
 _jit = numba.njit(fastmath=_FAST, error_model="numpy")
 _inlined = numba.njit(fastmath=_FAST, error_model="numpy", inline="always")
@@ -103,10 +103,10 @@ def _multiply_own(weights: Any, rates: Any, sums: Any) -> None:
 
 @_inlined
 def _box_muller(radius: Any, angle: Any) -> Any:
-    """Return two normals for two words."""
+    """Return two normals from two random words."""
     uniform = _f((_f(_i(radius >> 9)) + _HALF) * _f(2.0**-23))
     length = np.sqrt(-_TWO * _log(uniform))
-    # A quarter of the circle by its fraction, -1/2 to 1/2, and the quarter that the lowest bits say.
+    # The angle within a quarter of the circle, from -1/2 to 1/2; the lowest bits of the word choose the quarter.
     y = _f(_i(angle)) * _f(2.0**-32)
     square = y * y
     sine = y * (_S0 + square * (_S1 + square * (_S2 + square * _S3)))
@@ -118,7 +118,7 @@ def _box_muller(radius: Any, angle: Any) -> Any:
 
 @functools.cache
 def _drawing(lanes: int) -> Any:
-    """Make what draws two normals for each lane, from a xorshift generator (Marsaglia 2003) in each."""
+    """Make the function that draws two normals for each lane, each from its own xorshift generator (Marsaglia 2003)."""
 
     @_inlined
     def draw(source: Any, drawn: Any, at: int) -> None:
@@ -137,7 +137,7 @@ def _drawing(lanes: int) -> Any:
 
 @functools.cache
 def _kernel(units: int, lanes: int, noisy: bool, own: bool, blas: bool) -> Any:
-    """Make the function for networks of that size: what is known beforehand is a constant of its code."""
+    """Make the function for networks of this size. The arguments become constants of the compiled code."""
     rows, draw = -(-units // 4) * 4, _drawing(lanes)
 
     @_threads
@@ -183,7 +183,7 @@ def _kernel(units: int, lanes: int, noisy: bool, own: bool, blas: bool) -> Any:
 @functools.cache
 def _kernel_of_few(units: int, lanes: int) -> Any:
     """Make the function for one or two units, which needs no array for the product."""
-    # Where everything is, in one buffer, for then the compiler sees that nothing overlaps.
+    # The place of every row in one buffer. With a single buffer the compiler sees that the rows do not overlap.
     gain, alpha_s, alpha_r, x, r, total, squares = (n * lanes for n in range(7))
     y, q, total_q, squares_q = (n * lanes for n in range(7, 11))
 
@@ -248,7 +248,7 @@ def _kernel_of_few(units: int, lanes: int) -> Any:
 
 @functools.cache
 def _correlating(lanes: int) -> Any:
-    """Make the function for a network of one unit, whose rates are compared with a target at every lag."""
+    """Make the function for networks of one unit that compares the rates with a target at every lag."""
 
     @_threads
     def simulate(values: Any, u: Any, transient: int, read: Any, totals: Any, products: Any) -> None:
@@ -294,7 +294,7 @@ def make(problem: Problem) -> Run:
 
 
 def _tiled(values: np.ndarray, lanes: int) -> np.ndarray:
-    """Cut the last dimension, the sets, into tiles, and put the tiles first; what is missing in the last is 0."""
+    """Cut the last dimension, the sets, into tiles, put the tiles first, and fill the last tile with 0."""
     sets = values.shape[-1]
     tiles = -(-sets // lanes)
     padded = np.zeros((*values.shape[:-1], tiles * lanes), np.float32)
@@ -303,7 +303,7 @@ def _tiled(values: np.ndarray, lanes: int) -> np.ndarray:
 
 
 def _of_tiles(values: np.ndarray, sets: int) -> np.ndarray:
-    """Return what is ``(tile, ..., lane)`` as ``(set, ...)``."""
+    """Return an array ``(tile, ..., lane)`` as ``(set, ...)``: the reverse of :func:`_tiled`."""
     turned = np.moveaxis(values, -1, 1)
     return np.ascontiguousarray(turned.reshape(-1, *turned.shape[2:])[:sets])
 

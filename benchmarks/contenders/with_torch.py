@@ -1,11 +1,11 @@
-"""PyTorch on the CPU: eager, and with ``torch.compile`` of several steps at once.
+"""PyTorch on the CPU: eager, and with ``torch.compile`` for several steps together.
 
-Eager steps are taken in place, with as few passes as its operations allow (``lerp_``, ``addcmul_``), with the units first or
-last. Compiled are 1 or 10 steps in one graph, which inductor makes C++ of; for few units the product is written out as a sum
-over the units, so that a step is one loop over the sets. tanh is written with ``exp``, which took two thirds of the time of
-``torch.tanh`` in compiled code; 4 and 20 steps gained nothing over 10 for two units. Normals are drawn by ``randn_like`` as
-eager code draws them, for those of inductor are drawn one after the other. Their threads wait busily for each other: on a
-machine that does something else too they lose much more than others.
+Eager steps work in place, with as few passes over the arrays as its operations allow (``lerp_``, ``addcmul_``), and with the
+units as first or as last dimension. For ``torch.compile`` 1 or 10 steps are one graph, from which inductor makes C++. For few
+units the product is written out as a sum over the units, so that a step is one loop over the sets. tanh is written with ``exp``,
+which took two thirds of the time of ``torch.tanh`` in compiled code. For two units 4 and 20 steps were not faster than 10.
+Normals are drawn by ``randn_like`` as in eager code, because inductor's own are drawn one by one. PyTorch's threads spin while
+they wait for each other, so on a machine that is busy with other work it loses much more than the other contenders.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def make_eager(problem: Problem) -> Run:
 def make_compiled(problem: Problem) -> Run:
     """Return the fastest form with ``torch.compile``."""
     torch._dynamo.reset()
-    # Else inductor makes one normal after the other.
+    # Otherwise inductor draws normals one by one.
     torch._inductor.config.fallback_random = True
     if problem.only_correlation:
         return fastest({f"{n} steps": partial(_compiled_correlations, problem, n) for n in (10, 50)})
@@ -60,7 +60,7 @@ def _tensor(value: np.ndarray | None) -> Any:
 
 
 def _eager(problem: Problem, first: bool) -> Run:
-    """Return the loop over steps in place; with the units first or last."""
+    """Return the loop over steps that work in place, with the units as first or as last dimension."""
     at = 0 if first else 1
     gain, alpha_s, alpha_r, scale = (
         None if value is None else _tensor(value).unsqueeze(at)
@@ -112,7 +112,7 @@ def _outcome(problem: Problem, total: Any, squares: Any, r: Any, records: list[A
 
 
 def _compiled(problem: Problem, length: int, written_out: bool) -> Run:
-    """Return the loop over calls that take so many steps each."""
+    """Return the loop over calls that take ``length`` steps each."""
     units = problem.units
     if problem.steps % length or (problem.every and problem.every % length):
         raise Unsuited(f"{length} steps do not divide {problem.steps}")
@@ -121,7 +121,7 @@ def _compiled(problem: Problem, length: int, written_out: bool) -> Run:
     gain, alpha_s, alpha_r = (_tensor(v).unsqueeze(at) for v in (problem.gain, problem.alpha_s, problem.alpha_r))
     scale = None if problem.noise_scale is None else _tensor(problem.noise_scale).unsqueeze(at)
     weights, shape = _tensor(problem.weights), (units, problem.sets) if first else (problem.sets, units)
-    # What is common is a constant of the code that is made.
+    # Weights that all sets share become constants in the compiled code.
     common = problem.weights.tolist() if written_out and not problem.own_weights else None
     noisy, own = scale is not None, problem.own_weights
 
@@ -180,7 +180,7 @@ Steps = Callable[[Any, Any, Any, Any, Any, Any, Any], Any]
 
 
 def _relu_steps(x: Any, r: Any, u: Any, alpha_s: Any, alpha_r: Any, threshold: Any, rates: Any) -> Any:
-    """Take the steps of an input in place."""
+    """Take a step in place for each value of the input, and write the rates to ``rates``."""
     z = torch.empty_like(x)
     for i, now in enumerate(u.tolist()):
         x.lerp_(z.fill_(now), alpha_s)
@@ -214,7 +214,7 @@ def _compiled_correlations(problem: Problem, length: int) -> Run:
 
 @torch.inference_mode()
 def _correlations(problem: Problem, steps: Steps) -> Outcome:
-    """Take some hundred steps, and sum over them by a product of matrices."""
+    """Simulate some hundred steps at a time, and sum over them by a matrix product."""
     assert problem.lagged is not None
     values = [_tensor(value) for value in (problem.alpha_s, problem.alpha_r)]
     threshold = torch.zeros(1) if problem.threshold is None else _tensor(problem.threshold)
@@ -233,7 +233,7 @@ def _correlations(problem: Problem, steps: Steps) -> Outcome:
 
 
 def _chunks(problem: Problem) -> list[tuple[int, int]]:
-    """Cut the steps so that none of the pieces is partly transient."""
+    """Cut the steps into pieces, none of which lies partly in the transient."""
     edges = [0, *range(problem.transient % _CHUNK or _CHUNK, problem.transient + 1, _CHUNK)]
     edges = sorted({*edges, problem.transient, *range(problem.transient, problem.steps, _CHUNK), problem.steps})
     return list(itertools.pairwise(edges))
