@@ -18,15 +18,17 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Gt, Le
 
 from sweep.backends.compiled.backend import KernelBackend
 from sweep.backends.compiled.gpu import passes
 from sweep.backends.compiled.kernel import Needs
 from sweep.backends.protocol import Backend, Probe
+from sweep.checks import number
 from sweep.design.makers import zipped
-from sweep.errors import JobError
 from sweep.execution.plan import cores
 from sweep.execution.prepare import prepare
 from sweep.job import Job
@@ -44,7 +46,7 @@ _FIRST_SETS, _FIRST_UNITS = 128, 2**14
 _MOST_SETS, _MOST_UNITS = 2**20, 2**24
 #: Blocks for each thread: two, so that a thread that is done early finds another.
 _BLOCKS = 2
-_LONGEST = 600.0
+_Seconds = Annotated[float, Gt(0), Le(600)]
 _PRODUCT = 768
 
 
@@ -131,9 +133,7 @@ TITLE = f"{'case':<9} {'N':>4} {'sets':>9} {'steps':>9} {'10^9/s':>8} {'limit':>
 
 def check_seconds(seconds: float) -> float:
     """Return how long a measurement should take, if it is a time; raise JobError if not."""
-    if not 0 < seconds <= _LONGEST:
-        raise JobError(f"--seconds {seconds:g}: it must be more than 0 and at most {_LONGEST:g}. Leave it out for 1.")
-    return seconds
+    return number("--seconds", seconds, _Seconds, "Leave it out for 1.")
 
 
 def header(chosen: Probe) -> list[tuple[str, str]]:

@@ -49,3 +49,9 @@ def suggest(name: str, known: Iterable[str]) -> str:
     by_case = {option.casefold(): option for option in reversed(options)}
     close = difflib.get_close_matches(name.casefold(), by_case, n=1, cutoff=0.6)
     return f"Did you mean {by_case[close[0]]!r}?" if close else f"Known: {', '.join(options)}."
+
+
+def short(value: object) -> str:
+    """Return a value for a message: one line of at most 60 characters."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,4 +1,4 @@
-"""Numbers from outside: arrays, files and the data of installed packages; nothing that is read is ever executed.
+"""Numbers from outside: files and the data of installed packages; nothing that is read is ever executed.
 
 A source is a path, or a package resource written ``package:relative/path``. Packages are located, not imported.
 """
@@ -10,10 +10,13 @@ import os
 import re
 import warnings
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from annotated_types import Ge, Lt
+from numpy.typing import NDArray
 
+from sweep.checks import whole
 from sweep.errors import JobError
 
 Source = str | os.PathLike[str]
@@ -82,38 +85,6 @@ def read_numbers(source: Source, column: int | None = None) -> NDArray[np.float6
     return table if column is None else _pick_column(source, table, column)
 
 
-def finite_array(key: str, value: ArrayLike) -> NDArray[np.float64]:
-    """Copy numbers into an array that nothing can change any more.
-
-    Parameters
-    ----------
-    key : str
-        What the numbers are, for the message.
-    value : array
-        Any shape.
-
-    Returns
-    -------
-    array of float64
-        The shape of ``value``; read-only and contiguous.
-
-    Raises
-    ------
-    JobError
-        If something is not a number, or not finite.
-    """
-    try:
-        array = np.array(value, dtype=np.float64, order="C")
-    except (TypeError, ValueError) as error:
-        raise JobError(f"{key} = {value!r}: must be a number or an array of numbers. Remove what is not.") from error
-    if not np.isfinite(array).all():
-        where = tuple(int(index) for index in np.argwhere(~np.isfinite(array))[0])
-        entry = f"{key}{list(where) if where else ''} = {array[where]}"
-        raise JobError(f"{entry}: every number must be finite. Remove or replace it.")
-    array.setflags(write=False)
-    return array
-
-
 def _find_resource(source: str) -> Path:
     package, relative = source.split(":", 1)
     parts = re.split(r"[\\/]", relative)
@@ -150,17 +121,16 @@ def _read_text(path: Path) -> NDArray[np.float64]:
 
 def _read_npy(path: Path) -> NDArray[np.float64]:
     saved = np.load(path, allow_pickle=False)
-    if saved.dtype.kind not in "buif":
+    if saved.dtype.kind not in "iuf":
         raise ValueError(f"its dtype is {saved.dtype}.")
     return np.asarray(saved, dtype=np.float64)
 
 
 def _pick_column(source: Source, table: NDArray[np.float64], column: int) -> NDArray[np.float64]:
-    columns = table.shape[1] if table.ndim == 2 else 0
-    if isinstance(column, bool) or not isinstance(column, int) or not 0 <= column < columns:
-        has = f"columns 0 to {columns - 1}" if columns else f"the shape {table.shape} and no columns"
+    if table.ndim != 2:
         raise JobError(
-            f"column = {column!r}: the file {str(source)!r} has {has}. "
-            + ("Choose one of these." if columns else "Leave column out.")
+            f"column = {column!r}: the file {str(source)!r} has the shape {table.shape} and no columns. Leave column out."
         )
-    return np.ascontiguousarray(table[:, column])
+    columns = table.shape[1]
+    remedy = f"The file {str(source)!r} has columns 0 to {columns - 1}. Choose one of these."
+    return np.ascontiguousarray(table[:, whole("column", column, Annotated[int, Ge(0), Lt(columns)], remedy)])

@@ -8,11 +8,12 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from sweep import observables, spec
+from sweep.checks import Count, OneOf, Seed, check_fields
 from sweep.design import axes
 from sweep.design import design as designs
 from sweep.design.arrays import ParameterSets, gather
@@ -58,7 +59,7 @@ class Report:
     """
 
     variable: str
-    best: str = "max"
+    best: Annotated[str, OneOf(("max", "min"))] = "max"
     x: str | None = None
     y: str | None = None
     panel: str | None = None
@@ -66,8 +67,7 @@ class Report:
 
     def __post_init__(self) -> None:
         """Check the names that do not depend on the job."""
-        if self.best not in ("max", "min"):
-            raise JobError(f"report.best = {self.best!r}: it must be 'max' or 'min'.")
+        check_fields(self, "report")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -112,9 +112,9 @@ class Job:
     design: Design = field(default_factory=lambda: Design(()))
     input: Signal | tuple[Signal, ...] | None = None
     target: Target | tuple[Target, ...] | None = None
-    seed: int = 0
-    noise_pairing: str = "independent"
-    sets_per_block: int | None = None
+    seed: Seed = 0
+    noise_pairing: Annotated[str, OneOf(NOISE_PAIRINGS)] = "independent"
+    sets_per_block: Count | None = None
     report: Report | None = None
     title: str = ""
     description: str = ""
@@ -135,16 +135,7 @@ class Job:
                     raise JobError(f"{name} is a {type(item).__name__}: give a {kind.__name__}, or several in a list.")
             if isinstance(value, Sequence) and not value:
                 raise JobError(f"{name} is an empty list: give at least one, or leave it out.")
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int | np.integer) or not 0 <= self.seed < 2**64:
-            raise JobError(f"seed = {self.seed!r}: it must be a whole number from 0 to 2**64 - 1.")
-        object.__setattr__(self, "seed", int(self.seed))
-        if self.noise_pairing not in NOISE_PAIRINGS:
-            raise JobError(
-                f"noise_pairing = {self.noise_pairing!r} does not exist. {suggest(str(self.noise_pairing), NOISE_PAIRINGS)}"
-            )
-        most = self.sets_per_block
-        if most is not None and (isinstance(most, bool) or not isinstance(most, int | np.integer) or most < 1):
-            raise JobError(f"sets_per_block = {most!r}: it must be a whole number of at least 1.")
+        check_fields(self)
         observe = observables.parse(self.observe, self.model.units, self.integration, self.target is not None)
         object.__setattr__(self, "observe", observe)
         self._check_design()

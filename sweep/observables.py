@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 
+from sweep.checks import Count, OneOf, check_fields, whole
 from sweep.errors import JobError, suggest
 from sweep.model.integration import Integration
 
@@ -75,29 +77,21 @@ class Record:
     is the time after its step.
     """
 
-    variable: str
-    every: int = 1
+    variable: Annotated[str, OneOf(VARIABLES)]
+    every: Count = 1
     units: Sequence[int] | None = None
 
     def __post_init__(self) -> None:
         """Check the names and numbers."""
-        if self.variable not in VARIABLES:
-            raise JobError(
-                f"record({self.variable!r}): only x and r can be recorded. {suggest(str(self.variable), VARIABLES)}"
-            )
-        if isinstance(self.every, bool) or not isinstance(self.every, int | np.integer) or self.every < 1:
-            raise JobError(
-                f"record({self.variable!r}, every={self.every!r}): every must be a whole number of at least 1, in steps."
-            )
+        check_fields(self, "record")
         if self.units is not None:
-            units = tuple(self.units) if isinstance(self.units, Iterable) else (self.units,)
-            whole = all(isinstance(u, int | np.integer) and not isinstance(u, bool) and u >= 0 for u in units)
-            if not units or not whole or len(set(units)) < len(units):
+            given = self.units if isinstance(self.units, Iterable) else (self.units,)
+            units = tuple(whole("record.units", unit) for unit in given)
+            if not units or len(set(units)) < len(units):
                 raise JobError(
-                    f"record({self.variable!r}, units={list(units)}): give different unit numbers, counted from 0."
+                    f"record.units = {list(units)}: give different unit numbers, counted from 0. Correct the list."
                 )
-            object.__setattr__(self, "units", tuple(int(u) for u in units))
-        object.__setattr__(self, "every", int(self.every))
+            object.__setattr__(self, "units", units)
 
 
 def record(variable: str, every: int = 1, units: Sequence[int] | None = None) -> Record:

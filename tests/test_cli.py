@@ -324,7 +324,7 @@ def test_plot_draws_what_is_asked_for(folder: Path, command: Command, store: Pat
         ("--panel network", "'network' is not a coordinate of the result. Known: "),
         ("--x time", "r_std does not vary along it"),
         ("--x gain --y gain", "lies along the same dimension"),
-        ("--best most", "'most': it must be 'max' or 'min'"),
+        ("--best most", "'most' does not exist. Known: max, min"),
         ("--select gain", "NAME=VALUE"),
         ("--select gain=much", "NAME=VALUE"),
         ("--select gian=1", "Did you mean 'gain'?"),

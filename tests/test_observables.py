@@ -41,14 +41,14 @@ def test_what_cannot_be_observed_is_refused(observe: list[str | Record], message
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("y",), r"record\('y'\): only x and r can be recorded"),
-        (("r", 0), r"record\('r', every=0\): every must be a whole number of at least 1, in steps"),
-        (("r", 1.5), r"every=1\.5"),
-        (("r", True), r"every=True"),
-        (("r", 1, []), r"record\('r', units=\[\]\): give different unit numbers, counted from 0"),
-        (("r", 1, [0, 0]), r"units=\[0, 0\]"),
-        (("r", 1, [-1]), r"units=\[-1\]"),
-        (("r", 1, [0.5]), r"units=\[0\.5\]"),
+        (("y",), r"record\.variable = 'y' does not exist\. Known: x, r"),
+        (("r", 0), r"record\.every = 0: must be a whole number of at least 1"),
+        (("r", 1.5), r"every = 1\.5"),
+        (("r", True), r"every = True"),
+        (("r", 1, []), r"record\.units = \[\]: give different unit numbers, counted from 0"),
+        (("r", 1, [0, 0]), r"units = \[0, 0\]"),
+        (("r", 1, [-1]), r"units = -1: must be a whole"),
+        (("r", 1, [0.5]), r"units = 0\.5: must be a whole"),
     ],
 )
 def test_records_that_are_not_possible_are_refused(arguments: tuple[object, ...], message: str) -> None:

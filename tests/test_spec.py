@@ -152,7 +152,7 @@ def test_a_changed_value_is_checked_again() -> None:
     """What comes from a store passes the same checks as what a user writes."""
     data, arrays = job().spec()
     data["integration"]["dt"] = -1.0
-    with pytest.raises(JobError, match=r"integration\.dt = -1 ms"):
+    with pytest.raises(JobError, match=r"integration\.dt = -1: must be above 0"):
         Job.from_spec(data, arrays)
 
 

@@ -11,7 +11,8 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from sweep.errors import JobError, suggest
+from sweep.checks import Count, Whole, array, check_fields, number, one_of
+from sweep.errors import JobError
 from sweep.model.parameters import PARAMETERS, SELECTORS, Array, check_value, parse_name
 from sweep.observables import ALWAYS, OBSERVABLES, VARIABLES
 
@@ -25,13 +26,6 @@ RESERVED = (
 
 # scipy's Sobol sequence has 30 bits and ends there.
 _SOBOL_POINTS = 2**30
-
-
-def whole(key: str, value: object, least: int) -> int:
-    """Return a whole number of at least `least`, or raise a JobError that names the key."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise JobError(f"{key} = {value!r}: it must be a whole number of at least {least}. Correct the value.")
-    return int(value)
 
 
 def _check_slice(start: int, stop: int, n: int) -> None:
@@ -143,14 +137,7 @@ def _column(dim: str, name: str, values: npt.ArrayLike) -> Array:
     """Return one parameter's values along an axis as a read-only float64 copy, ``(n,)`` or ``(n, unit)``."""
     key = parse_name(name)
     per_unit = key.parameter.per_unit and not key.index
-    try:
-        given = np.asarray(values)
-    except ValueError:
-        raise JobError(
-            f"{name} along {dim!r}: its rows differ in length. Give every set the same number of values."
-        ) from None
-    if given.dtype.kind not in "iuf":
-        raise JobError(f"{name} along {dim!r} is {short(values)}: it must be an array of numbers. Correct the values.")
+    given = array(f"{name} along {dim!r}", values)
     if given.ndim == 0:
         raise JobError(
             f"{name} = {given}: an axis needs several values. Write [{given}], or put a value common to all sets into "
@@ -164,16 +151,7 @@ def _column(dim: str, name: str, values: npt.ArrayLike) -> Array:
     if given.ndim == 2 and given.shape[1] == 1:
         # One value per unit of a single unit is one value per set.
         given = given[:, 0]
-    column = np.array(given, dtype=np.float64, order="C")
-    check_value(name, column)
-    column.setflags(write=False)
-    return column
-
-
-def short(value: object) -> str:
-    """Return the value as one line of at most 60 characters."""
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return check_value(name, given)
 
 
 @dataclass(frozen=True)
@@ -197,9 +175,8 @@ class Range:
         what = f"range {key} = ({self.low}, {self.high})"
         if key.parameter.integer:
             raise JobError(f"{what}: {key} counts, and a range is for continuous parameters. Use grid({key}=range(n)).")
-        for end in (self.low, self.high):
-            if isinstance(end, bool) or not isinstance(end, int | float | np.integer | np.floating):
-                raise JobError(f"range {key}: the end {end!r} must be a number. Write {key}=(low, high).")
+        for end in ("low", "high"):
+            object.__setattr__(self, end, number(f"range {key}: {end}", getattr(self, end)))
         check_value(str(key), [self.low, self.high])
         if not self.low < self.high:
             raise JobError(
@@ -209,8 +186,6 @@ class Range:
         if self.log and self.low <= 0:
             raise JobError(f"{what}: a logarithmic range must lie above 0. Raise the low end, or leave out 'log'.")
         object.__setattr__(self, "name", str(key))
-        object.__setattr__(self, "low", float(self.low))
-        object.__setattr__(self, "high", float(self.high))
 
     def scale(self, unit_interval: Array) -> Array:
         """Map numbers in [0, 1) to the range."""
@@ -289,16 +264,14 @@ class SampledAxis:
     dim: ClassVar[str] = "point"
 
     kind: str
-    n: int
-    seed: int
+    n: Count
+    seed: Whole
     ranges: tuple[Range, ...]
 
     def __post_init__(self) -> None:
         """Check everything."""
-        if self.kind not in _SAMPLERS:
-            raise JobError(f"sample kind {self.kind!r} does not exist. {suggest(str(self.kind), _SAMPLERS)}")
-        object.__setattr__(self, "n", whole(f"{self.kind}: n", self.n, 1))
-        object.__setattr__(self, "seed", whole(f"{self.kind}: seed", self.seed, 0))
+        one_of("sample kind", self.kind, _SAMPLERS)
+        check_fields(self, self.kind)
         object.__setattr__(self, "ranges", tuple(self.ranges))
         names = self.swept
         if not names:

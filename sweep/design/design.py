@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sweep.design.axes import Axis, HeldAxis, whole
+from sweep.checks import Count, number, whole
+from sweep.design.axes import Axis, HeldAxis
 from sweep.errors import JobError, suggest
 from sweep.model.parameters import Array, parse_name
 
@@ -198,7 +199,7 @@ class Design:
         JobError
             If `sets_per_block` is not a whole number of at least 1.
         """
-        return Blocks(sets=self.shape, shape=_cut(self.shape, whole("sets_per_block", sets_per_block, 1)))
+        return Blocks(sets=self.shape, shape=_cut(self.shape, whole("sets_per_block", sets_per_block, Count)))
 
     def values(self, block: Block) -> dict[str, Array]:
         """Return what the sets of a block are.
@@ -259,7 +260,7 @@ class Design:
         JobError
             If there is no such set.
         """
-        if whole("set", index, 0) >= self.size:
+        if whole("set", index) >= self.size:
             raise JobError(f"set {index} does not exist: the design has {self.size} sets. Use 0 to {self.size - 1}.")
         labels: dict[str, float | int | Array] = {}
         for axis, position in zip(self.axes, _unravel(int(index), self.shape), strict=True):
@@ -309,9 +310,7 @@ def _position(axis: Axis, given: Mapping[str, npt.ArrayLike]) -> int:
     label = given[axis.dim]
     if axis.dim in axis.swept:
         column = axis.values(0, axis.n)[axis.dim]
-        value = np.asarray(label)
-        if value.ndim or value.dtype.kind not in "iuf":
-            raise JobError(f"label {axis.dim} = {label!r}: it must be a number. Take one from the design's values.")
+        value = number(f"label {axis.dim}", label)
         found = np.flatnonzero(column == value)
         if not found.size:
             nearest = float(column[np.abs(column - value).argmin()])
@@ -319,7 +318,7 @@ def _position(axis: Axis, given: Mapping[str, npt.ArrayLike]) -> int:
                 f"label {axis.dim} = {value}: no set has it, and labels match exactly. The nearest is {nearest!r}."
             )
         return int(found[0])
-    position = whole(f"label {axis.dim}", label, 0)
+    position = whole(f"label {axis.dim}", label)
     if position >= axis.n:
         raise JobError(f"label {axis.dim} = {position}: the axis has {axis.n} points. Use 0 to {axis.n - 1}.")
     for name, column in axis.values(position, position + 1).items():

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from sweep.design.axes import HeldAxis, Range, SampledAxis, short, whole
+from sweep.checks import Count, whole
+from sweep.design.axes import HeldAxis, Range, SampledAxis
 from sweep.design.design import Design
-from sweep.errors import JobError
+from sweep.errors import JobError, short
 from sweep.model.parameters import parse_name
 
 if TYPE_CHECKING:
@@ -205,4 +206,4 @@ def replicates(n: int) -> Design:
     JobError
         If n is not a whole number of at least 1.
     """
-    return grid(replicate=np.arange(whole("replicates: n", n, 1)))
+    return grid(replicate=np.arange(whole("replicates.n", n, Count)))

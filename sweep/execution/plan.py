@@ -13,7 +13,7 @@ import numpy as np
 
 from sweep.backends.protocol import Backend
 from sweep.backends.registry import choose, get_backend
-from sweep.design.axes import whole
+from sweep.checks import Count, whole
 from sweep.execution.prepare import prepare
 from sweep.job import Job
 from sweep.observables import Record
@@ -149,7 +149,7 @@ def plan(job: Job, backend: str = "auto", *, batch: int | None = None, workers: 
 
 def positive(name: str, value: int | None) -> int | None:
     """Return what must be a whole number of at least 1, if it is given."""
-    return None if value is None else whole(name, value, 1)
+    return None if value is None else whole(name, value, Count)
 
 
 @dataclass(frozen=True)

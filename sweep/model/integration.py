@@ -16,11 +16,13 @@ import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
 
-from sweep.errors import JobError, suggest
+from sweep.checks import NotNegative, OneOf, Positive, check_fields
+from sweep.errors import JobError
 
 SCHEMES = ("sequential", "simultaneous")
 PRECISIONS = ("float32", "float64")
@@ -59,35 +61,25 @@ class Integration:
         If a value is not possible.
     """
 
-    dt: float
-    duration: float
-    transient: float = 0.0
-    scheme: str = "sequential"
-    precision: str = "float32"
+    dt: Positive
+    duration: Positive
+    transient: NotNegative = 0.0
+    scheme: Annotated[str, OneOf(SCHEMES)] = "sequential"
+    precision: Annotated[str, OneOf(PRECISIONS)] = "float32"
     allow_unstable: bool = False
 
     def __post_init__(self) -> None:
         """Check that the times fit each other."""
-        for name in ("dt", "duration", "transient"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-                raise JobError(f"integration.{name} = {value!r}: it must be a number of milliseconds.")
-            object.__setattr__(self, name, float(value))
-        if not (math.isfinite(self.dt) and self.dt > 0):
-            raise JobError(f"integration.dt = {self.dt:g} ms: the step must be positive and finite.")
-        if not (math.isfinite(self.duration) and self.duration >= self.dt):
+        check_fields(self, "integration")
+        if self.duration < self.dt:
             raise JobError(
-                f"integration.duration = {self.duration:g} ms: it must hold at least one step of {self.dt:g} ms."
+                f"integration.duration = {self.duration:g} ms: must hold at least one step of {self.dt:g} ms. Lengthen it."
             )
-        if not 0 <= self.transient < self.duration:
+        if self.transient >= self.duration:
             raise JobError(
-                f"integration.transient = {self.transient:g} ms: it must be at least 0 and shorter than the duration of "
+                f"integration.transient = {self.transient:g} ms: must be shorter than the duration of "
                 f"{self.duration:g} ms, which contains it. Shorten it or lengthen the duration."
             )
-        for name, options in (("scheme", SCHEMES), ("precision", PRECISIONS)):
-            value = getattr(self, name)
-            if value not in options:
-                raise JobError(f"integration.{name} = {value!r} does not exist. {suggest(str(value), options)}")
         if self.duration / self.dt > _MOST_STEPS:
             raise JobError(
                 f"integration.duration = {self.duration:g} ms has {self.duration / self.dt:.3g} steps of dt = {self.dt:g} ms: "
@@ -107,7 +99,7 @@ class Integration:
         steps = round(time / self.dt)
         if abs(steps * self.dt - time) > 1e-6 * self.dt * max(1, abs(steps)) ** 0.5:
             raise JobError(
-                f"{key} = {time:g} ms: it must be a whole number of steps of dt = {self.dt:g} ms. "
+                f"{key} = {time:g} ms: must be a whole number of steps of dt = {self.dt:g} ms. "
                 f"The nearest is {steps * self.dt:g} ms."
             )
         return steps

@@ -13,11 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import numpy as np
-import numpy.typing as npt
 
-from sweep.errors import JobError, suggest
+from sweep import checks
+from sweep.checks import Count, OneOf
+from sweep.errors import JobError
 from sweep.model.activations import ACTIVATIONS
 from sweep.model.parameters import PARAMETERS, SELECTORS, Array, check_value, parse_name
 
@@ -48,28 +50,25 @@ class Model:
         If shapes, names or values do not fit.
     """
 
-    units: int
+    units: Count
     weights: Array | None = None
     input_weights: Array | None = None
-    activation: str = "tanh"
+    activation: Annotated[str, OneOf(ACTIVATIONS)] = "tanh"
     parameters: Mapping[str, float | Array] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check everything and make the arrays read-only."""
-        if isinstance(self.units, bool) or not isinstance(self.units, int | np.integer) or self.units < 1:
-            raise JobError(f"model.units = {self.units!r}: the number of units must be a whole number of at least 1.")
-        if self.activation not in ACTIVATIONS:
-            raise JobError(
-                f"model.activation = {self.activation!r} does not exist. {suggest(str(self.activation), ACTIVATIONS)}"
-            )
-        n = int(self.units)
-        weights = _frozen("model.weights", self.weights)
+        checks.check_fields(self, "model")
+        n = self.units
+        weights = None if self.weights is None else checks.array("model.weights", self.weights)
         if weights is not None and (weights.ndim not in (2, 3) or weights.shape[-2:] != (n, n) or not weights.size):
             raise JobError(
                 f"model.weights has shape {weights.shape}: it must be ({n}, {n}) or (networks, {n}, {n}) for "
                 f"units = {n}, with weights[i, j] from unit j to unit i."
             )
-        input_weights = _frozen("model.input_weights", self.input_weights)
+        input_weights = self.input_weights
+        if input_weights is not None:
+            input_weights = checks.array("model.input_weights", input_weights)
         if input_weights is not None and (input_weights.ndim != 2 or input_weights.shape[0] != n):
             raise JobError(
                 f"model.input_weights has shape {input_weights.shape}: it must be ({n}, channels), a row per unit. "
@@ -79,7 +78,6 @@ class Model:
             raise JobError(
                 f"model.parameters is a {type(self.parameters).__name__}: give a mapping of names to values."
             )
-        object.__setattr__(self, "units", n)
         object.__setattr__(self, "weights", weights)
         object.__setattr__(self, "input_weights", input_weights)
         parameters = {str(parse_name(name)): self._check(name, value) for name, value in self.parameters.items()}
@@ -96,8 +94,7 @@ class Model:
                 f"model.parameters.{name}: a common parameter is a number or one number per unit. Put the value into "
                 f"{'the weights' if key.base == 'W' else f'a list for {key.base}'}, or sweep {name} in the design."
             )
-        check_value(name, value)
-        array = np.array(value, dtype=np.float64)
+        array = check_value(name, value)
         if array.ndim == 0:
             return float(array)
         if not key.parameter.per_unit:
@@ -106,7 +103,6 @@ class Model:
             raise JobError(
                 f"model.parameters.{name} has shape {array.shape}: give one number, or one per unit, ({self.units},)."
             )
-        array.setflags(write=False)
         return array
 
     @property
@@ -142,17 +138,3 @@ class Model:
             f"the input has {channels} channels and the model {self.units} units: without model.input_weights an "
             f"input needs 1 or {self.units} channels. Give input_weights of shape ({self.units}, {channels})."
         )
-
-
-def _frozen(key: str, value: npt.ArrayLike | None) -> Array | None:
-    """Return a read-only float64 copy, or None."""
-    if value is None:
-        return None
-    try:
-        array = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise JobError(f"{key}: it must be an array of numbers, got {type(value).__name__}.") from None
-    if not np.isfinite(array).all():
-        raise JobError(f"{key} contains {array[~np.isfinite(array)].flat[0]}: every weight must be finite.")
-    array.setflags(write=False)
-    return array

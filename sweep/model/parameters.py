@@ -11,6 +11,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from sweep import checks
 from sweep.errors import JobError, suggest
 
 Array = npt.NDArray[np.float64]
@@ -150,8 +151,8 @@ def parse_name(name: str) -> ParameterName:
     raise JobError(f"parameter {name!r} does not exist. {suggest(base, [*PARAMETERS, *SELECTORS, 'W[0,1]'])}")
 
 
-def check_value(name: str, values: npt.ArrayLike) -> None:
-    """Refuse values that the parameter cannot take.
+def check_value(name: str, values: npt.ArrayLike) -> Array:
+    """Return values of a parameter as an array, and refuse those that it cannot take.
 
     Parameters
     ----------
@@ -160,22 +161,18 @@ def check_value(name: str, values: npt.ArrayLike) -> None:
     values : array_like
         Any shape.
 
+    Returns
+    -------
+    array of float64
+        The shape of ``values``; read-only.
+
     Raises
     ------
     JobError
-        For NaN, infinities, values out of bounds and fractions where whole numbers are needed.
+        For what is not a finite number, values out of bounds and fractions where whole numbers are needed.
     """
     parameter = parse_name(name).parameter
-    try:
-        array = np.asarray(values)
-    except ValueError:
-        array = np.asarray(None)
-    if array.dtype.kind not in "iuf":
-        raise JobError(f"{name} = {values!r}: every value must be a number. Remove what is not.")
-    array = array.astype(np.float64)
-    finite = np.isfinite(array)
-    if not finite.all():
-        raise JobError(f"{name} = {array[~finite][0]}: every value must be finite. Remove it or replace it.")
+    array = checks.array(name, values)
     if array.size and (array.min() < parameter.lower or array.max() > parameter.upper):
         low = array.min() < parameter.lower
         worst, rule = (
@@ -186,3 +183,4 @@ def check_value(name: str, values: npt.ArrayLike) -> None:
     if parameter.integer and not np.array_equal(array, np.floor(array)):
         bad = array[array != np.floor(array)][0]
         raise JobError(f"{name} = {bad:g}: the {parameter.long_name} must be a whole number. Correct the value.")
+    return array

@@ -7,24 +7,30 @@ of an ensemble depends on the seed and on m alone, so a longer ensemble begins w
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Ge, Gt, Le
 from numpy.random import PCG64, Generator, SeedSequence
 from numpy.typing import ArrayLike, NDArray
 
+from sweep.checks import Count, NotNegative, Whole, array, checked
 from sweep.errors import JobError
-from sweep.files import finite_array, read_numbers
+from sweep.files import read_numbers
 
 Weights = NDArray[np.float64]
+
+Fraction = Annotated[float, Ge(0), Le(1)]
+Density = Annotated[float, Gt(0), Le(1)]
 
 # U and perturbations drawn with the seed of W must not repeat the draws of W.
 _NETWORK, _INPUT, _PERTURBATION = (), (1,), (2,)
 
 
-def gaussian(units: int, seed: int, std: float = 1.0, networks: int | None = None) -> Weights:
+@checked
+def gaussian(units: Count, seed: Whole, std: NotNegative = 1.0, networks: Count | None = None) -> Weights:
     """Draw fully connected networks with independent normal weights.
 
     Entries are N(0, std²/units), so that by the circular law the spectral radius is about ``std``.
@@ -53,7 +59,10 @@ def gaussian(units: int, seed: int, std: float = 1.0, networks: int | None = Non
     return sparse(units, seed, density=1.0, std=std, networks=networks)
 
 
-def sparse(units: int, seed: int, density: float, std: float = 1.0, networks: int | None = None) -> Weights:
+@checked
+def sparse(
+    units: Count, seed: Whole, density: Density, std: NotNegative = 1.0, networks: Count | None = None
+) -> Weights:
     """Draw sparsely connected networks: each weight is present with probability ``density``.
 
     Weights that are present are N(0, std²/(density units)), so that the spectral radius is about ``std`` whatever the
@@ -82,9 +91,6 @@ def sparse(units: int, seed: int, density: float, std: float = 1.0, networks: in
     JobError
         If an argument is out of its bounds.
     """
-    units = _integer("units", units, least=1)
-    _number("std", std, 0.0, math.inf)
-    _density(density)
     scale = std / math.sqrt(density * units)
 
     def draw(generator: Generator) -> Weights:
@@ -94,14 +100,15 @@ def sparse(units: int, seed: int, density: float, std: float = 1.0, networks: in
     return _ensemble(draw, seed, networks)
 
 
+@checked
 def excitatory_inhibitory(
-    units: int,
-    seed: int,
-    fraction_excitatory: float = 0.8,
-    density: float = 1.0,
-    std: float = 1.0,
+    units: Count,
+    seed: Whole,
+    fraction_excitatory: Fraction = 0.8,
+    density: Density = 1.0,
+    std: NotNegative = 1.0,
     balance: bool = True,
-    networks: int | None = None,
+    networks: Count | None = None,
 ) -> Weights:
     """Draw networks that obey Dale's law: all weights from one unit have one sign.
 
@@ -143,10 +150,6 @@ def excitatory_inhibitory(
     (2006): the radius is the square root of the summed column variances, and rows that sum to 0 keep every eigenvalue
     inside it.
     """
-    units = _integer("units", units, least=1)
-    _number("std", std, 0.0, math.inf)
-    _number("fraction_excitatory", fraction_excitatory, 0.0, 1.0)
-    _density(density)
     excitatory = round(fraction_excitatory * units)
     inhibitory = units - excitatory
     if balance and not (excitatory and inhibitory):
@@ -171,7 +174,8 @@ def excitatory_inhibitory(
     return _ensemble(draw, seed, networks)
 
 
-def input_weights(units: int, channels: int, seed: int, std: float = 1.0) -> Weights:
+@checked
+def input_weights(units: Count, channels: Count, seed: Whole, std: NotNegative = 1.0) -> Weights:
     """Draw the weights U from input channels to units, independent N(0, std²).
 
     Parameters
@@ -195,12 +199,11 @@ def input_weights(units: int, channels: int, seed: int, std: float = 1.0) -> Wei
     JobError
         If an argument is out of its bounds.
     """
-    shape = _integer("units", units, least=1), _integer("channels", channels, least=1)
-    _number("std", std, 0.0, math.inf)
-    return finite_array("weights", std * _generator(seed, 0, _INPUT).standard_normal(shape))
+    return array("weights", std * _generator(seed, 0, _INPUT).standard_normal((units, channels)))
 
 
-def perturb(weights: ArrayLike, fractions: Sequence[float] | NDArray[np.float64], seed: int) -> Weights:
+@checked
+def perturb(weights: ArrayLike, fractions: Sequence[float] | NDArray[np.float64], seed: Whole) -> Weights:
     """Perturb a network by normal noise of exact relative sizes.
 
     Network m is ``weights + D`` with D normal in every entry, scaled so that ``|D| = fractions[m] |weights|`` in the
@@ -225,8 +228,8 @@ def perturb(weights: ArrayLike, fractions: Sequence[float] | NDArray[np.float64]
     JobError
         If the weights are no square matrix or all zero, or a fraction is negative.
     """
-    base = finite_array("weights", weights)
-    sizes = finite_array("fractions", fractions)
+    base = array("weights", weights)
+    sizes = array("fractions", fractions)
     norm = np.linalg.norm(base)
     if base.ndim != 2 or base.shape[0] != base.shape[1] or norm == 0:
         raise JobError(
@@ -239,7 +242,7 @@ def perturb(weights: ArrayLike, fractions: Sequence[float] | NDArray[np.float64]
     for network, size in enumerate(sizes):
         noise = _generator(seed, network, _PERTURBATION).standard_normal(base.shape)
         perturbed[network] = base + (size * norm / np.linalg.norm(noise)) * noise
-    return finite_array("weights", perturbed)
+    return array("weights", perturbed)
 
 
 def from_file(path: str | Path) -> Weights:
@@ -261,7 +264,7 @@ def from_file(path: str | Path) -> Weights:
     JobError
         If the file cannot be read, or does not hold two or three dimensions of finite numbers.
     """
-    weights = finite_array(f"file {str(path)!r}", read_numbers(path))
+    weights = array(f"file {str(path)!r}", read_numbers(path))
     if weights.ndim not in (2, 3):
         raise JobError(
             f"file {str(path)!r}: holds the shape {weights.shape}, but weights are (unit, unit), (unit, channel) or "
@@ -271,14 +274,13 @@ def from_file(path: str | Path) -> Weights:
 
 
 def _generator(seed: int, network: int, purpose: tuple[int, ...]) -> Generator:
-    return Generator(PCG64(SeedSequence([_integer("seed", seed, least=0), network], spawn_key=purpose)))
+    return Generator(PCG64(SeedSequence([seed, network], spawn_key=purpose)))
 
 
 def _ensemble(draw: Callable[[Generator], Weights], seed: int, networks: int | None) -> Weights:
     if networks is None:
-        return finite_array("weights", draw(_generator(seed, 0, _NETWORK)))
-    count = _integer("networks", networks, least=1)
-    return finite_array("weights", np.stack([draw(_generator(seed, network, _NETWORK)) for network in range(count)]))
+        return array("weights", draw(_generator(seed, 0, _NETWORK)))
+    return array("weights", np.stack([draw(_generator(seed, network, _NETWORK)) for network in range(networks)]))
 
 
 def _draw_connections(generator: Generator, units: int, density: float) -> tuple[Weights, NDArray[np.bool_]]:
@@ -294,27 +296,3 @@ def _balance_rows(weights: Weights, excitatory: int) -> None:
     middle = np.sqrt(excitation[both] * inhibition[both])
     weights[both, :excitatory] *= (middle / excitation[both])[:, None]
     weights[both, excitatory:] *= (middle / inhibition[both])[:, None]
-
-
-def _integer(key: str, value: int, least: int) -> int:
-    try:
-        whole = -1 if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        whole = -1
-    if whole < least:
-        raise JobError(f"{key} = {value!r}: must be a whole number >= {least}. Write for example {key} = {least + 1}.")
-    return whole
-
-
-def _number(key: str, value: float, low: float, high: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
-        raise JobError(f"{key} = {value!r}: must be a number. Write it without quotes.")
-    if not (math.isfinite(value) and low <= value <= high):
-        bounds = f">= {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
-        raise JobError(f"{key} = {value!r}: must be finite and {bounds}. Write for example {key} = 1.0.")
-
-
-def _density(density: float) -> None:
-    _number("density", density, 0.0, 1.0)
-    if density == 0:
-        raise JobError(f"density = {density!r}: must be above 0, or there are no connections. Write for example 0.1.")

@@ -10,10 +10,11 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sweep.checks import Positive, array, check_fields, number
 from sweep.errors import JobError, suggest
-from sweep.files import Source, finite_array, read_numbers
+from sweep.files import Source, read_numbers
 from sweep.model.parameters import Array
-from sweep.signals.signal import interval_number, nudged, positive, refuse_shorter, step_times
+from sweep.signals.signal import interval_number, nudged, refuse_shorter, step_times
 
 TIME_UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 """Length of a unit of time, ms."""
@@ -25,18 +26,17 @@ class Samples:
 
     kind: ClassVar[str] = "samples"
     values: Array
-    interval: float
+    interval: Positive
 
     def __post_init__(self) -> None:
         """Check and freeze the values."""
-        values = finite_array("samples.array", self.values)
+        values = array("samples.array", self.values)
         if values.ndim not in (1, 2) or values.size == 0:
             raise JobError(
                 f"samples.array: must be (time,) or (channel, time) and not empty, but has the shape {values.shape}. "
                 f"Reshape it."
             )
-        interval = positive("samples.interval", self.interval, "It is the time between samples.")
-        object.__setattr__(self, "interval", interval)
+        check_fields(self, self.kind)
         object.__setattr__(self, "values", np.atleast_2d(values))
 
     @property
@@ -66,23 +66,22 @@ class Spikes:
     kind: ClassVar[str] = "spikes"
     channels: ClassVar[int] = 1
     times: Array
-    window: float | None = None
-    end: float | None = None
+    window: Positive | None = None
+    end: Positive | None = None
 
     def __post_init__(self) -> None:
         """Check, sort and freeze the times."""
-        times = finite_array("spikes.times", self.times)
+        times = array("spikes.times", self.times)
         if times.ndim != 1:
             raise JobError(
                 f"spikes.times: must be a list of times, but has the shape {times.shape}. "
                 f"Give the times of one unit, or name a column of the file."
             )
-        times = finite_array("spikes.times", np.sort(times))
-        if self.window is not None:
-            object.__setattr__(self, "window", positive("spikes.window", self.window, "Leave it out for impulses."))
-        if self.end is not None:
+        times = array("spikes.times", np.sort(times))
+        if self.end is not None:  # what users know as the duration
             remedy = "Leave it out if the recording has no end."
-            object.__setattr__(self, "end", positive("spikes.duration", self.end, remedy))
+            object.__setattr__(self, "end", number("spikes.duration", self.end, Positive, remedy))
+        check_fields(self, self.kind)
         if times.size and (times[0] < 0 or times[-1] > self.duration):
             wrong = times[0] if times[0] < 0 else times[-1]
             raise JobError(
@@ -192,4 +191,4 @@ def _load(key: str, source: ArrayLike | Source, column: int | None) -> Array:
         return read_numbers(source, column)
     if column is not None:
         raise JobError(f"{key}: column = {column!r} was given, but only a file has columns. Index the array instead.")
-    return finite_array(key, source)
+    return array(key, source)

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep.errors import JobError
-from sweep.files import finite_array
 
 Array = NDArray[np.float64]
 Numbers = float | Sequence[float] | Array
@@ -99,27 +98,3 @@ def refuse_shorter(kind: str, key: str, length: float, dt: float, remedy: str) -
     """Refuse a length, ms, in which less than a step fits."""
     if length < dt * (1 - 1e-9):
         raise JobError(f"{kind}.{key} = {length:g} ms: must be at least a step, dt = {dt:g} ms. {remedy}")
-
-
-def numbers_of(key: str, value: Numbers) -> tuple[float, ...]:
-    """Return a number, or a list of them, as a tuple."""
-    array = finite_array(key, value)
-    if array.ndim > 1 or array.size == 0:
-        raise JobError(f"{key} = {value!r}: must be a number or a list of numbers. Write it as such.")
-    return tuple(np.atleast_1d(array).tolist())
-
-
-def number_of(key: str, value: float) -> float:
-    """Return one number."""
-    array = finite_array(key, value)
-    if array.ndim:
-        raise JobError(f"{key} = {value!r}: must be one number. Write it without brackets.")
-    return float(array)
-
-
-def positive(key: str, value: float, remedy: str) -> float:
-    """Return one positive number."""
-    number = number_of(key, value)
-    if number <= 0:
-        raise JobError(f"{key} = {number:g} ms: must be above 0. {remedy}")
-    return number

@@ -8,10 +8,10 @@ from typing import ClassVar
 
 from numpy.typing import ArrayLike
 
+from sweep.checks import array, numbers_of
 from sweep.errors import JobError
-from sweep.files import finite_array
 from sweep.model.parameters import Array, check_value
-from sweep.signals.signal import Endless, Signal, numbers_of
+from sweep.signals.signal import Endless, Signal
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,12 +27,11 @@ class ModelOutput(Endless):
         """Check and freeze names, values and weights."""
         parameters: dict[str, float | Array] = {}
         for name, value in self.parameters.items():
-            check_value(name, value)
-            array = finite_array(name, value)
-            parameters[name] = float(array) if array.ndim == 0 else array
+            values = check_value(name, value)
+            parameters[name] = float(values) if values.ndim == 0 else values
         object.__setattr__(self, "parameters", parameters)
         if self.weights is not None:
-            weights = finite_array("model_output.weights", self.weights)
+            weights = array("model_output.weights", self.weights)
             if weights.ndim != 2 or weights.shape[0] != weights.shape[1]:
                 raise JobError(
                     f"model_output.weights: must be (unit, unit), but has the shape {weights.shape}. "
@@ -102,4 +101,4 @@ def model_output(parameters: Mapping[str, float | Array], weights: ArrayLike | N
     JobError
         If a parameter does not exist or cannot have its value, or the weights are not square.
     """
-    return ModelOutput(parameters, None if weights is None else finite_array("model_output.weights", weights))
+    return ModelOutput(parameters, None if weights is None else array("model_output.weights", weights))

@@ -8,13 +8,14 @@ number, it takes one per channel too.
 from __future__ import annotations
 
 import math
-import operator
 from dataclasses import dataclass, fields
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
+from annotated_types import Ge, Lt
 
 from sweep import philox
+from sweep.checks import NotNegative, Positive, Seed, check_fields, numbers_of
 from sweep.errors import JobError
 from sweep.signals.signal import (
     Array,
@@ -22,12 +23,11 @@ from sweep.signals.signal import (
     Numbers,
     interval_number,
     nudged,
-    number_of,
-    numbers_of,
-    positive,
     refuse_shorter,
     step_times,
 )
+
+Channels = Annotated[int, Ge(1), Lt(2**31)]
 
 # Philox stream of white-noise inputs ("input" in ASCII): apart from the streams of the sets under the same seed.
 _STREAM = np.array([0x696E707574], dtype=np.uint64)
@@ -151,21 +151,14 @@ class WhiteNoise(Endless):
     """
 
     kind: ClassVar[str] = "white_noise"
-    std: float
-    seed: int
-    channels: int = 1
-    interval: float | None = None
+    std: NotNegative
+    seed: Seed
+    channels: Channels = 1
+    interval: Positive | None = None
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        object.__setattr__(self, "std", number_of("white_noise.std", self.std))
-        if self.std < 0:
-            raise JobError(f"white_noise.std = {self.std:g}: must be >= 0. Remove the sign.")
-        for key, least, most in (("seed", 0, 2**64 - 1), ("channels", 1, 2**31 - 1)):
-            object.__setattr__(self, key, _integer(f"white_noise.{key}", getattr(self, key), least, most))
-        if self.interval is not None:
-            remedy = "Leave it out for a new number every step."
-            object.__setattr__(self, "interval", positive("white_noise.interval", self.interval, remedy))
+        check_fields(self, self.kind)
 
     def sample(self, start: int, stop: int, dt: float) -> Array:
         """Return the values of steps ``start`` to ``stop - 1``, (channel, step); see `Signal`."""
@@ -254,7 +247,7 @@ def sine(amplitude: Numbers = 1.0, frequency: Numbers = 1.0, phase: Numbers = 0.
     return Sine(amplitude, frequency, phase, offset)
 
 
-def white_noise(std: float, seed: int, channels: int = 1, interval: float | None = None) -> WhiteNoise:
+def white_noise(std: NotNegative, seed: Seed, channels: Channels = 1, interval: Positive | None = None) -> WhiteNoise:
     """Make an input of independent normal numbers, the same for every set.
 
     Noise that differs from set to set is the parameter ``noise`` of the model.
@@ -279,13 +272,3 @@ def white_noise(std: float, seed: int, channels: int = 1, interval: float | None
 
 def _column(numbers: Numbers) -> Array:
     return np.array(numbers, ndmin=1)[:, None]
-
-
-def _integer(key: str, value: int, least: int, most: int) -> int:
-    try:
-        whole = -1 if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        whole = -1
-    if not least <= whole <= most:
-        raise JobError(f"{key} = {value!r}: must be a whole number from {least} to {most}. Write for example 1.")
-    return whole

@@ -374,22 +374,22 @@ TABLE = table("cell", {"tau_s": [1.0, 2.0], "gain": [3.0, 4.0]})
 ERRORS: dict[str, tuple[Callable[[], object], str]] = {
     "typo": (lambda: grid(tau_a=[1, 2]), "parameter 'tau_a' does not exist. Did you mean 'tau_s'"),
     "bounds": (lambda: grid(tau_s=[-1, 2]), "tau_s = -1: .* at least 0"),
-    "nan": (lambda: grid(tau_s=[1, np.nan]), "tau_s = nan: every value must be finite"),
+    "nan": (lambda: grid(tau_s=[1, np.nan]), "tau_s along 'tau_s' = nan at .1.: every number must be finite"),
     "fraction": (lambda: grid(network=[0, 1.5]), "network = 1.5: .* whole number"),
     "negative selector": (lambda: grid(stimulus=[-1]), "stimulus = -1: .* at least 0"),
     "large selector": (
         lambda: grid(replicate=[2.0**60]),
         r"replicate = .*: the number of the noise stream must be at most 9.0072e\+15",
     ),
-    "scalar": (lambda: grid(tau_s=5), r"tau_s = 5: an axis needs several values. Write \[5\]"),
+    "scalar": (lambda: grid(tau_s=5), r"tau_s = 5.0: an axis needs several values. Write \[5.0\]"),
     "empty": (lambda: grid(tau_s=[]), "tau_s along 'tau_s' is empty: .* Give one"),
-    "text": (lambda: grid(tau_s=["a"]), r"tau_s along 'tau_s' is \['a'\]: it must be an array of numbers"),
-    "truth": (lambda: grid(gain=[True, False]), "gain along 'gain' is .*: it must be an array of numbers"),
+    "text": (lambda: grid(tau_s=["a"]), r"tau_s along 'tau_s' = \['a'\]: must be a number or an array of numbers"),
+    "truth": (lambda: grid(gain=[True, False]), "gain along 'gain' = .*: must be a number or an array of numbers"),
     "duplicate": (lambda: grid(gain=[1, 2, 1, 2, 2]), "gain = 1.0 occurs 2 times: .* unique. Remove the doubles"),
     "grid of rows": (lambda: grid(tau_s=[[1, 2]]), r"tau_s has shape \(1, 2\): .* write zipped\("),
     "ragged": (
         lambda: zipped("ramp", tau_s=[[1, 2], [3]]),
-        "tau_s along 'ramp': its rows differ in length. Give every",
+        "tau_s along 'ramp' = .*: its rows differ in length. Give every",
     ),
     "rows of a common parameter": (
         lambda: zipped("ramp", gain=[[1, 2]]),
@@ -429,7 +429,7 @@ ERRORS: dict[str, tuple[Callable[[], object], str]] = {
     "range out of bounds": (lambda: random(2, 1, tau_s=(-1, 1)), "tau_s = -1: .* at least 0"),
     "range of text": (
         lambda: random(2, 1, gain=("0", 1)),
-        r"range gain: the end '0' must be a number. Write gain=\(low",
+        r"range gain: low = '0': must be a number. Write it without",
     ),
     "range form": (
         lambda: random(2, 1, gain=(0, 1, "ln")),
@@ -444,22 +444,22 @@ ERRORS: dict[str, tuple[Callable[[], object], str]] = {
         lambda: random(2, 1, **{"W[0,1]": (0, 1), "W[0, 1]": (0, 1)}),
         r"random: parameter 'W\[0,1\]' is named twice. Remove one",
     ),
-    "n": (lambda: random(0, 1, gain=(0, 1)), "random: n = 0: it must be a whole number of at least 1. Correct"),
+    "n": (lambda: random(0, 1, gain=(0, 1)), "random.n = 0: must be a whole number of at least 1. Correct"),
     "n is a fraction": (
         lambda: random(2.5, 1, gain=(0, 1)),
-        "random: n = 2.5: it must be a whole number",
+        "random.n = 2.5: must be a whole number",
     ),
-    "seed": (lambda: random(2, -1, gain=(0, 1)), "random: seed = -1: it must be a whole number of at least 0"),
+    "seed": (lambda: random(2, -1, gain=(0, 1)), "random.seed = -1: must be a whole number of at least 0"),
     "sobol ends": (
         lambda: sobol(2**31, 1, gain=(0, 1)),
         r"n = 2147483648: the sequence ends .* Lower n, or use random",
     ),
     "kind": (
         lambda: SampledAxis("sobo", 2, 1, (Range("gain", 0, 1),)),
-        "kind 'sobo' does not exist. Did you mean 'sobol'",
+        "kind = 'sobo' does not exist. Did you mean 'sobol'",
     ),
-    "replicates": (lambda: replicates(True), "replicates: n = True: it must be a whole number of at least 1"),
-    "sets_per_block": (lambda: GRID.blocks(0), "sets_per_block = 0: it must be a whole number of at least 1. Correct"),
+    "replicates": (lambda: replicates(True), "replicates.n = True: must be a whole number of at least 1"),
+    "sets_per_block": (lambda: GRID.blocks(0), "sets_per_block = 0: must be a whole number of at least 1. Correct"),
     "table missing": (
         lambda: table("cell", "no/such.csv"),
         "table 'no/such.csv' cannot be read as CSV: .* Correct the path",
@@ -471,7 +471,7 @@ ERRORS: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "set": (lambda: GRID.labels(3), "set 3 does not exist: the design has 3 sets. Use 0 to 2"),
     "label value": (lambda: GRID.index(tau_s=1.9, gain=0.5), "tau_s = 1.9: no set has it, .* The nearest is 2.0"),
-    "label text": (lambda: GRID.index(tau_s="1", gain=0.5), "label tau_s = '1': it must be a number. Take one"),
+    "label text": (lambda: GRID.index(tau_s="1", gain=0.5), "label tau_s = '1': must be a number. Write it"),
     "label missing": (lambda: GRID.index(tau_s=1), "label 'gain' is missing: .* Give gain="),
     "label typo": (lambda: GRID.index(tau_s=1, gian=0.5), "label 'gian': .* Did you mean 'gain'"),
     "label position": (lambda: TABLE.index(cell=2), "label cell = 2: the axis has 2 points. Use 0 to 1"),
@@ -495,7 +495,7 @@ def test_errors_name_key_value_rule_and_remedy(case: str) -> None:
     ("text", "message"),
     [
         ("", "cannot be read as CSV: .* Correct"),
-        ("tau_s,gain\n1\n", "gain = nan: every value must be finite"),
+        ("tau_s,gain\n1\n", "gain along 'cell' = nan at .0.: every number must be finite"),
         ("tau_s\n1,2\n3,4\n", "cannot be read as CSV: .* 1 fields in line 2, saw 2"),
         ("tau_s\n1\nten\n", "cannot be read as CSV: .*'ten'.* Correct"),
         ("tau_s,tau_s\n1,2\n", "column 'tau_s' is there 2 times. Remove"),

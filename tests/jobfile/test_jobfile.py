@@ -315,7 +315,7 @@ BAD: dict[str, tuple[str, list[str]]] = {
     ),
     "a record of a unit twice": (
         'observe = [{ record = "r", units = [1, 1] }]\n' + MODEL + TIME,
-        ["observe[0]: record('r', units=[1, 1])", "different unit numbers"],
+        ["observe[0]: record.units = [1, 1]", "different unit numbers"],
     ),
     "a comparison without a target": (
         'observe = ["target_mse"]\n' + MODEL + TIME,

@@ -1,0 +1,291 @@
+"""The checks of what a user gives: whole numbers, numbers, arrays of them, and names out of a few.
+
+What a number may be is said once, by the annotation of the argument or field that takes it::
+
+    def sparse(units: Count, seed: Whole, density: Density, networks: Count | None = None) -> Weights: ...
+
+:func:`checked` and :func:`check_fields` hold the values against the annotations; job files and their schema read the
+same annotations. Booleans, texts, complex numbers and masked entries are never numbers. Shapes and units are the
+caller's.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import math
+import operator
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from numbers import Real
+from types import UnionType
+from typing import Annotated, Any, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
+import numpy.typing as npt
+from annotated_types import Ge, Gt, Lt
+
+from sweep.errors import JobError, short, suggest
+
+_Bound = tuple[str, Callable[[Any, Any], bool], Any]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+Whole = Annotated[int, Ge(0)]
+Count = Annotated[int, Ge(1)]
+Seed = Annotated[int, Ge(0), Lt(2**64)]
+Positive = Annotated[float, Gt(0)]
+NotNegative = Annotated[float, Ge(0)]
+
+# By the attribute that holds the limit of a bound: how the bound is said, and how a value keeps it.
+_BOUNDS: Mapping[str, tuple[str, Callable[[Any, Any], bool]]] = {
+    "ge": ("at least", operator.ge),
+    "gt": ("above", operator.gt),
+    "le": ("at most", operator.le),
+    "lt": ("below", operator.lt),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class OneOf:
+    """The mark of a text that is one of these names: ``Annotated[str, OneOf(SCHEMES)]``."""
+
+    names: Collection[str]
+
+
+def whole(key: str, value: Any, rule: Any = Whole, remedy: str = "Correct the value.") -> int:
+    """Return a whole number.
+
+    Parameters
+    ----------
+    key : str
+        What the number is, for the message.
+    value : object
+        An int, or an integer of NumPy.
+    rule : type
+        ``int`` with its bounds, such as :data:`Count`.
+    remedy : str
+        What helps, for the message.
+
+    Raises
+    ------
+    JobError
+        If it is not a whole number, or out of its bounds.
+    """
+    try:
+        found = None if isinstance(value, bool | np.ma.MaskedArray) else operator.index(value)
+    except TypeError:
+        found = None
+    bounds = _bounds(rule)
+    if found is None or not _keeps(found, bounds):
+        bounded = f" of {_words(bounds)}" if bounds else ""
+        raise JobError(f"{key} = {short(value)}: must be a whole number{bounded}. {remedy}")
+    return found
+
+
+def number(key: str, value: Any, rule: Any = float, remedy: str = "Correct the value.") -> float:
+    """Return a finite number.
+
+    Parameters
+    ----------
+    key : str
+        What the number is, for the message.
+    value : object
+        A real number, of Python or NumPy.
+    rule : type
+        ``float``, perhaps with bounds, such as :data:`Positive`.
+    remedy : str
+        What helps, for the message.
+
+    Raises
+    ------
+    JobError
+        If it is not one number, not finite, or out of its bounds.
+    """
+    given = None if isinstance(value, list | tuple) else _real(value)
+    if given is None or given.ndim:
+        hint = "Write it without quotes." if isinstance(value, str) else "Give one number."
+        raise JobError(f"{key} = {short(value)}: must be a number. {hint}")
+    found = float(given)
+    if not math.isfinite(found):
+        raise JobError(f"{key} = {found}: must be finite. {remedy}")
+    bounds = _bounds(rule)
+    if not _keeps(found, bounds):
+        raise JobError(f"{key} = {found:g}: must be {_words(bounds)}. {remedy}")
+    return found
+
+
+def array(key: str, value: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Copy numbers into an array that nothing can change any more.
+
+    Parameters
+    ----------
+    key : str
+        What the numbers are, for the message.
+    value : array_like
+        Any shape.
+
+    Returns
+    -------
+    array of float64
+        The shape of ``value``; read-only and contiguous.
+
+    Raises
+    ------
+    JobError
+        If something is not a number, or not finite, or masked, or rows differ in length.
+    """
+    try:
+        real = _real(value)
+    except ValueError:
+        raise JobError(f"{key} = {short(value)}: its rows differ in length. Give every row as many numbers.") from None
+    if real is None:
+        raise JobError(
+            f"{key} = {short(value)}: must be a number or an array of numbers, none masked. Remove what is not."
+        )
+    copy = np.array(real, dtype=np.float64, order="C")
+    finite = np.isfinite(copy)
+    if not finite.all():
+        where = tuple(np.argwhere(~finite)[0].tolist())
+        place = f" at {list(where)}" if where else ""
+        raise JobError(f"{key} = {copy[where]}{place}: every number must be finite. Remove or replace it.")
+    copy.setflags(write=False)
+    return copy
+
+
+def numbers_of(key: str, value: npt.ArrayLike) -> tuple[float, ...]:
+    """Return a number, or a list of them, as a tuple.
+
+    Raises
+    ------
+    JobError
+        If it is neither, or a number is not finite.
+    """
+    given = array(key, value)
+    if given.ndim > 1 or given.size == 0:
+        raise JobError(f"{key} = {short(value)}: must be a number or a list of numbers. Write it as such.")
+    return tuple(np.atleast_1d(given).tolist())
+
+
+def one_of(key: str, value: object, names: Collection[str]) -> str:
+    """Return a text that is one of these names.
+
+    Raises
+    ------
+    JobError
+        If it is not.
+    """
+    if not isinstance(value, str) or value not in names:
+        raise JobError(f"{key} = {short(value)} does not exist. {suggest(str(value), names)}")
+    return value
+
+
+def checked(function: Callable[P, T]) -> Callable[P, T]:
+    """Hold the arguments of a function against their annotations, and hand on what the checks return."""
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        given = inspect.signature(function).bind(*args, **kwargs)
+        for name, check in _checks(function).items():
+            if name in given.arguments:
+                given.arguments[name] = check(name, given.arguments[name])
+        return function(*given.args, **given.kwargs)
+
+    return call
+
+
+def check_fields(instance: object, prefix: str = "") -> None:
+    """Hold the fields of a frozen dataclass against their annotations, and set them to what the checks return.
+
+    Parameters
+    ----------
+    instance : dataclass
+        While it is being made.
+    prefix : str
+        What the fields belong to, for the message: ``integration`` makes ``integration.dt = -1: must be ...``.
+
+    Raises
+    ------
+    JobError
+        If a value is not what its annotation says.
+    """
+    owner: Any = type(instance)
+    for name, check in _checks(owner).items():
+        key = f"{prefix}.{name}" if prefix else name
+        object.__setattr__(instance, name, check(key, getattr(instance, name)))
+
+
+def without_none(annotation: Any) -> Any:
+    """Return an annotation, of an optional value that of the value."""
+    if get_origin(annotation) not in (Union, UnionType):
+        return annotation
+    return functools.reduce(operator.or_, (part for part in get_args(annotation) if part is not type(None)))
+
+
+@functools.cache
+def _checks(owner: Any) -> Mapping[str, Callable[[str, Any], Any]]:
+    """Return a check for every argument or field that is annotated as a number or as one of some names."""
+    hints = get_type_hints(owner, include_extras=True)
+    names = [field.name for field in dataclasses.fields(owner)] if isinstance(owner, type) else list(hints)
+    found = {name: _check(hints[name]) for name in names}
+    return {name: check for name, check in found.items() if check is not None}
+
+
+def _check(annotation: Any) -> Callable[[str, Any], Any] | None:
+    """Return the check that an annotation asks for; None where it asks for none."""
+    rule = without_none(annotation)
+    kind, *marks = get_args(rule) if get_origin(rule) is Annotated else (rule,)
+    remedy = "Correct the value." if rule is annotation else "Correct the value, or leave it out."
+    check: Callable[[str, Any], Any]
+    if kind is int:
+        check = functools.partial(whole, rule=rule, remedy=remedy)
+    elif kind is float:
+        check = functools.partial(number, rule=rule, remedy=remedy)
+    elif kind is str and marks:
+        check = functools.partial(one_of, names=marks[0].names)
+    else:
+        return None
+    return check if rule is annotation else lambda key, value: None if value is None else check(key, value)
+
+
+def _real(value: Any) -> np.ndarray | None:
+    """Return real numbers as an array of whatever type; None if something is not a real number.
+
+    NumPy raises ValueError for rows that differ in length.
+    """
+    if _disguised(value):
+        return None
+    given = np.asarray(value)
+    if given.dtype.kind == "O":  # such as integers of more than 64 bits
+        real = all(isinstance(item, Real | Decimal) and not isinstance(item, bool) for item in given.flat)
+        return given.astype(np.float64) if real else None
+    return given if given.dtype.kind in "iuf" else None
+
+
+def _disguised(value: Any) -> bool:
+    """Tell whether NumPy would take something for a number that is none: a truth, or what lies below a mask."""
+    if isinstance(value, list | tuple):
+        return any(type(item) is not float and _disguised(item) for item in value)
+    if isinstance(value, np.ma.MaskedArray):
+        return bool(np.ma.getmaskarray(value).any())
+    return isinstance(value, bool | np.bool_) or (isinstance(value, np.ndarray) and value.dtype.kind == "b")
+
+
+def _bounds(rule: Any) -> list[_Bound]:
+    return [
+        (words, keeps, getattr(mark, attribute))
+        for mark in getattr(rule, "__metadata__", ())
+        for attribute, (words, keeps) in _BOUNDS.items()
+        if hasattr(mark, attribute)
+    ]
+
+
+def _keeps(value: float, bounds: list[_Bound]) -> bool:
+    return all(keeps(value, limit) for _, keeps, limit in bounds)
+
+
+def _words(bounds: list[_Bound]) -> str:
+    return " and ".join(f"{words} {limit}" for words, _, limit in bounds)
