@@ -14,12 +14,6 @@
 
 #include "lanes.cuh"
 
-#define ACTIVATION_LINEAR 0
-#define ACTIVATION_RELU 1
-#define ACTIVATION_TANH 2
-#define ACTIVATION_SIGMOID 3
-#define ACTIVATION_SOFTPLUS 4
-
 namespace lanes {
 
 template <typename lane> SWEEP_DEVICE lane linear(lane z) { return z; }
@@ -105,23 +99,9 @@ template <typename lane> SWEEP_DEVICE lane softplus(lane z) {
     }
 }
 
-// The job's activation function f. The host defines ACTIVATION.
+// The job's activation function f. The host defines ACTIVATION as the name of one of the functions above.
 #ifdef ACTIVATION
-template <typename lane> SWEEP_DEVICE lane activation(lane z) {
-#if ACTIVATION == ACTIVATION_LINEAR
-    return linear(z);
-#elif ACTIVATION == ACTIVATION_RELU
-    return relu(z);
-#elif ACTIVATION == ACTIVATION_TANH
-    return tanh(z);
-#elif ACTIVATION == ACTIVATION_SIGMOID
-    return sigmoid(z);
-#elif ACTIVATION == ACTIVATION_SOFTPLUS
-    return softplus(z);
-#else
-#error "ACTIVATION is none of the five"
-#endif
-}
+template <typename lane> SWEEP_DEVICE lane activation(lane z) { return lanes::ACTIVATION(z); }
 #endif
 
 }  // namespace lanes

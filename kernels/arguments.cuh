@@ -6,15 +6,17 @@
 //
 //   REAL               float or double: the type of the state
 //   UNITS              N
-//   ACTIVATION         see activations.cuh
+//   ACTIVATION         name of a function of activations.cuh
 //   SEQUENTIAL         1: r sees the new x (the default scheme), 0: the old one (textbook explicit Euler)
 //   COMPENSATED        1: x and r are Kahan sums
 //   COUPLING           0: no weights, 1: one matrix for all sets, 2: each set chooses a matrix or replaces entries
-//   MODES              the Mode of every parameter: whether it varies by unit, by set, by both or not at all
+//   EACH_PARAMETER(X)  X(name, mode, neutral) for every parameter of the equations: the Mode says whether it varies by unit,
+//                      by set, by both or not at all; with the value `neutral` it changes nothing
 //   STIMULI            number of inputs to choose from; 0: no input
 //   INPUT_UNITS        1: the input is the same for all units, else UNITS
 //   MOMENTS_X, _R      1: mean, 2: mean and variance
-//   LOW_X, _R          1: smallest value; HIGH_X, _R: largest value
+//   EACH_RUNNING(X)    X(row, variable, function) for every running number: function is one of observables.cuh
+//   RUNNING_X, _R      how many of them there are of x and of r
 //   COMPARISONS        number of series (targets times lags) that r is compared with
 //   CORRELATION, MSE   1: compare in this way
 //   TARGET_UNITS       1: the series are the same for all units, else UNITS
@@ -46,8 +48,15 @@ constexpr int WIDTH = sizeof(lane) / sizeof(real);
 
 // What a parameter varies by. NEUTRAL: it has the value that changes nothing, 1 for a factor and 0 for a term.
 enum Mode { NEUTRAL, COMMON, BY_UNIT, BY_SET, BY_BOTH };
-enum Which { ALPHA_S, ALPHA_R, NOISE, GAIN, INPUT_GAIN, BIAS, SLOPE, THRESHOLD, PARAMETERS };
-constexpr int modes[PARAMETERS] = {MODES};
+#define SWEEP_NUMBER(name, mode, neutral) name,
+#define SWEEP_MODE(name, mode, neutral) mode,
+#define SWEEP_NEUTRAL(name, mode, neutral) neutral,
+namespace parameters {
+enum { EACH_PARAMETER(SWEEP_NUMBER) count };
+}
+constexpr int PARAMETERS = parameters::count;
+constexpr int modes[PARAMETERS] = {EACH_PARAMETER(SWEEP_MODE)};
+constexpr real neutrals[PARAMETERS] = {EACH_PARAMETER(SWEEP_NEUTRAL)};
 
 constexpr int COLUMNS_INPUT = STIMULI * INPUT_UNITS;
 constexpr int COLUMNS_TARGET = COMPARISONS * TARGET_UNITS;
@@ -80,8 +89,8 @@ struct Arguments {
     const real *rates;                  // [unit][set]: r before the step; only for product.cu, where a launch is one step
     real *new_rates;                    // [unit][set]: r after the step; only for product.cu
     real *sums;                         // [sum][unit][set]: the sums of a segment so far; only for product.cu
-    double *moments;                    // [mean x, m2 x, mean r, m2 r][unit][set]
-    real *extremes;                     // [low x, high x, low r, high r][unit][set]
+    double *moments;                    // [mean x, m2 x, mean r, m2 r; only those asked for][unit][set]
+    real *running;                      // [running number][unit][set]
     double *comparisons;                // [products, squares][comparison][unit][set]
     real *record_x, *record_r;          // [record][place][set]; [record][set][place] (lanes_per_set.cu);
                                         //     [set][record][place] (tile_of_sets.cpp)
@@ -128,6 +137,7 @@ constexpr int WEIGHTS_AT = PARAMETERS + unit_row(PARAMETERS) * UNITS;  // where 
 // by unit and is not passed by value; the others are read from the constants.
 template <int which, int held> struct Parameter {
     static constexpr int mode = modes[which];
+    static constexpr real neutral = neutrals[which];
     static constexpr bool in_registers = mode == BY_SET || mode == BY_BOTH || (mode == BY_UNIT && !BY_VALUE);
     static constexpr bool one = mode == BY_SET;
     lane own[in_registers && !one ? held : 1];
@@ -147,7 +157,7 @@ template <int which, int held> struct Parameter {
 
     SWEEP_DEVICE lane operator()(const Arguments &a, int i) const {
         if constexpr (mode == NEUTRAL)
-            return common(which == GAIN || which == INPUT_GAIN || which == SLOPE);
+            return common(neutral);
         else if constexpr (mode == COMMON)
             return common(a.constants[which]);
         else if constexpr (!in_registers)
@@ -158,24 +168,12 @@ template <int which, int held> struct Parameter {
 };
 
 template <int held> struct Parameters {
-    Parameter<ALPHA_S, held> alpha_s;
-    Parameter<ALPHA_R, held> alpha_r;
-    Parameter<NOISE, held> noise;
-    Parameter<GAIN, held> gain;
-    Parameter<INPUT_GAIN, held> input_gain;
-    Parameter<BIAS, held> bias;
-    Parameter<SLOPE, held> slope;
-    Parameter<THRESHOLD, held> threshold;
+#define SWEEP_MEMBER(name, mode, neutral) Parameter<parameters::name, held> name;
+    EACH_PARAMETER(SWEEP_MEMBER)
 
     SWEEP_DEVICE void load(const Arguments &a, int set, int first) {
-        alpha_s.load(a, set, first);
-        alpha_r.load(a, set, first);
-        noise.load(a, set, first);
-        gain.load(a, set, first);
-        input_gain.load(a, set, first);
-        bias.load(a, set, first);
-        slope.load(a, set, first);
-        threshold.load(a, set, first);
+#define SWEEP_LOAD(name, mode, neutral) name.load(a, set, first);
+        EACH_PARAMETER(SWEEP_LOAD)
     }
 };
 

@@ -203,7 +203,7 @@ struct SomeUnits {
             until = a.every - (a.first - a.origin) % a.every;
             record = 0;
 #pragma unroll
-            for (int i = 0; i < HELD; ++i) observers[i].load_extremes(a, unit(i), set);
+            for (int i = 0; i < HELD; ++i) observers[i].load_running(a, unit(i), set);
         }
         time_loop<observed>(a, *this, rates + 2 * COPY);
         real any_unsound = 0;
@@ -212,7 +212,7 @@ struct SomeUnits {
             if (!has(i)) continue;
             any_unsound += unsound(units[i]);
             store_unit(a, unit(i), set, units[i]);
-            if constexpr (observed && !DETECT) observers[i].store_extremes(a, unit(i), set);
+            if constexpr (observed && !DETECT) observers[i].store_running(a, unit(i), set);
         }
         if constexpr (DETECT)
             // The first step that any lane has found. As an unsigned number -1 is the largest, so it means "none".

@@ -6,7 +6,7 @@
 #include "arguments.cuh"
 #include "philox.cuh"
 
-constexpr bool NOISY = modes[NOISE] != NEUTRAL;
+constexpr bool NOISY = modes[parameters::noise] != NEUTRAL;
 constexpr int NOISE_STEPS = philox::steps_per_call(UNITS), NOISE_UNITS = philox::units_per_call(UNITS);
 
 // The normal of a unit (`odd` is 1 for an odd unit) in step number `phase` of those that a call serves. No index is computed,

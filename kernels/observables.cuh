@@ -35,9 +35,22 @@ template <int order> struct Moments {  // 0: none, 1: mean, 2: mean and variance
         }
     }
 
-    // Merge the sums of the last `count` steps into the mean and the sum of squared deviations of the `before` steps.
-    SWEEP_DEVICE void flush(double *mean, double *m2, word before, word count) const {
+    // How many rows of Arguments.sums it has, and visit(row, value) for each of them; the first is the shift.
+    static constexpr int SUMS = order ? 1 + order : 0;
+    template <typename Visit> SWEEP_DEVICE void each(int first, Visit visit) {
         if constexpr (order > 0) {
+            visit(first, shift);
+            visit(first + 1, sum);
+        }
+        if constexpr (order > 1) visit(first + 2, squares);
+    }
+
+    // Merge the sums of the last `count` steps into the mean and the sum of squared deviations of the `before` steps,
+    // whose rows of Arguments.moments begin with `first`.
+    SWEEP_DEVICE void flush(const Arguments &a, int first, int unit, int set, word before, word count) const {
+        if constexpr (order > 0) {
+            double *const mean = at(a.moments, first * UNITS + unit, a.sets, set);
+            double *const m2 = order > 1 ? at(a.moments, (first + 1) * UNITS + unit, a.sets, set) : nullptr;
             const double share = count / ((double)before + count);
             for (int i = 0; i < WIDTH; ++i) {
                 const double own = element(sum, i) / count, was = before ? mean[i] : 0.0;
@@ -58,40 +71,43 @@ SWEEP_DEVICE lane with_square(lane sum, lane r, lane y) {
     return lanes::fma(difference, difference, sum);
 }
 
-enum MomentRow { MEAN_X, M2_X, MEAN_R, M2_R };
 enum ComparisonRow { PRODUCTS, SQUARES };
 
-// The moments and the extremes of one unit.
+// The running numbers: each new state changes them at once.
+SWEEP_DEVICE lane lowest(lane so_far, lane value) { return lanes::minimum(so_far, value); }
+SWEEP_DEVICE lane highest(lane so_far, lane value) { return lanes::maximum(so_far, value); }
+
+constexpr int RUNNING = RUNNING_X + RUNNING_R;
+constexpr int SUMS_X = Moments<MOMENTS_X>::SUMS, SUMS_R = Moments<MOMENTS_R>::SUMS;
+constexpr int SUMS = SUMS_X + SUMS_R + (CORRELATION + MSE) * COMPARISONS;
+
+// The moments and the running numbers of one unit. C++ has no arrays of length 0, so an array that is not needed has length 1.
 struct Statistics {
     Moments<MOMENTS_X> x;
     Moments<MOMENTS_R> r;
-    lane low_x, high_x, low_r, high_r;
+    lane running[RUNNING ? RUNNING : 1];
 
-    // Call visit(row of Arguments.extremes, value) for each extreme that the job asks for.
-    template <typename Visit> SWEEP_DEVICE void each_extreme(Visit visit) {
-        if constexpr (LOW_X) visit(0, low_x);
-        if constexpr (HIGH_X) visit(1, high_x);
-        if constexpr (LOW_R) visit(2, low_r);
-        if constexpr (HIGH_R) visit(3, high_r);
+    // Call visit(row of Arguments.running, value) for each running number.
+    template <typename Visit> SWEEP_DEVICE void each_running(Visit visit) {
+#define SWEEP_VISIT(row, of, function) visit(row, running[row]);
+        EACH_RUNNING(SWEEP_VISIT)
     }
 
-    SWEEP_DEVICE void load_extremes(const Arguments &a, int unit, int set) {
-        each_extreme([&](int row, lane &value) { value = load(at(a.extremes, row * UNITS + unit, a.sets, set)); });
+    SWEEP_DEVICE void load_running(const Arguments &a, int unit, int set) {
+        each_running([&](int row, lane &value) { value = load(at(a.running, row * UNITS + unit, a.sets, set)); });
     }
 
-    SWEEP_DEVICE void store_extremes(const Arguments &a, int unit, int set) {
-        each_extreme([&](int row, lane &value) { store(at(a.extremes, row * UNITS + unit, a.sets, set), value); });
+    SWEEP_DEVICE void store_running(const Arguments &a, int unit, int set) {
+        each_running([&](int row, lane &value) { store(at(a.running, row * UNITS + unit, a.sets, set), value); });
     }
 
     // Whether a row of the sums is a shift, which does not change within a segment.
-    static SWEEP_DEVICE constexpr bool is_shift(int row) { return row == 0 || row == 3; }
+    static SWEEP_DEVICE constexpr bool is_shift(int row) { return (SUMS_X && row == 0) || (SUMS_R && row == SUMS_X); }
 
     // Call visit(row of Arguments.sums, value) for each number that the moments keep within a segment.
     template <typename Visit> SWEEP_DEVICE void each_moment(Visit visit) {
-        lane *const moments[] = {&x.shift, &x.sum, &x.squares, &r.shift, &r.sum, &r.squares};
-#pragma unroll
-        for (int i = 0; i < 6; ++i)
-            if ((i < 3 ? MOMENTS_X : MOMENTS_R) > 0) visit(i, *moments[i]);
+        x.each(0, visit);
+        r.each(SUMS_X, visit);
     }
 
     // Begin a segment with the state after its first step.
@@ -100,18 +116,16 @@ struct Statistics {
         r.begin(u.r);
     }
 
-    // Add the state after a step to the sums and the extremes.
+    // Add the state after a step to the sums and the running numbers.
     SWEEP_DEVICE void see(const Unit &u) {
         x.see(u.x);
         r.see(u.r);
-        if constexpr (LOW_X) low_x = lanes::minimum(low_x, u.x);
-        if constexpr (HIGH_X) high_x = lanes::maximum(high_x, u.x);
-        if constexpr (LOW_R) low_r = lanes::minimum(low_r, u.r);
-        if constexpr (HIGH_R) high_r = lanes::maximum(high_r, u.r);
+#define SWEEP_UPDATE(row, of, function) running[row] = function(running[row], u.of);
+        EACH_RUNNING(SWEEP_UPDATE)
     }
 };
 
-// The statistics and the comparisons of one unit. C++ has no arrays of length 0, so an array that is not needed has length 1.
+// The statistics and the comparisons of one unit.
 struct Observer : Statistics {
     lane products[CORRELATION ? COMPARISONS : 1], squares[MSE ? COMPARISONS : 1];
 
@@ -120,11 +134,11 @@ struct Observer : Statistics {
         each_moment(visit);
         if constexpr (CORRELATION) {
 #pragma unroll
-            for (int c = 0; c < COMPARISONS; ++c) visit(6 + c, products[c]);
+            for (int c = 0; c < COMPARISONS; ++c) visit(SUMS_X + SUMS_R + c, products[c]);
         }
         if constexpr (MSE) {
 #pragma unroll
-            for (int c = 0; c < COMPARISONS; ++c) visit(6 + CORRELATION * COMPARISONS + c, squares[c]);
+            for (int c = 0; c < COMPARISONS; ++c) visit(SUMS_X + SUMS_R + CORRELATION * COMPARISONS + c, squares[c]);
         }
     }
 
@@ -154,10 +168,8 @@ struct Observer : Statistics {
 
     // End a segment of `count` steps that began `before` steps after the transient. `segment` is its number in this launch.
     SWEEP_DEVICE void flush(const Arguments &a, int unit, int set, int segment, word before, word count) const {
-        x.flush(at(a.moments, MEAN_X * UNITS + unit, a.sets, set), at(a.moments, M2_X * UNITS + unit, a.sets, set),
-                before, count);
-        r.flush(at(a.moments, MEAN_R * UNITS + unit, a.sets, set), at(a.moments, M2_R * UNITS + unit, a.sets, set),
-                before, count);
+        x.flush(a, 0, unit, set, before, count);
+        r.flush(a, MOMENTS_X, unit, set, before, count);
         if constexpr (CORRELATION) {
             const double *sums = a.series_sums + segment * COLUMNS_TARGET + (TARGET_UNITS > 1 ? unit : 0);
 #pragma unroll

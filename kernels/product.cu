@@ -95,13 +95,13 @@ SWEEP_DEVICE void multiply(const Arguments &a, int first_unit, int first_set, re
 SWEEP_DEVICE void observe(const Arguments &a, const Unit &u, int unit, int set) {
     const word seen = a.first - a.origin, start = segment_start(seen);
     Observer observer;
-    observer.load_extremes(a, unit, set);
+    observer.load_running(a, unit, set);
     if (seen == start)
         observer.begin(u);
     else
         observer.each_sum([&](int row, lane &sum) { sum = load(at(a.sums, row * UNITS + unit, a.sets, set)); });
     observer.see(u, a.series + COLUMNS_INPUT + (TARGET_UNITS > 1 ? unit : 0));
-    observer.store_extremes(a, unit, set);
+    observer.store_running(a, unit, set);
     if (seen + 1 == segment_stop(seen) || a.first + 1 == a.end)
         observer.flush(a, unit, set, 0, start, seen + 1 - start);
     else

@@ -35,9 +35,9 @@ SWEEP_DEVICE void add(lane &state, lane increment, lane &lost) {
 template <int held>
 SWEEP_DEVICE lane drive(const Arguments &a, const Parameters<held> &p, int i, lane recurrent, lane input) {
     lane h = p.bias(a, i);
-    if constexpr (STIMULI > 0) h = modes[BIAS] == NEUTRAL ? p.input_gain(a, i) * input
+    if constexpr (STIMULI > 0) h = modes[parameters::bias] == NEUTRAL ? p.input_gain(a, i) * input
                                                           : lanes::fma(p.input_gain(a, i), input, h);
-    if constexpr (COUPLING > 0) h = modes[BIAS] == NEUTRAL && STIMULI == 0 ? p.gain(a, i) * recurrent
+    if constexpr (COUPLING > 0) h = modes[parameters::bias] == NEUTRAL && STIMULI == 0 ? p.gain(a, i) * recurrent
                                                                            : lanes::fma(p.gain(a, i), recurrent, h);
     return h;
 }
@@ -49,11 +49,11 @@ SWEEP_DEVICE lane step_x(const Arguments &a, const Parameters<held> &p, int i, U
     const lane alpha_s = p.alpha_s(a, i), old = unit.x, change = h - old;
     if constexpr (COMPENSATED) {
         lane increment = alpha_s * change;
-        if constexpr (modes[NOISE] != NEUTRAL) increment = lanes::fma(p.noise(a, i), xi, increment);
+        if constexpr (modes[parameters::noise] != NEUTRAL) increment = lanes::fma(p.noise(a, i), xi, increment);
         add(unit.x, increment, unit.lost_x);
     } else {
         unit.x = lanes::fma(alpha_s, change, old);
-        if constexpr (modes[NOISE] != NEUTRAL) unit.x = lanes::fma(p.noise(a, i), xi, unit.x);
+        if constexpr (modes[parameters::noise] != NEUTRAL) unit.x = lanes::fma(p.noise(a, i), xi, unit.x);
     }
     return p.slope(a, i) * ((SEQUENTIAL ? unit.x : old) - p.threshold(a, i));
 }

@@ -124,7 +124,7 @@ struct OneSet {
             // Steps until the next record. A launch may begin between two records.
             until = a.every - (a.first - a.origin) % a.every;
 #pragma unroll
-            for (int i = 0; i < UNITS; ++i) observers[i].load_extremes(a, i, set);
+            for (int i = 0; i < UNITS; ++i) observers[i].load_running(a, i, set);
         }
         time_loop<observed>(a, *this, stage);
         lane any_unsound = lane{};
@@ -132,7 +132,7 @@ struct OneSet {
         for (int i = 0; i < UNITS; ++i) {
             store_unit(a, i, set, units[i]);
             any_unsound += unsound(units[i]);
-            if constexpr (observed && !DETECT) observers[i].store_extremes(a, i, set);
+            if constexpr (observed && !DETECT) observers[i].store_running(a, i, set);
         }
         if (DETECT)
             a.diverged[set] = diverged;

@@ -51,8 +51,7 @@ constexpr int PRODUCT_SETS = VECTORS * WIDTH;  // sets that the product takes at
 constexpr int MATRIX_PRODUCTS = (UNITS + ROWS - 1) / ROWS;
 // Units in products of ROWS rows; the other products have a row less.
 constexpr int FULL = (UNITS - MATRIX_PRODUCTS * (ROWS - 1)) * ROWS;
-constexpr int SUMS = 3 * ((MOMENTS_X > 0) + (MOMENTS_R > 0)) + (CORRELATION + MSE) * COMPARISONS;
-constexpr bool SEES_X = MOMENTS_X || LOW_X || HIGH_X, SEES_R = MOMENTS_R || LOW_R || HIGH_R || COMPARISONS;
+constexpr bool SEES_X = MOMENTS_X || RUNNING_X, SEES_R = MOMENTS_R || RUNNING_R || COMPARISONS;
 // The number of steps whose states are kept and then observed together, so that each sum is read and written once for all.
 constexpr int KEPT = COMPARISONS ? 32 : SEES_X || SEES_R ? 8 : 2;
 // Comparisons are divided among products in the same way as units.
@@ -66,7 +65,7 @@ static_assert(!NOISY || TILE % NORMALS == 0, "a tile must be whole vectors of no
 struct UnitOfSets {
     real lost_x[COMPENSATED ? TILE : 0], lost_r[COMPENSATED ? TILE : 0];
     real sums[SUMS][TILE];
-    real extremes[LOW_X || LOW_R || HIGH_X || HIGH_R ? 4 : 0][TILE];
+    real running[RUNNING][TILE];
 };
 
 // Everything of a tile that is kept from step to step.
@@ -284,9 +283,6 @@ struct TileOfSets {
         }
     }
 
-    // Where the scratch has a row of Arguments.sums: it has no rows for moments that the job does not ask for.
-    static SWEEP_DEVICE constexpr int sum_row(int sum) { return sum - (MOMENTS_X ? 0 : 3) - (MOMENTS_R || sum < 6 ? 0 : 3); }
-
     // Observe the steps that have not been observed yet.
     SWEEP_DEVICE void see() {
         const int from = last + 1 - unseen;
@@ -314,8 +310,8 @@ struct TileOfSets {
             if (begins)
                 seen[v].begin(state(unit, here, from));
             else
-                seen[v].each_moment([&](int sum, lane &value) { value = load(&unit_own.sums[sum_row(sum)][here]); });
-            seen[v].each_extreme([&](int extreme, lane &value) { value = load(&unit_own.extremes[extreme][here]); });
+                seen[v].each_moment([&](int sum, lane &value) { value = load(&unit_own.sums[sum][here]); });
+            seen[v].each_running([&](int row, lane &value) { value = load(&unit_own.running[row][here]); });
         }
         SWEEP_UNROLL(2)
         for (int slot = from; slot < from + steps; ++slot)
@@ -325,11 +321,11 @@ struct TileOfSets {
         for (int v = 0; v < VECTORS; ++v) {
             const int here = place + v * WIDTH;
             seen[v].each_moment([&](int sum, lane &value) {
-                if (begins || !Statistics::is_shift(sum)) store(&unit_own.sums[sum_row(sum)][here], value);
+                if (begins || !Statistics::is_shift(sum)) store(&unit_own.sums[sum][here], value);
             });
-            seen[v].each_extreme([&](int extreme, lane &value) { store(&unit_own.extremes[extreme][here], value); });
+            seen[v].each_running([&](int row, lane &value) { store(&unit_own.running[row][here], value); });
             if (begins)
-                for (int sum = sum_row(6); sum < SUMS; ++sum) store(&unit_own.sums[sum][here], lane{});
+                for (int sum = SUMS_X + SUMS_R; sum < SUMS; ++sum) store(&unit_own.sums[sum][here], lane{});
         }
     }
 
@@ -351,7 +347,7 @@ struct TileOfSets {
     template <int series> SWEEP_DEVICE void compare(int unit, int place, int from, int first) {
         const real *const ours = targets + (TARGET_UNITS > 1 ? unit : 0) + first * TARGET_UNITS;
         if constexpr (CORRELATION) {
-            const real *const shift = &own.units[unit].sums[sum_row(3)][place];
+            const real *const shift = &own.units[unit].sums[SUMS_X][place];
             add_up<series>(unit, place, from, first, ours, [&](lane sum, lane r, lane y, int v) {
                 return with_product(sum, r - load(shift + v * WIDTH), y);
             });
@@ -364,7 +360,7 @@ struct TileOfSets {
     template <int series, typename With>
     SWEEP_DEVICE void add_up(int unit, int place, int from, int first, const real *columns, With with) {
         lane sums[series][VECTORS];
-        real(*const rows)[TILE] = &own.units[unit].sums[sum_row(6) + first];
+        real(*const rows)[TILE] = &own.units[unit].sums[SUMS_X + SUMS_R + first];
         SWEEP_UNROLL(16)
         for (int c = 0; c < series; ++c)
             SWEEP_UNROLL(16)
@@ -394,7 +390,7 @@ struct TileOfSets {
             for (int unit = 0; unit < UNITS; ++unit)
                 for (int place = 0; place < TILE; place += WIDTH) {
                     Observer observer;
-                    observer.each_sum([&](int sum, lane &value) { value = load(&own.units[unit].sums[sum_row(sum)][place]); });
+                    observer.each_sum([&](int sum, lane &value) { value = load(&own.units[unit].sums[sum][place]); });
                     observer.flush(a, unit, set + place, segment, before, count);
                 }
         }
@@ -423,12 +419,12 @@ struct TileOfSets {
             a.diverged[set + t] = DETECT ? own.diverged[t] : own.unsound[t] == 0 ? own.diverged[t] : 0;
     }
 
-    // Copy the extremes from the arguments into the scratch, or back.
+    // Copy the running numbers from the arguments into the scratch, or back.
     template <bool observed> SWEEP_DEVICE void carry(bool in) {
-        if constexpr (observed && (LOW_X || LOW_R || HIGH_X || HIGH_R)) {
-            for (int row = 0; row < 4 * UNITS; ++row)
+        if constexpr (observed && RUNNING) {
+            for (int row = 0; row < RUNNING * UNITS; ++row)
                 for (int t = 0; t < TILE; ++t) {
-                    real &here = own.units[row % UNITS].extremes[row / UNITS][t], &there = *at(a.extremes, row, a.sets, set + t);
+                    real &here = own.units[row % UNITS].running[row / UNITS][t], &there = *at(a.running, row, a.sets, set + t);
                     (in ? here : there) = in ? there : here;
                 }
         }

@@ -6,7 +6,7 @@ step, the state after it belongs to the time dt. Statistics are accumulated in f
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -15,15 +15,8 @@ import numpy as np
 from sweep.checks import Count, OneOf, check_fields, whole
 from sweep.errors import JobError, suggest
 from sweep.model.integration import Integration
+from sweep.statistics import STATISTICS, Wanted
 
-STATISTICS: Mapping[str, str] = {
-    "mean": "mean over time of the {of}",
-    "var": "variance over time of the {of}",
-    "std": "standard deviation over time of the {of}",
-    "min": "smallest value over time of the {of}",
-    "max": "largest value over time of the {of}",
-    "final": "{of} after the last step",
-}
 VARIABLES: Mapping[str, str] = {"x": "synaptic current", "r": "firing rate"}
 
 #: What became of a set, as CF flags. 0 is kept for "not run", so that a chunk never written cannot look finished.
@@ -49,9 +42,9 @@ OBSERVABLES: Mapping[str, Observable] = {
     observable.name: observable
     for observable in (
         *(
-            Observable(name=f"{of}_{name}", of=of, statistic=name, long_name=text.format(of=meaning))
+            Observable(name=f"{of}_{name}", of=of, statistic=name, long_name=row.long_name.format(of=meaning))
             for of, meaning in VARIABLES.items()
-            for name, text in STATISTICS.items()
+            for name, row in STATISTICS.items()
         ),
         Observable(
             name="target_correlation",
@@ -67,6 +60,25 @@ OBSERVABLES: Mapping[str, Observable] = {
         ),
     )
 }
+
+
+CORRELATION, MSE = "target_correlation", "target_mse"
+
+
+def wanted(observed: Collection[str], of: str) -> Wanted:
+    """Return the statistics of a variable that some observables ask for.
+
+    Parameters
+    ----------
+    observed : collection of str
+        Names of :data:`OBSERVABLES`.
+    of : {"x", "r"}
+        The variable.
+    """
+    rows = [OBSERVABLES[name] for name in observed]
+    names = [row.statistic for row in rows if row.of == of and not row.compares]
+    # A correlation divides by the standard deviation of the rates.
+    return Wanted(tuple(names) + (("var",) if of == "r" and CORRELATION in observed else ()))
 
 
 @dataclass(frozen=True)

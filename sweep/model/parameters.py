@@ -19,7 +19,11 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
-    """One parameter of a set: what it is called, what it means, and which values it may take."""
+    """One parameter of a set: what it is called, what it means, and which values it may take.
+
+    ``neutral`` is the value with which it changes nothing, if there is one; ``at_start`` says that it is read once,
+    before the first step, and is no part of the equations.
+    """
 
     name: str
     symbol: str
@@ -30,6 +34,8 @@ class Parameter:
     upper: float = np.inf
     per_unit: bool = True
     integer: bool = False
+    neutral: float | None = None
+    at_start: bool = False
 
 
 def _table(*parameters: Parameter) -> dict[str, Parameter]:
@@ -50,19 +56,41 @@ PARAMETERS: Mapping[str, Parameter] = _table(
         name="tau_r", symbol="τ_r", units="ms", default=10.0, lower=0.0, long_name="time constant of the firing rate"
     ),
     Parameter(
-        name="gain", symbol="g", units="1", default=1.0, per_unit=False, long_name="gain of the recurrent weights"
+        name="gain",
+        symbol="g",
+        units="1",
+        default=1.0,
+        neutral=1.0,
+        per_unit=False,
+        long_name="gain of the recurrent weights",
     ),
     Parameter(
-        name="input_gain", symbol="g_u", units="1", default=1.0, per_unit=False, long_name="gain of the input weights"
+        name="input_gain",
+        symbol="g_u",
+        units="1",
+        default=1.0,
+        neutral=1.0,
+        per_unit=False,
+        long_name="gain of the input weights",
     ),
-    Parameter(name="bias", symbol="b", units="1", default=0.0, long_name="constant drive of a unit"),
-    Parameter(name="slope", symbol="β", units="1", default=1.0, long_name="slope of the activation"),
-    Parameter(name="threshold", symbol="θ", units="1", default=0.0, long_name="threshold of the activation"),
+    Parameter(name="bias", symbol="b", units="1", default=0.0, neutral=0.0, long_name="constant drive of a unit"),
+    Parameter(name="slope", symbol="β", units="1", default=1.0, neutral=1.0, long_name="slope of the activation"),
     Parameter(
-        name="noise", symbol="σ", units="1", default=0.0, lower=0.0, long_name="standard deviation of the noise current"
+        name="threshold", symbol="θ", units="1", default=0.0, neutral=0.0, long_name="threshold of the activation"
     ),
-    Parameter(name="x0", symbol="x_0", units="1", default=0.0, long_name="synaptic current at the start"),
-    Parameter(name="r0", symbol="r_0", units="1", default=0.0, long_name="firing rate at the start"),
+    Parameter(
+        name="noise",
+        symbol="σ",
+        units="1",
+        default=0.0,
+        neutral=0.0,
+        lower=0.0,
+        long_name="standard deviation of the noise current",
+    ),
+    Parameter(
+        name="x0", symbol="x_0", units="1", default=0.0, at_start=True, long_name="synaptic current at the start"
+    ),
+    Parameter(name="r0", symbol="r_0", units="1", default=0.0, at_start=True, long_name="firing rate at the start"),
 )
 
 #: Parameters that choose instead of measure: which matrix, which input, which stream of noise.

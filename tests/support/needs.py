@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from sweep.backends.compiled.kernel import ACTIVATION_NUMBERS, BY_BOTH, BY_SET, BY_UNIT, COMMON, NEUTRAL, WHICH, Needs
+from sweep.backends.compiled.kernel import BY_BOTH, BY_SET, BY_UNIT, COMMON, NEUTRAL, WHICH, Needs
+from sweep.model.activations import ACTIVATIONS
 
 #: Networks of each size, among them those at the edges of what a warp and a block hold.
 SIZES: dict[str, tuple[int, ...]] = {
@@ -20,12 +21,13 @@ SIZES: dict[str, tuple[int, ...]] = {
     "large": (150, 256),
 }
 
+_RUNNING = (("x", "lowest"), ("x", "highest"), ("r", "lowest"), ("r", "highest"))
 _MODES = (NEUTRAL, COMMON, BY_UNIT, BY_SET, BY_BOTH)
 
 #: The questions, and what may be answered.
 ANSWERS: dict[str, tuple[Any, ...]] = {
     "size": tuple(SIZES),
-    "activation": tuple(ACTIVATION_NUMBERS),
+    "activation": tuple(ACTIVATIONS),
     "sequential": (True, False),
     "precision": ("float32", "float64"),
     "compensated": (False, True),
@@ -34,7 +36,7 @@ ANSWERS: dict[str, tuple[Any, ...]] = {
     "input_by_unit": (False, True),
     "moments_x": (0, 1, 2),
     "moments_r": (0, 1, 2),
-    "extremes": ((False,) * 4, (True,) * 4, (True, False, False, True), (False, True, True, False)),
+    "running": ((), _RUNNING, _RUNNING[::3], _RUNNING[1:3]),
     "comparisons": (0, 1, 3, 8),
     "compares": ((True, False), (False, True), (True, True)),
     "target_by_unit": (False, True),
@@ -64,7 +66,7 @@ def needs(units: int, answers: Mapping[str, Any]) -> Needs:
         input_units=units if answers["stimuli"] and answers["input_by_unit"] else 1,
         moments_x=answers["moments_x"],
         moments_r=2 if correlation else answers["moments_r"],
-        extremes=answers["extremes"],
+        running=answers["running"],
         comparisons=answers["comparisons"],
         correlation=correlation,
         mse=mse,
@@ -108,6 +110,6 @@ def plain(units: int, activation: str = "relu", precision: str = "float32") -> N
     """
     nothing = dict.fromkeys(ANSWERS, False)
     modes = {f"mode of {name}": BY_SET if name in ("alpha_s", "alpha_r", "gain") else NEUTRAL for name in WHICH}
-    none = {"stimuli": 0, "moments_x": 0, "extremes": (False,) * 4, "comparisons": 0}
+    none = {"stimuli": 0, "moments_x": 0, "running": (), "comparisons": 0}
     own = {"activation": activation, "precision": precision, "sequential": True, "coupling": 1, "moments_r": 2}
     return needs(units, nothing | modes | none | own)

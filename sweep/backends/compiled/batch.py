@@ -119,7 +119,7 @@ class Batch:
                 if progress:
                     progress(self.parameters.size * (job.integration.steps - span.stop))
                 break
-        wanted = ("state", "rates", "moments", "extremes", "comparisons", "diverged")
+        wanted = ("state", "rates", "moments", "running", "comparisons", "diverged")
         return {name: device.download(buffers[name])[..., places] for name in wanted if name in buffers}
 
     def _common(self, kernel: Kernel, padded: ParameterSets) -> dict[str, Any]:

@@ -59,7 +59,7 @@ class TileKernel(Kernel):
     def instructions(self) -> float:
         """About how many instructions a unit-step takes, of a vector's share."""
         needs = self.needs
-        sums = _PER_SUM * (needs.sums + sum(needs.extremes))
+        sums = _PER_SUM * (needs.sums + len(needs.running))
         return (
             _INSTRUCTIONS + _PER_WEIGHT * needs.units * (needs.coupling > 0) + sums + _NOISE_INSTRUCTIONS * needs.noisy
         )

@@ -38,6 +38,7 @@ _ACTIVATION_INSTRUCTIONS = {
     "sigmoid": (10, 60),
     "softplus": (17, 90),
 }
+_OF_ANOTHER_ACTIVATION = (20, 90)
 _STEP_INSTRUCTIONS = 90
 _NOISE_INSTRUCTIONS = 45
 #: Shared memory for the series, and the most steps of it.
@@ -112,7 +113,7 @@ class CudaKernel(Kernel):
         if self.file == PRODUCT:
             return 112
         held = needs.units if self.file == THREAD_PER_SET else self.rows // self.parts
-        each = 2 + 2 * needs.compensated + needs.sums + sum(needs.extremes)
+        each = 2 + 2 * needs.compensated + needs.sums + len(needs.running)
         each += sum(mode == BY_BOTH or (mode == BY_UNIT and not self.by_value) for mode in needs.modes)
         each += 2 if needs.noisy else 0
         weights = 0
@@ -133,8 +134,10 @@ class CudaKernel(Kernel):
     def instructions(self) -> float:
         """About how many instructions of a thread a unit-step takes, idle lanes counted."""
         needs = self.needs
-        other = _INSTRUCTIONS + _ACTIVATION_INSTRUCTIONS[needs.activation][needs.itemsize == 8]
-        other += 2 * needs.sums + sum(needs.extremes) + _NOISE_INSTRUCTIONS * needs.noisy
+        other = (
+            _INSTRUCTIONS + _ACTIVATION_INSTRUCTIONS.get(needs.activation, _OF_ANOTHER_ACTIVATION)[needs.itemsize == 8]
+        )
+        other += 2 * needs.sums + len(needs.running) + _NOISE_INSTRUCTIONS * needs.noisy
         product = needs.units if needs.coupling else 0
         if self.file == PRODUCT:
             return 1.2 * product + 3 * other + _STEP_INSTRUCTIONS

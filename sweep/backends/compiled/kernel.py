@@ -13,31 +13,26 @@ import numpy.typing as npt
 from sweep.backends.compiled.source import Specialisation
 from sweep.job import Job
 from sweep.model.parameters import PARAMETERS, parse_name
+from sweep.observables import CORRELATION, MSE, VARIABLES, wanted
 from sweep.signals.targets import ModelOutput
 
-#: What ``kernels/arguments.cuh`` calls ``Which``, in its order, with the parameters that each depends on.
+#: What stands for a parameter in a step: the rate constant alpha = dt/tau for a time constant.
+_IN_A_STEP = {"tau_s": "alpha_s", "tau_r": "alpha_r"}
+#: Parameters that the noise of a step depends on besides its own: its standard deviation is noise sqrt(2 alpha_s).
+_BESIDES = {"noise": ("tau_s",)}
+#: What the equations contain, in the order of the kernels, with the parameters that each depends on.
 WHICH: dict[str, tuple[str, ...]] = {
-    "alpha_s": ("tau_s",),
-    "alpha_r": ("tau_r",),
-    "noise": ("noise", "tau_s"),
-    "gain": ("gain",),
-    "input_gain": ("input_gain",),
-    "bias": ("bias",),
-    "slope": ("slope",),
-    "threshold": ("threshold",),
+    _IN_A_STEP.get(name, name): (name, *_BESIDES.get(name, ())) for name, row in PARAMETERS.items() if not row.at_start
 }
-#: ... and ``Mode``.
+#: By what a parameter varies: ``Mode`` of ``kernels/arguments.cuh``, in its order.
+MODES = ("NEUTRAL", "COMMON", "BY_UNIT", "BY_SET", "BY_BOTH")
 NEUTRAL, COMMON, BY_UNIT, BY_SET, BY_BOTH = range(5)
 #: The arrays of ``struct Arguments``, in its order.
 POINTERS = (
-    *("state", "rates", "new_rates", "sums", "moments", "extremes", "comparisons", "record_x", "record_r", "diverged"),
+    *("state", "rates", "new_rates", "sums", "moments", "running", "comparisons", "record_x", "record_r", "diverged"),
     *("by_set", "by_unit", "weights", "entries", "entry_units", "networks", "stimuli", "streams"),
     *("series", "series_sums", "places"),
 )
-#: ``kernels/activations.cuh``.
-ACTIVATION_NUMBERS = {"linear": 0, "relu": 1, "tanh": 2, "sigmoid": 3, "softplus": 4}
-#: Parameters with a value that changes nothing.
-_NEUTRAL = {"noise": 0.0, "gain": 1.0, "input_gain": 1.0, "bias": 0.0, "slope": 1.0, "threshold": 0.0}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +50,7 @@ class Needs:
     input_units: int
     moments_x: int
     moments_r: int
-    extremes: tuple[bool, bool, bool, bool]
+    running: tuple[tuple[str, str], ...]
     comparisons: int
     correlation: bool
     mse: bool
@@ -69,10 +64,10 @@ class Needs:
         """Return the needs of those sets of a job whose sums are compensated, or of those whose are not."""
         model, timing, names = job.model, job.integration, job.observed
         bases = {parse_name(name).base for name in job.design.swept}
-        correlation, mse = "target_correlation" in names, "target_mse" in names
+        correlation, mse = CORRELATION in names, MSE in names
+        statistics = {of: wanted(names, of) for of in VARIABLES}
         compared = len(job.targets) * len(job.lags) if correlation or mse else 0
         by_unit = any(isinstance(one.signal, ModelOutput) or one.signal.channels > 1 for one in job.targets)
-        moments = {of: 2 if names & {f"{of}_var", f"{of}_std"} else int(f"{of}_mean" in names) for of in "xr"}
         matrices = [model.input_matrix(signal.channels) for signal in job.inputs[:1]]
         per_unit = any(model.units > 1 and (matrix != matrix[0]).any() for matrix in matrices)
         return cls(
@@ -85,9 +80,9 @@ class Needs:
             modes=_modes(job, bases),
             stimuli=len(job.inputs) if "stimulus" in bases else min(1, len(job.inputs)),
             input_units=model.units if per_unit else 1,
-            moments_x=moments["x"],
-            moments_r=2 if correlation else moments["r"],
-            extremes=("x_min" in names, "x_max" in names, "r_min" in names, "r_max" in names),
+            moments_x=statistics["x"].moments,
+            moments_r=statistics["r"].moments,
+            running=tuple((of, number.kernel) for of, own in statistics.items() for number in own.running),
             comparisons=compared,
             correlation=correlation,
             mse=mse,
@@ -115,7 +110,7 @@ class Needs:
     @property
     def sums(self) -> int:
         """Numbers per unit that add up within a segment, the shifts among them."""
-        moments = 3 * (self.moments_x > 0) + 3 * (self.moments_r > 0)
+        moments = sum(1 + order for order in (self.moments_x, self.moments_r) if order)
         return moments + (self.correlation + self.mse) * self.comparisons
 
     def to_detect(self) -> Needs:
@@ -124,7 +119,7 @@ class Needs:
             self,
             moments_x=0,
             moments_r=0,
-            extremes=(False,) * 4,
+            running=(),
             comparisons=0,
             correlation=False,
             mse=False,
@@ -143,30 +138,34 @@ class Needs:
             comparisons=comparisons,
             moments_x=0,
             moments_r=int(self.correlation),  # its sums are of deviations from the shift of the moments
-            extremes=(False,) * 4,
+            running=(),
             record_x=False,
             record_r=False,
         )
 
     def macros(self) -> dict[str, int | str]:
         """Return the macros of ``kernels/arguments.cuh``."""
-        low_x, high_x, low_r, high_r = self.extremes
+        parameters = (
+            f"X({name}, {MODES[mode]}, {PARAMETERS[sources[0]].neutral or 0:g})"
+            for (name, sources), mode in zip(WHICH.items(), self.modes, strict=True)
+        )
+        running = (f"X({row}, {of}, {kernel})" for row, (of, kernel) in enumerate(self.running))
+        seen = [of for of, _ in self.running]
         return {
             "REAL": "float" if self.precision == "float32" else "double",
             "UNITS": self.units,
-            "ACTIVATION": ACTIVATION_NUMBERS[self.activation],
+            "ACTIVATION": self.activation,
             "SEQUENTIAL": int(self.sequential),
             "COMPENSATED": int(self.compensated),
             "COUPLING": self.coupling,
-            "MODES": ", ".join(map(str, self.modes)),
+            "EACH_PARAMETER(X)": " ".join(parameters),
             "STIMULI": self.stimuli,
             "INPUT_UNITS": self.input_units,
             "MOMENTS_X": self.moments_x,
             "MOMENTS_R": self.moments_r,
-            "LOW_X": int(low_x),
-            "HIGH_X": int(high_x),
-            "LOW_R": int(low_r),
-            "HIGH_R": int(high_r),
+            "RUNNING_X": seen.count("x"),
+            "RUNNING_R": seen.count("r"),
+            "EACH_RUNNING(X)": " ".join(running),
             "COMPARISONS": self.comparisons,
             "CORRELATION": int(self.correlation),
             "MSE": int(self.mse),
@@ -181,7 +180,7 @@ def _modes(job: Job, bases: set[str]) -> tuple[int, ...]:
     """By what each parameter varies, in the whole job: never in a block alone."""
     values = {name: job.model.parameter(name) for name in PARAMETERS}
     modes = []
-    for name, sources in WHICH.items():
+    for sources in WHICH.values():
         by_set = any(source in bases for source in sources)
         by_unit = any(
             values[source].size > 1
@@ -192,8 +191,8 @@ def _modes(job: Job, bases: set[str]) -> tuple[int, ...]:
             )
             for source in sources
         )
-        neutral = _NEUTRAL.get(name)
         own = sources[0]
+        neutral = PARAMETERS[own].neutral
         if neutral is not None and own not in bases and (values[own] == neutral).all():
             modes.append(NEUTRAL)
         else:

@@ -18,7 +18,8 @@ from sweep.design.arrays import ParameterSets
 from sweep.job import Job
 from sweep.model.integration import rate_constant
 from sweep.model.parameters import Array, parse_name
-from sweep.observables import record_steps
+from sweep.observables import VARIABLES, record_steps, wanted
+from sweep.statistics import Accumulated
 
 #: Steps that a segment of the moments has at first, and at most: ``kernels/arguments.cuh``.
 FIRST_SEGMENT, LONGEST_SEGMENT = 16, 1024
@@ -204,13 +205,13 @@ def start(job: Job, kernel: Kernel, parameters: ParameterSets) -> dict[str, np.n
         rates[:units] = state[1]
         arrays |= {"rates": rates, "new_rates": np.broadcast_to(zero, rates.shape)}
         if needs.sums:
-            rows = 6 + (needs.correlation + needs.mse) * needs.comparisons
-            arrays["sums"] = np.broadcast_to(zero, (rows, units, sets))
-    if needs.moments_x or needs.moments_r:
-        arrays["moments"] = np.broadcast_to(0.0, (4, units, sets))
-    if any(needs.extremes):
-        lows_and_highs = np.array([np.inf, -np.inf] * 2, dtype=precision)
-        arrays["extremes"] = np.broadcast_to(lows_and_highs[:, None, None], (4, units, sets))
+            arrays["sums"] = np.broadcast_to(zero, (needs.sums, units, sets))
+    if moments := needs.moments_x + needs.moments_r:
+        arrays["moments"] = np.broadcast_to(0.0, (moments, units, sets))
+    if needs.running:
+        numbers = [number.start for of in VARIABLES for number in wanted(job.observed, of).running]
+        starts = np.array(numbers, dtype=precision)[:, None, None]
+        arrays["running"] = np.broadcast_to(starts, (len(numbers), units, sets))
     if needs.comparisons:
         arrays["comparisons"] = np.broadcast_to(0.0, (2, needs.comparisons, units, sets))
     if needs.coupling == 2:
@@ -232,10 +233,10 @@ def _each(values: np.ndarray, sets: int, dtype: npt.DTypeLike) -> np.ndarray:
 def batch_bytes(job: Job, kernel: Kernel) -> int:
     """Return how many bytes of device memory a set needs, its records not counted."""
     needs = kernel.needs
-    rows = 2 + 2 * needs.compensated + 4 * any(needs.extremes) + sum(mode == BY_BOTH for mode in needs.modes)
+    rows = 2 + 2 * needs.compensated + len(needs.running) + sum(mode == BY_BOTH for mode in needs.modes)
     if kernel.one_step:
-        rows += 6 + (needs.correlation + needs.mse) * needs.comparisons
-    doubles = 4 * bool(needs.moments_x or needs.moments_r) + 2 * needs.comparisons
+        rows += needs.sums
+    doubles = needs.moments_x + needs.moments_r + 2 * needs.comparisons
     waiting = 2 * kernel.rows_of_rates if kernel.one_step else 0
     single = waiting + len(needs.modes) + sum(parse_name(name).base == "W" for name in job.design.swept)
     return needs.units * (rows * needs.itemsize + doubles * 8) + single * needs.itemsize + 24
@@ -261,19 +262,27 @@ def records_in(job: Job, first: int, stop: int) -> slice:
 
 def measured(job: Job, arrays: dict[str, np.ndarray], kernel: Kernel) -> dict[str, np.ndarray]:
     """Return the statistics of a batch from its final arrays, ``(unit, set)``, as far as they are needed."""
-    needs, count = kernel.needs, job.integration.steps - job.integration.transient_steps
-    rates = arrays["rates"][: needs.units] if kernel.one_step else arrays["state"][1]
-    out = {"x_final": arrays["state"][0], "r_final": rates}
-    for row, (of, moments) in enumerate((("x", needs.moments_x), ("r", needs.moments_r))):
-        if moments:
-            out[f"{of}_mean"] = arrays["moments"][2 * row]
-        if moments == 2:
-            out[f"{of}_var"] = np.maximum(arrays["moments"][2 * row + 1], 0.0) / count
-        if f"{of}_std" in job.observed:
-            out[f"{of}_std"] = np.sqrt(out[f"{of}_var"])
-    if "extremes" in arrays:
-        out |= dict(zip(("x_min", "x_max", "r_min", "r_max"), arrays["extremes"], strict=True))
+    needs = kernel.needs
+    final = {"x": arrays["state"][0], "r": arrays["rates"][: needs.units] if kernel.one_step else arrays["state"][1]}
+    moments = np.split(arrays.get("moments", np.empty((0,))), [needs.moments_x])
+    out: dict[str, np.ndarray] = {}
+    for of, own in zip(VARIABLES, moments, strict=True):
+        running = zip(needs.running, arrays.get("running", ()), strict=True)
+        accumulated = Accumulated(
+            final=final[of],
+            moments=_moments(own, job.integration.steps - job.integration.transient_steps),
+            running={name: numbers for (variable, name), numbers in running if variable == of},
+        )
+        out |= {f"{of}_{name}": value for name, value in wanted(job.observed, of).values(accumulated).items()}
     return out
+
+
+def _moments(rows: npt.NDArray[np.float64], count: int) -> list[npt.NDArray[np.float64]]:
+    """Return the mean, and of the sums of powers of deviations their means; a variance is never below 0."""
+    return [
+        row if power == 1 else (np.maximum(row, 0.0) if power == 2 else row) / count
+        for power, row in enumerate(rows, start=1)
+    ]
 
 
 def unknown_from(job: Job, diverged: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:

@@ -15,7 +15,8 @@ from sweep.backends.numpy.blas import grouped, uniform_columns
 from sweep.backends.series import TargetSeries
 from sweep.job import Job
 from sweep.model.parameters import Array
-from sweep.observables import Record, record_steps
+from sweep.observables import CORRELATION, MSE, VARIABLES, Record, record_steps, wanted
+from sweep.statistics import Accumulated
 
 States = npt.NDArray[np.floating]
 
@@ -26,7 +27,7 @@ LANES = 64
 
 
 class Moments:
-    """Mean and variance over time, by shifted sums.
+    """Mean over time, and variance where it is wanted, by shifted sums.
 
     The shift must be close to the signal, or rounding is as large as a small variance. So it is taken anew from the
     signal whenever the number of stretches has doubled: a start that is far from the rest is soon forgotten.
@@ -39,14 +40,15 @@ class Moments:
         By how much the last stretch has moved the shift.
     """
 
-    def __init__(self, units: int, width: int, dtype: np.dtype) -> None:
+    def __init__(self, order: int, units: int, width: int, dtype: np.dtype) -> None:
+        self._order = order
         self._sum = np.zeros((units, width))
         self._squares = np.zeros((units, width))
         self._stretches = self._steps = 0
         self.shift: States = np.zeros((units, width), dtype=dtype)
         self.moved: Array | None = None
 
-    def add(self, states: States, squares: bool) -> None:
+    def add(self, states: States) -> None:
         """Add a stretch ``(step, unit, set)``, which is left with the shift subtracted."""
         self._stretches += 1
         self.moved = None
@@ -55,7 +57,7 @@ class Moments:
         self._steps += len(states)
         np.subtract(states, self.shift, out=states)
         self._sum += np.add.reduce(states, axis=0)
-        if squares:
+        if self._order > 1:
             flat = states.reshape(len(states), -1)
             self._squares += np.einsum("sn,sn->n", flat, flat).reshape(self._squares.shape)
 
@@ -66,13 +68,11 @@ class Moments:
         self._sum -= self._steps * moved
         self.shift = shift.copy()
 
-    def mean(self, count: int) -> Array:
-        """Return the mean over so many steps, ``(unit, set)``."""
-        return self.shift + self._sum / count
-
-    def variance(self, count: int) -> Array:
-        """Return the variance over so many steps, ``(unit, set)``."""
-        return np.maximum(self._squares - self._sum * (self._sum / count), 0.0) / count
+    def values(self, count: int) -> list[Array]:
+        """Return the mean over so many steps, and the variance where it is wanted; each ``(unit, set)``."""
+        mean = self.shift + self._sum / count
+        variance = np.maximum(self._squares - self._sum * (self._sum / count), 0.0) / count
+        return [mean, variance][: self._order]
 
 
 class Comparison:
@@ -81,12 +81,12 @@ class Comparison:
     def __init__(self, series: TargetSeries, units: int, width: int, dtype: np.dtype, names: frozenset[str]) -> None:
         self._series, self._dtype = series, dtype
         self._shape = (*series.mean.shape[:2], units, width)
-        self._squares = np.zeros(self._shape) if _MSE in names else None
+        self._squares = np.zeros(self._shape) if MSE in names else None
         self._products: Array | None = None
         end, numbers = series.end, series.mean.size
         self._targets = Ahead(lambda a, b: np.moveaxis(series.at(a, b), -1, 0).astype(dtype), end, numbers)
         self._deviating = Ahead(self._deviations_of, end, numbers)
-        if _CORRELATION in names:
+        if CORRELATION in names:
             rows = self._shape[0] * self._shape[1]
             self._columns = uniform_columns(rows, STRETCH, dtype, LANES)
             self._products = np.zeros((units, width // self._columns, rows, self._columns))
@@ -147,9 +147,6 @@ class Comparison:
         return self._squares / count
 
 
-_CORRELATION, _MSE = "target_correlation", "target_mse"
-
-
 class Observation:
     """All observables of one tile.
 
@@ -168,23 +165,23 @@ class Observation:
         units = job.model.units
         self._job = job
         self._count = timing.steps - timing.transient_steps
-        self._squares = {of: bool(names & {f"{of}_var", f"{of}_std"}) for of in "xr"}
-        self._squares["r"] |= _CORRELATION in names
+        self._wanted = {of: wanted(names, of) for of in VARIABLES}
         self._moments = {
-            of: Moments(units, width, timing.dtype) for of in "xr" if self._squares[of] or f"{of}_mean" in names
+            of: Moments(own.moments, units, width, timing.dtype) for of, own in self._wanted.items() if own.moments
         }
-        self._low = {of: np.full((units, width), np.inf, timing.dtype) for of in "xr" if f"{of}_min" in names}
-        self._high = {of: np.full((units, width), -np.inf, timing.dtype) for of in "xr" if f"{of}_max" in names}
-        wanted = series is not None and names & {_CORRELATION, _MSE}
-        self._comparison = Comparison(series, units, width, timing.dtype, names) if series and wanted else None
+        self._running = {
+            of: {number: np.full((units, width), number.start, timing.dtype) for number in own.running}
+            for of, own in self._wanted.items()
+        }
+        compared = series is not None and names & {CORRELATION, MSE}
+        self._comparison = Comparison(series, units, width, timing.dtype, names) if series and compared else None
         self._records: dict[str, tuple[Record, States]] = {}
         for record in job.records:
             kept = units if record.units is None else len(record.units)
             shape = (len(record_steps(record.every, timing)), kept, width)
             self._records[record.variable] = record, np.empty(shape, dtype=timing.dtype)
-        extremes = any(f"x_{name}" in names for name in ("min", "max"))
         #: Whether the states of x are needed step by step.
-        self.sees_x = "x" in self._moments or "x" in self._records or extremes
+        self.sees_x = bool("x" in self._moments or "x" in self._records or self._running["x"])
 
     def see(self, first: int, count: int, rings: dict[str, States]) -> None:
         """Take in steps ``first`` to ``first + count``.
@@ -214,15 +211,13 @@ class Observation:
             for row in range((first - origin) // record.every, (first - origin + len(stretch)) // record.every):
                 state = stretch[origin + (row + 1) * record.every - 1 - first]
                 kept[row] = state if record.units is None else state[list(record.units)]
-        if of in self._low:
-            np.minimum(np.minimum.reduce(stretch, axis=0), self._low[of], out=self._low[of])
-        if of in self._high:
-            np.maximum(np.maximum.reduce(stretch, axis=0), self._high[of], out=self._high[of])
+        for number, so_far in self._running[of].items():
+            number.update(so_far, stretch)
         if self._comparison and of == "r":
             self._comparison.add_squares(first, stretch)
         if of in self._moments:
             # Last, because it changes the stretch.
-            self._moments[of].add(stretch, self._squares[of])
+            self._moments[of].add(stretch)
 
     def results(self, final: dict[str, States], diverged: npt.NDArray[np.int64]) -> dict[str, np.ndarray]:
         """Return every observable, ``(set, ...)``.
@@ -237,22 +232,19 @@ class Observation:
         """
         count = self._count
         out: dict[str, np.ndarray] = {}
-        for of in "xr":
-            if of in self._moments:
-                out[f"{of}_mean"] = self._moments[of].mean(count)
-                variance = self._moments[of].variance(count)
-                out[f"{of}_var"], out[f"{of}_std"] = variance, np.sqrt(variance)
-            if of in self._low:
-                out[f"{of}_min"] = self._low[of]
-            if of in self._high:
-                out[f"{of}_max"] = self._high[of]
-            out[f"{of}_final"] = final[of]
+        for of, own in self._wanted.items():
+            accumulated = Accumulated(
+                final=final[of],
+                moments=self._moments[of].values(count) if of in self._moments else (),
+                running={number.kernel: so_far for number, so_far in self._running[of].items()},
+            )
+            out |= {f"{of}_{name}": value for name, value in own.values(accumulated).items()}
         if self._comparison:
             several = slice(None) if isinstance(self._job.target, tuple) else 0
-            if _CORRELATION in self._job.observed:
-                out[_CORRELATION] = self._comparison.correlation(count, out["r_var"])[several]
-            if _MSE in self._job.observed:
-                out[_MSE] = self._comparison.mse(count)[several]
+            if CORRELATION in self._job.observed:
+                out[CORRELATION] = self._comparison.correlation(count, out["r_var"])[several]
+            if MSE in self._job.observed:
+                out[MSE] = self._comparison.mse(count)[several]
         dtype = self._job.integration.dtype
         results = {
             name: np.moveaxis(value, -1, 0).astype(dtype) for name, value in out.items() if name in self._job.observed
