@@ -1,4 +1,4 @@
-"""What depends on the step alone, worked out many steps ahead: for a handful of numbers a call costs more than they do."""
+"""Values that depend on the step alone, computed many steps ahead, because one call costs more than a few numbers do."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ _MOST_ELEMENTS = 2**18
 
 
 class Ahead:
-    """A function of steps, remembered over a span of them.
+    """A function of steps whose values are computed for many steps at a time, and kept.
 
     Parameters
     ----------
     compute : callable
-        Returns the values of steps ``first`` to ``stop``, ``(step, ...)``; whichever span is asked, a step's values
-        must be the same.
+        ``compute(first, stop)`` returns the values of steps ``first`` to ``stop - 1``, ``(step, ...)``. The values of a
+        step must not depend on which other steps are computed with it.
     end : int
-        Steps from here on are never asked for.
+        Number of steps; none from here on is ever asked for.
     elements : int
-        Numbers per step; bounds the memory.
+        How many numbers a step has. This bounds the memory.
     """
 
     def __init__(self, compute: Callable[[int, int], np.ndarray], end: int, elements: int) -> None:
@@ -31,7 +31,7 @@ class Ahead:
         self._values = np.empty(0)
 
     def __call__(self, first: int, stop: int) -> np.ndarray:
-        """Return the values of steps ``first`` to ``stop``, ``(stop - first, ...)``."""
+        """Return the values of steps ``first`` to ``stop - 1``, ``(stop - first, ...)``."""
         if first < self._first or stop > self._first + len(self._values):
             self._first = first
             self._values = self._compute(first, min(self._end, max(stop, first + self._span)))

@@ -1,8 +1,7 @@
-"""The NumPy back end: tiles of sets that stay in cache, stepped in place.
+"""The NumPy back end: it simulates tiles of sets, which stay in the cache, in place.
 
-Nothing that a set's numbers depend on follows from the tile's size or from the other sets in it: operations are
-elementwise, matrix products have a fixed shape (:mod:`sweep.backends.numpy.recurrence`), and statistics are flushed at
-absolute steps.
+A set's results do not depend on the size of the tile or on the other sets in it. Operations are elementwise, matrix products
+have a fixed shape (:mod:`sweep.backends.numpy.recurrence`), and statistics are flushed at fixed steps of the simulation.
 """
 
 from __future__ import annotations
@@ -24,21 +23,21 @@ from sweep.design.arrays import ParameterSets
 from sweep.job import Job
 from sweep.observables import OBSERVABLES
 
-#: Most elements of an array of a tile: 512 KiB in float32, several of which fit a core's share of the cache.
+#: The largest number of elements in an array of a tile: 512 KiB in float32. A core's share of the cache holds several of these.
 TILE_ELEMENTS = 2**17
-#: Most sums of a tile that compare its sets with targets: 8 MiB.
+#: The largest number of sums with which a tile compares its sets with targets: 8 MiB.
 COMPARISON_ELEMENTS = 2**20
-#: Below so many elements an operation is so short that threads would only pass the interpreter's lock to and fro, which
-#: makes two of them slower than one: they take turns instead.
+#: With fewer elements than this an operation is so short that threads mostly pass the interpreter's lock to each other, and
+#: two are slower than one. So they take turns with whole tiles.
 NARROW_ELEMENTS = 2**14
 _turn = threading.Lock()
 
 
 class NumpyBackend:
-    """Runs on any CPU, and in float64 is the reference for all others."""
+    """The back end that runs on any CPU. In float64 it is the reference for all others."""
 
     name = "numpy"
-    #: Threads wait for each other with smaller arrays.
+    #: With smaller arrays threads would wait for each other.
     least_units = 2**13
 
     def concurrency(self, cores: int) -> int:
@@ -50,14 +49,14 @@ class NumpyBackend:
         return ()
 
     def describe(self, job: Job) -> str:
-        """Say how wide a tile is and how W r is made; see :class:`sweep.backends.protocol.Backend`."""
+        """Return a tile's width and how W r is computed; see :class:`sweep.backends.protocol.Backend`."""
         plan, width = WeightsPlan.of(job), _width(job, math.prod(job.blocks.shape), None)
         coupled = job.model.weights is not None or plan.per_set
         how = "elementwise" if plan.elementwise else f"in products of {plan.columns} columns"
         return f"tiles of at most {width} sets, {job.integration.precision}, {f'W r {how}' if coupled else 'no W'}"
 
     def compile(self, job: Job) -> None:
-        """Do nothing; see :class:`sweep.backends.protocol.Backend`."""
+        """Do nothing, because there is nothing to compile; see :class:`sweep.backends.protocol.Backend`."""
 
     def simulate(
         self,
@@ -85,12 +84,12 @@ class NumpyBackend:
         return results
 
     def working_bytes(self, job: Job, sets: int, batch: int | None = None) -> int:
-        """Return about how many bytes a call needs, the results not counted."""
+        """Return about how many bytes a call of :meth:`simulate` needs, without its results."""
         units, width, plan = job.model.units, _width(job, sets, batch), WeightsPlan.of(job)
         itemsize = job.integration.dtype.itemsize
         states = units * width * itemsize * (2 * STRETCH + 24)
         records = width * sum(variable.bytes_per_set for variable in job.variables if "time" in variable.dims)
-        # Sums of products and of squares, and one of them on its way to the results.
+        # Sums of products, sums of squares, and one copy while they become results.
         comparisons = 3 * 8 * units * width * _comparisons(job)
         lasts = job.integration.duration + max((0.0, *job.lags)) - min((0.0, *job.lags))
         channels = units if any(target.signal.channels != 1 for target in job.targets) else 1
@@ -100,7 +99,7 @@ class NumpyBackend:
 
 
 def _width(job: Job, sets: int, batch: int | None) -> int:
-    """Return the width of a tile: within the cache and the batch, and equal shares of the sets."""
+    """Return the width of a tile. It fits the cache and the batch, and all tiles get about as many sets."""
     plan = WeightsPlan.of(job)
     most = plan.widest(job.model.units, TILE_ELEMENTS)
     most = min(most, COMPARISON_ELEMENTS // (job.model.units * max(1, _comparisons(job))), batch or most)
@@ -110,15 +109,15 @@ def _width(job: Job, sets: int, batch: int | None) -> int:
 
 
 def _comparisons(job: Job) -> int:
-    """Return how many numbers a unit is compared with at once: one for each target and lag."""
+    """Return how many numbers a unit is compared with in a step: one for each target and lag."""
     compared = any(OBSERVABLES[name].compares for name in job.observed)
     return len(job.targets) * len(job.lags) if compared else 0
 
 
 def _tiles(job: Job, parameters: ParameterSets, batch: int | None) -> Iterator[npt.NDArray[np.intp]]:
-    """Yield the sets of each tile, padded with -1 so that sets in one matrix product share a network.
+    """Yield the sets of each tile, as indices; -1 is padding, so that the sets of one matrix product share a network.
 
-    Sets that need compensated sums come apart from those that do not.
+    Sets that need compensated sums and sets that do not are never in the same tile.
     """
     plan = WeightsPlan.of(job)
     compensated = np.broadcast_to(parameters.compensated(job.integration), (parameters.size,))

@@ -1,8 +1,8 @@
 """Matrix products whose rounding does not depend on where a column stands.
 
-The kernels of a BLAS differ within one product: OpenBLAS on AVX2, for one, rounds the columns in the middle of a
-float32 product otherwise than those at its ends. A set's result must not depend on its place, so products are made of
-so few columns that all are rounded alike, and always of that many.
+A BLAS may use different code for different parts of a product. OpenBLAS on AVX2, for example, rounds the columns in the
+middle of a float32 product differently from those at its ends. But a set's result must not depend on its place. So every
+product has the same number of columns, and so few that all of them are rounded in the same way.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ def _controller() -> ThreadpoolController:
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Limit BLAS to one thread until the last of those who asked for it is done.
+    """Limit BLAS to one thread until all threads that have entered this context have left it.
 
-    The threads of the blocks use the cores, and a product of a tile is too small to share. The limit belongs to the
-    process, so that the first of several threads to finish must not lift it for the others.
+    Our own threads already use all cores, and a tile's product is too small to be divided. The limit holds for the whole
+    process, so the first thread that finishes must not remove it while others still need it.
     """
     global _users, _limit
     with _lock:
@@ -54,28 +54,28 @@ def one_blas_thread() -> Iterator[None]:
 
 
 def grouped(array: np.ndarray, columns: int) -> np.ndarray:
-    """View ``(..., row, width)`` as ``(..., group, row, column)``, the operands of products of so many columns."""
+    """View ``(..., row, width)`` as ``(..., group, row, column)``, the operands of products with ``columns`` columns."""
     *rest, rows, width = array.shape
     return np.moveaxis(array.reshape(*rest, rows, width // columns, columns), -2, -3)
 
 
 @lru_cache(maxsize=64)
 def uniform_columns(rows: int, inner: int, dtype: np.dtype[np.floating], most: int) -> int:
-    """Return how many columns a product may have so that all are rounded alike here.
+    """Return the largest number of columns that this machine's BLAS rounds in the same way.
 
     Parameters
     ----------
     rows, inner : int
         The products are ``(rows, inner) @ (inner, columns)``.
     dtype : dtype
-        Of both operands.
+        Type of both operands.
     most : int
-        A power of two.
+        The largest number of columns to try, a power of two.
 
     Returns
     -------
     int
-        A power of two of at most `most`; 1, a product of a matrix and a vector, if nothing else will do.
+        A power of two, at most ``most``. It is 1 (products of a matrix and a vector) if no larger number is good.
     """
     random = np.random.default_rng(0)
     left = random.normal(size=(_TRIALS, 1, rows, inner)).astype(dtype)
@@ -83,7 +83,7 @@ def uniform_columns(rows: int, inner: int, dtype: np.dtype[np.floating], most: i
     columns = most
     with one_blas_thread():
         while columns > 1:
-            # Equal columns, in the strided view of a tile that the products will really see.
+            # Equal columns, in the same strided view of a tile that the real products get.
             right = np.ascontiguousarray(np.broadcast_to(vectors, (_TRIALS, inner, 2 * columns)))
             product = np.empty((_TRIALS, rows, 2 * columns), dtype=dtype)
             np.matmul(left, grouped(right, columns), out=grouped(product, columns))

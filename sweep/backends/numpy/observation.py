@@ -1,7 +1,7 @@
 """Observables of a tile of sets, accumulated from stretches of its trajectory (NumPy).
 
-The integrator hands over its states a stretch of steps at a time; everything is reduced over the stretch in the
-precision of the state and added up in float64, so that millions of steps lose nothing: shifted sums, flushed
+The tile hands over its states for a stretch of steps at a time. Sums over the stretch are in the precision of the state; the
+totals are in float64. All sums are of values minus a shift, so that millions of steps lose no precision
 (`Chan, Golub & LeVeque 1983 <https://doi.org/10.1080/00031305.1983.10483115>`_).
 """
 
@@ -20,24 +20,25 @@ from sweep.statistics import Accumulated
 
 States = npt.NDArray[np.floating]
 
-#: Steps observed together. A multiple of the 4 steps of one Philox block.
+#: Number of steps observed together: a multiple of the 4 steps that one call of the noise may serve.
 STRETCH = 16
-#: The width of a tile is a multiple of this.
+#: The number of sets in a tile is a multiple of this.
 LANES = 64
 
 
 class Moments:
     """Mean over time, and variance where it is wanted, by shifted sums.
 
-    The shift must be close to the signal, or rounding is as large as a small variance. So it is taken anew from the
-    signal whenever the number of stretches has doubled: a start that is far from the rest is soon forgotten.
+    The shift must be close to the signal; otherwise rounding errors are as large as a small variance. So a new shift is taken
+    from the signal whenever the number of stretches has doubled. Then it does not matter for long if the start is far from
+    the later values.
 
     Attributes
     ----------
     shift : ndarray
-        What is subtracted from the states, ``(unit, set)``.
+        The number subtracted from the states, ``(unit, set)``.
     moved : ndarray or None
-        By how much the last stretch has moved the shift.
+        By how much the shift has changed with the last stretch, ``(unit, set)``; None if it has not.
     """
 
     def __init__(self, order: int, units: int, width: int, dtype: np.dtype) -> None:
@@ -49,7 +50,7 @@ class Moments:
         self.moved: Array | None = None
 
     def add(self, states: States) -> None:
-        """Add a stretch ``(step, unit, set)``, which is left with the shift subtracted."""
+        """Add a stretch ``(step, unit, set)``. The shift is subtracted from it in place."""
         self._stretches += 1
         self.moved = None
         if self._stretches.bit_count() == 1:
@@ -90,7 +91,7 @@ class Comparison:
             rows = self._shape[0] * self._shape[1]
             self._columns = uniform_columns(rows, STRETCH, dtype, LANES)
             self._products = np.zeros((units, width // self._columns, rows, self._columns))
-            # Of the target's deviations so far: what a move of the shift costs.
+            # Sums of the target's deviations so far. With these the products are corrected when the shift changes.
             self._deviations = np.zeros((series.mean.shape[2], 1, rows, 1))
 
     def _deviations_of(self, first: int, stop: int) -> States:
@@ -116,19 +117,19 @@ class Comparison:
         Parameters
         ----------
         first, stop : int
-            The steps that count.
+            Steps ``first`` to ``stop - 1`` are compared.
         ring : ndarray
-            :data:`STRETCH` states ``(step, unit, set)``, all finite where the set is.
+            :data:`STRETCH` states ``(step, unit, set)``. For a set that has not diverged all of them are finite.
         at : int
-            Where in the ring the state after step ``first`` stands.
+            The row of the ring with the state after step ``first``.
         moved : ndarray or None
-            By how much the shift differs from that of the last call, ``(unit, set)``.
+            By how much the shift has changed since the last call, ``(unit, set)``; None if it has not.
         """
         if self._products is None:
             return
         if moved is not None:
             self._products -= self._deviations * grouped(moved[:, None], self._columns)
-        # The target's deviation from its mean, and 0 where a state does not count: products of one shape, always.
+        # The target's deviation from its mean, and 0 for a state that is not compared, so that all products have one shape.
         # (unit or 1, 1, target x lag, step) @ (unit, group of sets, step, set)
         left = np.zeros((*self._deviations.shape[:3], STRETCH), dtype=self._dtype)
         left[:, 0, :, at : at + stop - first] = np.moveaxis(self._deviating(first, stop), 0, -1)
@@ -136,7 +137,7 @@ class Comparison:
         self._deviations += left.sum(axis=-1, dtype=np.float64)[..., None]
 
     def correlation(self, count: int, variance: Array) -> Array:
-        """Return Pearson's correlation ``(target, lag, unit, set)``; NaN where one side is constant."""
+        """Return Pearson's correlation ``(target, lag, unit, set)``; NaN where the rates or the target are constant."""
         assert self._products is not None
         covariance = self._products.transpose(2, 0, 1, 3).reshape(self._shape) / count
         return self._series.correlation(covariance, variance)
@@ -153,11 +154,11 @@ class Observation:
     Parameters
     ----------
     job : Job
-        What to observe.
+        The job, which says what to observe.
     series : TargetSeries or None
         The targets.
     width : int
-        Sets in the tile, a multiple of :data:`LANES`.
+        Number of sets in the tile, a multiple of :data:`LANES`.
     """
 
     def __init__(self, job: Job, series: TargetSeries | None, width: int) -> None:
@@ -180,19 +181,19 @@ class Observation:
             kept = units if record.units is None else len(record.units)
             shape = (len(record_steps(record.every, timing)), kept, width)
             self._records[record.variable] = record, np.empty(shape, dtype=timing.dtype)
-        #: Whether the states of x are needed step by step.
+        #: Whether the state of x is needed after every step.
         self.sees_x = bool("x" in self._moments or "x" in self._records or self._running["x"])
 
     def see(self, first: int, count: int, rings: dict[str, States]) -> None:
-        """Take in steps ``first`` to ``first + count``.
+        """Observe steps ``first`` to ``first + count - 1``.
 
         Parameters
         ----------
         first, count : int
-            Which steps.
+            The first step, and the number of steps.
         rings : dict
-            By variable, the states after :data:`STRETCH` steps, ``(step, unit, set)``; those beyond ``count`` are
-            not looked at. The states may be changed in place.
+            The states after :data:`STRETCH` steps, ``(step, unit, set)``, by variable (``"x"``, ``"r"``). Only the first
+            ``count`` are used. The states may be changed in place.
         """
         skip = max(0, self._job.integration.transient_steps - first)
         if skip >= count:
@@ -200,7 +201,7 @@ class Observation:
         for of, ring in rings.items():
             self._see(of, first + skip, ring[skip:count])
         if self._comparison:
-            # Here, where the moments have subtracted their shift, for that loses no digits of the deviation.
+            # After the moments have subtracted their shift, because then the products do not lose digits.
             moved = self._moments["r"].moved if "r" in self._moments else None
             self._comparison.add_products(first + skip, first + count, rings["r"], skip, moved)
 
@@ -216,19 +217,19 @@ class Observation:
         if self._comparison and of == "r":
             self._comparison.add_squares(first, stretch)
         if of in self._moments:
-            # Last, because it changes the stretch.
+            # The moments come last, because they change the stretch.
             self._moments[of].add(stretch)
 
     def results(self, final: dict[str, States], diverged: npt.NDArray[np.int64]) -> dict[str, np.ndarray]:
-        """Return every observable, ``(set, ...)``.
+        """Return every observable that the job asks for, ``(set, ...)``, by name.
 
         Parameters
         ----------
         final : dict
-            The last states ``(unit, set)``.
+            The last states ``(unit, set)``, by variable.
         diverged : ndarray
-            ``(set,)``: the step whose state was not finite, or -1. Such a set has no statistics, and no record from
-            that step on: NaN stands there.
+            ``(set,)``: the first step after which the state was not finite, or -1. The statistics of a set that diverged
+            are NaN, and so are its records from that step on.
         """
         count = self._count
         out: dict[str, np.ndarray] = {}

@@ -1,8 +1,8 @@
-"""W r for a tile of sets, such that a set's result never depends on its neighbours (NumPy).
+"""W r for a tile of sets, computed so that a set's result never depends on the other sets (NumPy).
 
-The rounding of a matrix product depends on its shape. So either the product is spelled out in elementwise operations
-(few units), or every product that the library makes has one shape, whatever the tile: N rows by a number of columns
-that are rounded alike (:mod:`sweep.backends.numpy.blas`).
+The rounding of a matrix product depends on its shape. So for few units the product is written out in elementwise operations.
+For more units all products have one shape, whatever the tile: N rows, and as many columns as are rounded in the same way
+(:mod:`sweep.backends.numpy.blas`).
 """
 
 from __future__ import annotations
@@ -19,27 +19,28 @@ from sweep.job import Job
 from sweep.model.network import Model
 from sweep.model.parameters import parse_name
 
-#: Up to so many units, elementwise operations beat matrix products: with common weights, and with weights of each set.
+#: Up to this many units elementwise operations are faster than matrix products: with weights common to all sets, and with
+#: weights of each set's own.
 _FEW_UNITS = 4
 _FEW_UNITS_PER_SET = 16
-#: Columns of a product where neighbours may have different networks: few, for they are padded.
+#: Columns of a product if sets have different networks. They are few, because the sets of each network are padded to it.
 _ENSEMBLE_COLUMNS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
 class WeightsPlan:
-    """How W r is computed: a property of the job, never of a tile.
+    """How W r is computed. It depends on the job alone, not on the tile.
 
     Attributes
     ----------
     elementwise : bool
-        By elementwise operations instead of matrix products.
+        Whether it is computed by elementwise operations instead of matrix products.
     per_set : bool
-        Whether the sets have weights of their own.
+        Whether the weights differ between sets.
     columns : int
-        Sets in one product.
+        Number of sets in one product.
     share : int
-        Neighbouring sets that must have the same network; 1 where it does not matter.
+        How many neighbouring sets must have the same network; 1 if it does not matter.
     """
 
     elementwise: bool
@@ -49,11 +50,11 @@ class WeightsPlan:
 
     @classmethod
     def of(cls, job: Job) -> WeightsPlan:
-        """Choose for a job."""
+        """Choose the plan for a job."""
         bases = {parse_name(name).base for name in job.design.swept}
         units, ensemble, per_set = job.model.units, "network" in bases, bool(bases & {"network", "W"})
         elementwise = units <= (_FEW_UNITS_PER_SET if per_set else _FEW_UNITS)
-        # Fewer rows want more columns for the same work per call.
+        # With fewer rows a product gets more columns, so that the work of a call is about the same.
         most = _ENSEMBLE_COLUMNS if ensemble else 4 * LANES if units <= 32 else 2 * LANES if units <= 64 else LANES
         columns = 1 if elementwise else uniform_columns(units, units, job.integration.dtype, most)
         return cls(
@@ -65,44 +66,44 @@ class WeightsPlan:
 
     @property
     def multiple(self) -> int:
-        """Number that the width of a tile must be a multiple of."""
+        """The width of a tile must be a multiple of this number."""
         return max(LANES, self.columns)
 
     def widest(self, units: int, elements: int) -> int:
-        """Return how many sets a tile may have so that no array of it has more elements than given."""
+        """Return how many sets a tile may have if none of its arrays may have more than ``elements`` elements."""
         return elements // (units**2 if self.elementwise and self.per_set else units)
 
 
 class Recurrence(Protocol):
-    """Puts W r into its output."""
+    """A function that computes W r into an array chosen before."""
 
     def __call__(self, row: int) -> None:
-        """Compute from row ``row`` of the ring of rates."""
+        """Compute W r from row ``row`` of the ring of rates."""
         ...
 
 
 def recurrence(
     plan: WeightsPlan, model: Model, parameters: ParameterSets, rates: States, out: States
 ) -> Recurrence | None:
-    """Return what computes W r for a tile.
+    """Return the function that computes W r for a tile.
 
     Parameters
     ----------
     plan : WeightsPlan
-        Of the job.
+        The job's plan.
     model : Model
-        Gives the weights.
+        The model with the weights.
     parameters : ParameterSets
-        All sets of the tile, padding too.
+        All sets of the tile, including padding.
     rates : ndarray
         Ring of rates, ``(row, unit, set)``.
     out : ndarray
-        ``(unit, set)``.
+        Where W r is written, ``(unit, set)``.
 
     Returns
     -------
     Recurrence or None
-        None where no unit is coupled.
+        The function; None if no units are coupled.
     """
     if model.weights is None and not parameters.entries:
         return None
@@ -114,7 +115,7 @@ def recurrence(
 
 
 class _Elementwise:
-    """Column by column: out = sum over j of W[:, j] r[j]."""
+    """W r by elementwise operations, one column of W after the other: out = sum over j of W[:, j] r[j]."""
 
     def __init__(self, weights: np.ndarray, parameters: ParameterSets, rates: States, out: States) -> None:
         chosen = weights[parameters.selectors["network"]].transpose(2, 1, 0)
@@ -134,7 +135,7 @@ class _Elementwise:
 
 
 class _Products:
-    """Matrix products, all of N x N by N x columns; single entries of W are taken out and added for each set."""
+    """W r by matrix products, all of N x N by N x columns. Entries of W that sets replace are 0 in W and added for each set."""
 
     def __init__(
         self, weights: np.ndarray, parameters: ParameterSets, rates: States, out: States, columns: int

@@ -1,7 +1,7 @@
-"""A tile of sets that stays in cache, stepped in place (NumPy).
+"""A tile of sets that stays in the cache and is simulated in place (NumPy).
 
-A tile is an array (unit, set), so that a parameter of the sets broadcasts along the fast axis. The states of
-:data:`STRETCH` steps are kept in a ring and observed together.
+Arrays are (unit, set), so that operations run along the sets, which are contiguous in memory. The states of :data:`STRETCH`
+steps are kept in a ring and observed together.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Progress = Callable[[int], None]
 
 
 class Tile:
-    """Some sets, padded to whole lanes, from their start to their results."""
+    """Some sets, padded to the width of a tile, from their initial state to their results."""
 
     def __init__(self, job: Job, series: TargetSeries | None, parameters: ParameterSets) -> None:
         timing, units = job.integration, job.model.units
@@ -43,8 +43,8 @@ class Tile:
         self._threshold = self._unless(0.0, "threshold")
         self._activation = ACTIVATIONS[job.model.activation].apply
         self._sequential = timing.scheme == "sequential"
-        # Row 0 of a ring is the state before a stretch, row k that after its k-th step. Where nobody looks at the
-        # single steps of x, all its rows are one array.
+        # Row 0 of a ring is the state before a stretch, and row k the state after its k-th step. If the single steps of x are
+        # not needed, its ring has only one row.
         compensate = bool(parameters.compensated(job.integration).any())
         self._r = np.zeros((STRETCH + 1, *shape), dtype=self._dtype)
         deep = self._observation.sees_x or compensate
@@ -58,16 +58,16 @@ class Tile:
         self._diverged = np.full(parameters.size, -1, dtype=np.int64)
 
     def _cast(self, values: Array) -> States:
-        """Turn ``(set or 1, unit or 1)`` into ``(unit or 1, set or 1)`` of the tile's precision."""
+        """Transpose ``(set or 1, unit or 1)`` into ``(unit or 1, set or 1)``, in the tile's precision."""
         return np.ascontiguousarray(values.T, dtype=self._dtype)
 
     def _unless(self, neutral: float, name: str) -> States | None:
-        """Return the parameter, or None where it changes nothing, bit for bit."""
+        """Return the parameter, or None if it has the neutral value everywhere, with which no bit changes."""
         values = self._parameters.values[name]
         return None if np.all(values == neutral) else self._cast(values)
 
     def run(self, progress: Progress | None, real: npt.NDArray[np.bool_]) -> dict[str, np.ndarray]:
-        """Take all steps and return the results, ``(set, ...)`` by variable."""
+        """Simulate all steps and return the results, ``(set, ...)``, by variable."""
         steps, sets = self._job.integration.steps, int(real.sum())
         for first in range(0, steps, STRETCH):
             count = min(STRETCH, steps - first)
@@ -96,11 +96,11 @@ class Tile:
         return step if len(self._x) > 1 else 0
 
     def _finite(self, row: int) -> npt.NDArray[np.bool_]:
-        """Return which sets have a finite state ``(set,)``. The state is asked, not f of it: tanh(inf) = 1."""
+        """Return which sets have a finite state, ``(set,)``. This tests the state and not f of it, because tanh(inf) = 1."""
         return np.asarray((np.isfinite(self._x[self._row(row)]) & np.isfinite(self._r[row])).all(axis=0))
 
     def _find_divergence(self, first: int, count: int, before: list[States]) -> None:
-        """Take a stretch once more, now looking at every step."""
+        """Simulate a stretch again, and test the state after every step."""
         self._x[0] = before[0]
         for lost, value in zip(self._lost, before[1:], strict=False):
             assert lost is not None
@@ -114,7 +114,7 @@ class Tile:
             pass
 
     def _steps(self, first: int, count: int) -> Iterator[int]:
-        """Take Euler steps first, first + 1, ...; yield the row of the ring with the new state after each."""
+        """Simulate ``count`` steps from ``first`` on, and after each yield the row of the ring with the new state."""
         drive = self._drive.stretch(first, count)
         noise = self._noise
         if noise is not None and self._xi is not None:
@@ -162,9 +162,10 @@ class Tile:
 
 
 def _add(state: States, increment: States, out: States, lost: States | None) -> None:
-    """Put state + increment into ``out``, keeping what rounding loses where ``lost`` is given.
+    """Write state + increment to ``out``. If ``lost`` is given, it corrects the rounding error and keeps the new one.
 
-    ``out`` is another array then. The compensated sum of `Kahan (1965) <https://doi.org/10.1145/363707.363723>`_.
+    This is the compensated sum of `Kahan (1965) <https://doi.org/10.1145/363707.363723>`_. For it ``out`` must not be
+    ``state``.
     """
     if lost is None:
         np.add(state, increment, out=out)
@@ -176,7 +177,7 @@ def _add(state: States, increment: States, out: States, lost: States | None) -> 
 
 
 class _Drive:
-    """input_gain * U u(t) + bias, the part of the synaptic current's drive that comes from outside."""
+    """input_gain * U u(t) + bias, the part of the synaptic current that does not depend on the network."""
 
     def __init__(self, job: Job, parameters: ParameterSets, cast: Callable[[Array], States], scratch: States) -> None:
         self._job, self._scratch = job, scratch
@@ -188,12 +189,12 @@ class _Drive:
         )
 
     def _compute(self, first: int, stop: int) -> States:
-        """Return U u(t) of steps, ``(step, unit, stimulus)``; where all sets share it, the whole drive."""
+        """Return U u(t) of steps, ``(step, unit, stimulus)``; if the whole drive is common to all sets, return that."""
         driven = input_drive(self._job, first, stop).astype(self._bias.dtype)
         return driven[:, :, self._stimulus] * self._gain + self._bias if self._common else driven
 
     def stretch(self, first: int, count: int) -> Callable[[int], States]:
-        """Return the function that gives the drive in the k-th of some steps, ``(unit, set or 1)``."""
+        """Return a function of k that returns the drive in step ``first + k``, ``(unit, set or 1)``."""
         if self._values is None:
             return lambda k: self._bias
         values = self._values(first, first + count)
