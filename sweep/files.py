@@ -1,6 +1,6 @@
-"""Numbers from outside: files and the data of installed packages; nothing that is read is ever executed.
+"""Numbers from files and from the data of installed packages. Nothing that is read is ever executed.
 
-A source is a path, or a package resource written ``package:relative/path``. Packages are located, not imported.
+A source is a path, or a package resource written ``package:relative/path``. A package is located, but not imported.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from sweep.errors import JobError
 Source = str | os.PathLike[str]
 
 DELIMITERS = {".txt": None, ".csv": ",", ".tsv": "\t"}
-"""What separates the columns of a text file, by its extension; None is any white space."""
+"""The separator of the columns in a text file, by its extension; None means any white space."""
 
 # Two characters or more before the colon: "C:\\data.csv" is a path.
 _RESOURCE = re.compile(r"([A-Za-z_][\w.]+):(.*)")
 
 
 def is_resource(source: Source) -> bool:
-    """Tell whether a source names a package resource, such as ``"nitime:data/grasshopper_stimulus1.txt"``.
+    """Return whether a source is a package resource, such as ``"nitime:data/grasshopper_stimulus1.txt"``.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def is_resource(source: Source) -> bool:
     Returns
     -------
     bool
-        True for ``package:relative/path``, which does not depend on any folder; False for a path.
+        True for ``package:relative/path``, which does not depend on the current folder; False for a path.
     """
     return isinstance(source, str) and _RESOURCE.fullmatch(source) is not None
 
@@ -58,12 +58,12 @@ def read_numbers(source: Source, column: int | None = None) -> NDArray[np.float6
     Returns
     -------
     array of float64
-        (row,) when a column is named; else (row, column) for text and the shape that was saved for ``.npy``.
+        (row,) if a column is given; else (row, column) for text, and the shape that was saved for ``.npy``.
 
     Raises
     ------
     JobError
-        If the file or its package is missing, or what it holds are not numbers, or it has no such column.
+        If the file or its package is missing, if it does not hold numbers, or if it has no such column.
     """
     path = _find_resource(str(source)) if is_resource(source) else Path(source)
     if path.suffix.lower() not in (*DELIMITERS, ".npy"):
@@ -94,7 +94,7 @@ def _find_resource(source: str) -> Path:
             f"Write it as 'package:folder/file.txt'."
         )
     if "." in package:
-        # To locate a subpackage Python would import, and so execute, its parent.
+        # To locate a subpackage, Python would import its parent, and so execute it.
         top, *folders = package.split(".")
         raise JobError(
             f"file {source!r}: the package of a resource must be a top-level one. "
@@ -115,7 +115,7 @@ def _find_resource(source: str) -> Path:
 
 def _read_text(path: Path) -> NDArray[np.float64]:
     with path.open(encoding="utf-8") as lines, warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # "input contained no data": an error of ours
+        warnings.simplefilter("ignore", UserWarning)  # "input contained no data": we raise our own error
         return np.loadtxt(lines, dtype=np.float64, delimiter=DELIMITERS[path.suffix.lower()], comments="#", ndmin=2)
 
 

@@ -1,17 +1,17 @@
 """Counter-based noise: the same normals on every machine, in any order and any partition.
 
-A normal is a pure function of (seed, stream, unit, step): nothing is drawn from a state that somebody else advances.
+A normal is a pure function of (seed, stream, unit, step). There is no generator state that other draws could change.
 Philox4x32-10 [1]_ turns a counter and a key into four 32-bit words,
 
-    counter = (step block, unit block, stream low, stream high)    key = (seed low, seed high)
+    counter = (step group, unit group, stream low, stream high)    key = (seed low, seed high)
 
-and Box-Muller [2]_ turns two words into two normals. One call serves 2 units x 2 steps: words 0 and 1 give units 2k and
-2k + 1 at the even step 2b, words 2 and 3 the same units at step 2b + 1. A network of a single unit has no partner to
-share with, so there one call serves the four steps 4b ... 4b + 3. The map depends on the number of units alone.
+and Box-Muller [2]_ turns two words into two normals. One call serves a group of 2 units and 2 steps: words 0 and 1 give units
+2k and 2k + 1 at the even step 2b, words 2 and 3 the same units at step 2b + 1. If a network has a single unit, one call
+serves the four steps 4b ... 4b + 3. Which call serves a unit and a step depends on the number of units alone.
 
-Box-Muller is made of integer operations and of float32 products, sums and square roots, each rounded by itself, which
-IEEE 754 defines to the last bit; a library's log, sin or cos, or a fused multiply-add, would differ between machines.
-``kernels/philox.cuh`` is the same arithmetic in CUDA and C++.
+Box-Muller is computed with integer operations and with float32 products, sums and square roots. Each of these is rounded by
+itself, so IEEE 754 defines it to the last bit. The log, sin or cos of a library, or a fused multiply-add, would differ between
+machines. ``kernels/philox.cuh`` is the same arithmetic in CUDA and C++.
 
 .. [1] Salmon, Moraes, Dror & Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 .. [2] Box & Muller, "A note on the generation of random normal deviates", Ann. Math. Stat. 29:610 (1958).
@@ -30,16 +30,16 @@ WEYL = (0x9E3779B9, 0xBB67AE85)
 LOW = np.uint64(0xFFFFFFFF)
 HALF = np.uint64(32)
 
-# Minimax fits of the relative error (linear programme on 801 Chebyshev nodes), the coefficients rounded to float32 one
-# after the other and the rest fitted again; lowest power first. What each is and its relative error:
-# LOG: -2 log(1-q)/q, q <= 1/2, 1.0e-6. SIN: sin(pi/2 y)/y in y**2, |y| <= 1/2, 2.8e-8. COS: cos(pi/2 y), 3.9e-8.
+# Minimax polynomials for the relative error, from a linear programme on 801 Chebyshev nodes. One coefficient after the other
+# was rounded to float32, and the rest fitted again. The lowest power comes first. The functions and their relative errors:
+# LOG: -2 log(1-q)/q for q <= 1/2, 1.0e-6. SIN: sin(pi/2 y)/y in y**2 for |y| <= 1/2, 2.8e-8. COS: cos(pi/2 y), 3.9e-8.
 LOG = (2.0, 0.999751151, 0.675875008, 0.388670802, 0.99957937, -1.20175231, 1.93527794)
 SIN = (1.57079637, -0.64596498, 0.0796920136, -0.00462878263)
 COS = (1.0, -1.23369765, 0.253602386, -0.0204145294)
 TWO_LOG_TWO = 1.38629436
 
-# Counters per slab: few enough that the temporaries (about 5 MB) stay in the last cache, enough that the cost of calling
-# NumPy vanishes. 8192 reaches half the speed.
+# Counters per slab: few enough that the temporary arrays (about 5 MB) stay in the last cache, and enough that the calls of
+# NumPy cost almost nothing. With 8192 the speed is half of this.
 SLAB = 65536
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -51,8 +51,9 @@ def philox4x32(counter: Sequence[ArrayLike], key: tuple[int, int]) -> tuple[NDAr
     Parameters
     ----------
     counter : four uint32 arrays or integers
-        They broadcast against each other; the first rounds cost less where they do.
-    key : two integers below 2**32
+        They are broadcast against each other. The first rounds are computed before that, and so cost less.
+    key : two integers
+        Each below 2**32.
 
     Returns
     -------
@@ -73,22 +74,25 @@ def philox4x32(counter: Sequence[ArrayLike], key: tuple[int, int]) -> tuple[NDAr
 def box_muller(
     radius: NDArray[np.uint32], angle: NDArray[np.uint32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Make two independent standard normals of two random words.
+    """Make two independent standard normals from two random words.
 
-    The radius is sqrt(-2 log u) with u = (radius | 1) / 2**32, which is never 0 nor 1. The angle within a quadrant is
-    pi/2 times the word as a signed integer over 2**32; bit 1 of it swaps sine and cosine and bit 0 turns the sign, which
-    covers the circle. Against the same formulas in float64 the relative error is below 1e-6 everywhere.
+    The radius is sqrt(-2 log u) with u = (radius | 1) / 2**32, which is never 0 or 1. The angle within a quadrant is pi/2
+    times the second word, read as a signed integer, divided by 2**32. Bit 1 of this word swaps sine and cosine, and bit 0
+    changes the sign, so that the whole circle is covered. Compared with the same formulas in float64 the relative error is
+    below 1e-6 everywhere.
 
     Parameters
     ----------
-    radius, angle : uint32 arrays of one shape
+    radius, angle : uint32 arrays
+        Random words, in the same shape.
 
     Returns
     -------
     tuple of two float32 arrays
+        The normals, in the shape of the words.
     """
-    # u = (1 - q) / 2**n with 0 < q <= 1/2. The exponent of a float gives n; clearing every bit that follows a set one
-    # keeps the conversion from rounding up to the next power of two.
+    # u = (1 - q) / 2**n with 0 < q <= 1/2. The exponent of a float gives n. The conversion must not round up to the next
+    # power of two; to prevent it, every bit that follows a set bit is cleared.
     odd = radius | np.uint32(1)
     bits = odd >> np.uint32(1)
     bits &= odd
@@ -134,31 +138,32 @@ def normals(
     stop: int,
     out: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
-    """Return standard normals of all units and sets for the steps start ... stop - 1.
+    """Return standard normals for all units and sets in the steps start ... stop - 1.
 
-    Every value depends on the seed, the stream of its set, the number of units, the unit and the step alone.
+    Every value depends only on the seed, the stream of its set, the number of units, the unit and the step.
 
     Parameters
     ----------
     seed : int
         0 <= seed < 2**64.
     stream : (sets,) uint64
-        The noise stream of each set, see `stream_hash`.
+        The noise stream of each set; see `stream_hash`.
     units : int
-        Units of the network.
+        Number of units of the network.
     start, stop : int
-        Absolute step numbers, 0 <= start <= stop <= 2**33.
+        Step numbers, counted from the start of the simulation, 0 <= start <= stop <= 2**33.
     out : (stop - start, units, sets) float32, optional
-        Filled and returned where given.
+        An array to fill and return.
 
     Returns
     -------
     (stop - start, units, sets) float32
+        The normals.
 
     Raises
     ------
     OverflowError
-        Where the seed does not fit into 64 bits.
+        If the seed does not fit into 64 bits.
     """
     whole = np.uint64(seed)
     key = int(whole & LOW), int(whole >> HALF)
@@ -185,22 +190,23 @@ def normals(
 
 
 def stream_hash(values: Mapping[str, ArrayLike]) -> NDArray[np.uint64]:
-    """Name the noise stream of each set by a hash of the set's own parameter values.
+    """Return the noise stream of each set: a hash of the set's own parameter values.
 
-    The hash is mix(sum of mix(bits of the value ^ mix(FNV-1a of the name + unit * golden ratio))) modulo 2**64, over all
-    parameters and units, with the mixer of splitmix64. So neither the order of the parameters nor the other sets of a
-    design matter, and a value per unit for a single unit is the same as a plain number. Two of 10**8 sets share a stream
-    with a probability of 3e-4.
+    The hash is mix(sum of mix(bits of the value ^ mix(FNV-1a of the name + unit * golden ratio))) modulo 2**64. The sum is
+    over all parameters and units, and mix is the mixer of splitmix64. So the order of the parameters and the other sets of
+    a design do not matter. A parameter with the same value in all units counts as a plain number. The probability that any
+    two of 10**8 sets share a stream is 3e-4.
 
     Parameters
     ----------
     values : mapping of parameter name to float64 array
-        Each broadcasts to (sets,) or, with a value per unit, is (sets, units) or (1, units). A set does not have a
-        parameter that is NaN.
+        Each broadcasts to (sets,) or, with a value per unit, is (sets, units) or (1, units). NaN says that a set does not
+        have the parameter.
 
     Returns
     -------
     (sets,) uint64
+        The stream of each set.
     """
     total = np.zeros(1, dtype=np.uint64)
     for name, value in values.items():
@@ -208,7 +214,7 @@ def stream_hash(values: Mapping[str, ArrayLike]) -> NDArray[np.uint64]:
         per_unit = number if number.ndim == 2 else number[:, None]
         place = np.arange(per_unit.shape[1], dtype=np.uint64) * GOLDEN + np.uint64(_fnv1a(name))
         share = _mix(per_unit.view(np.uint64) ^ _mix(place))
-        # Units that all have the same value are no different from a set that has it.
+        # One value for all units must give the same hash as a plain number.
         alike = (per_unit == per_unit[:, :1]).all(axis=1)
         share = np.where(alike, share[:, 0], share.sum(axis=1, dtype=np.uint64))
         total = total + np.where(np.isnan(per_unit[:, 0]), np.uint64(0), share)
@@ -216,7 +222,7 @@ def stream_hash(values: Mapping[str, ArrayLike]) -> NDArray[np.uint64]:
 
 
 def _mix(word: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """One output of splitmix64 (Steele, Lea & Flood, OOPSLA 2014) from the state `word`."""
+    """Return the output of splitmix64 (Steele, Lea & Flood, OOPSLA 2014) for the state `word`."""
     word = word + GOLDEN
     word = (word ^ (word >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     word = (word ^ (word >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -224,7 +230,7 @@ def _mix(word: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def _fnv1a(name: str) -> int:
-    """64-bit FNV-1a of the UTF-8 bytes of a name."""
+    """Return the 64-bit FNV-1a hash of the UTF-8 bytes of a name."""
     digest = 0xCBF29CE484222325
     for byte in name.encode():
         digest = (digest ^ byte) * 0x100000001B3 % 2**64
@@ -232,7 +238,7 @@ def _fnv1a(name: str) -> int:
 
 
 def _horner(coefficients: tuple[float, ...], x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Evaluate a polynomial, lowest power first, with every product and sum rounded to float32."""
+    """Evaluate a polynomial (lowest power first), with every product and sum rounded to float32."""
     *rest, last = coefficients
     value: NDArray[np.float32] = x * last
     for coefficient in rest[:0:-1]:
@@ -243,7 +249,7 @@ def _horner(coefficients: tuple[float, ...], x: NDArray[np.float32]) -> NDArray[
 
 
 def _slabs(*ranges: tuple[int, int]) -> Iterator[tuple[slice, ...]]:
-    """Cut a box of counters into slabs of about `SLAB`, the last axis longest."""
+    """Cut a box of counters into slabs of about `SLAB` counters. The last axis is cut last."""
     room, cuts = SLAB, []
     for low, high in reversed(ranges):
         length = max(1, min(room, high - low))
@@ -252,9 +258,9 @@ def _slabs(*ranges: tuple[int, int]) -> Iterator[tuple[slice, ...]]:
     yield from itertools.product(*reversed(cuts))
 
 
-def _served(blocks: slice, span: int, offset: int, start: int, stop: int) -> tuple[slice, slice]:
-    """Which blocks put their place `offset` into [start, stop), and where it lies in an array of that range."""
-    first = max(blocks.start, -(-(start - offset) // span))
-    last = min(blocks.stop, -(-(stop - offset) // span))
+def _served(groups: slice, span: int, offset: int, start: int, stop: int) -> tuple[slice, slice]:
+    """Return which groups have their place `offset` in [start, stop), and these places in an array of that range."""
+    first = max(groups.start, -(-(start - offset) // span))
+    last = min(groups.stop, -(-(stop - offset) // span))
     there = slice(first * span + offset - start, last * span + offset - start, span)
-    return slice(first - blocks.start, last - blocks.start), there
+    return slice(first - groups.start, last - groups.start), there

@@ -213,7 +213,7 @@ class CupyDevice:
     def launch(self, module: Any, entry: str, kernel: Kernel, arguments: npt.NDArray[np.void]) -> None:
         """Start a kernel on the thread's stream."""
         assert isinstance(kernel, CudaKernel)
-        grid = kernel.blocks(int(arguments["sets"][0]))
+        grid = kernel.thread_blocks(int(arguments["sets"][0]))
         module[entry]((grid,), (kernel.threads,), (arguments,), shared_mem=kernel.shared_bytes)
 
     def synchronize(self) -> None:

@@ -1,7 +1,7 @@
-"""W and U: seeded ensembles of weight matrices, and matrices from files.
+"""W and U: ensembles of random weight matrices, and matrices from files.
 
-``weights[i, j]`` is the weight from unit j to unit i. An ensemble stacks networks along a first dimension; network m
-of an ensemble depends on the seed and on m alone, so a longer ensemble begins with the shorter one.
+``weights[i, j]`` is the weight from unit j to unit i. An ensemble stacks networks along a first dimension. Network m of an
+ensemble depends on the seed and on m alone, so a longer ensemble begins with the same networks as a shorter one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Weights = NDArray[np.float64]
 Fraction = Annotated[float, Ge(0), Le(1)]
 Density = Annotated[float, Gt(0), Le(1)]
 
-# U and perturbations drawn with the seed of W must not repeat the draws of W.
+# U and perturbations that are drawn with the seed of W must not repeat the draws of W.
 _NETWORK, _INPUT, _PERTURBATION = (), (1,), (2,)
 
 
@@ -33,7 +33,7 @@ _NETWORK, _INPUT, _PERTURBATION = (), (1,), (2,)
 def gaussian(units: Count, seed: Whole, std: NotNegative = 1.0, networks: Count | None = None) -> Weights:
     """Draw fully connected networks with independent normal weights.
 
-    Entries are N(0, std²/units), so that by the circular law the spectral radius is about ``std``.
+    Entries are drawn from N(0, std²/units). By the circular law the spectral radius is then about ``std``.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def gaussian(units: Count, seed: Whole, std: NotNegative = 1.0, networks: Count 
     std : float
         Spectral radius for large N, dimensionless.
     networks : int, optional
-        Number of networks; without it a single matrix is returned, the first of every ensemble of that seed.
+        Number of networks. Without it a single matrix is returned, the first of every ensemble with this seed.
 
     Returns
     -------
@@ -65,8 +65,8 @@ def sparse(
 ) -> Weights:
     """Draw sparsely connected networks: each weight is present with probability ``density``.
 
-    Weights that are present are N(0, std²/(density units)), so that the spectral radius is about ``std`` whatever the
-    density. With the same seed the weights of a lower density are present at a higher one too.
+    Weights that are present are drawn from N(0, std²/(density units)), so the spectral radius is about ``std`` for every
+    density. With the same seed, connections that are present at a low density are also present at a higher one.
 
     Parameters
     ----------
@@ -112,9 +112,9 @@ def excitatory_inhibitory(
 ) -> Weights:
     """Draw networks that obey Dale's law: all weights from one unit have one sign.
 
-    The first ``round(fraction_excitatory * units)`` units excite, the others inhibit; magnitudes are half-normal. The
-    eigenvalues fill a disc of radius about ``std``. A network that is not balanced has one more eigenvalue, the mean
-    row sum, which may lie far outside the disc.
+    The first ``round(fraction_excitatory * units)`` units are excitatory, the others inhibitory. Magnitudes are half-normal.
+    The eigenvalues fill a disc with a radius of about ``std``. A network that is not balanced has one more eigenvalue, the
+    mean row sum, which may lie far outside the disc.
 
     Parameters
     ----------
@@ -123,14 +123,14 @@ def excitatory_inhibitory(
     seed : int
         Seed of the ensemble.
     fraction_excitatory : float
-        Fraction of units that excite, in [0, 1]; columns 0 to ``round(fraction_excitatory * units) - 1``.
+        Fraction of excitatory units, in [0, 1]. Their weights are columns 0 to ``round(fraction_excitatory * units) - 1``.
     density : float
         Probability of a connection, in (0, 1].
     std : float
         Radius of the disc of eigenvalues for large N, dimensionless.
     balance : bool
-        Make inhibition stronger where it is rarer, and scale what each unit receives so that its excitation and
-        inhibition cancel exactly: each row that has both sums to 0.
+        Whether to balance excitation and inhibition. The kind with fewer units gets stronger weights, and the weights that a
+        unit receives are scaled so that its excitation and its inhibition cancel: each row that has both sums to 0.
     networks : int, optional
         Number of networks; without it a single matrix is returned.
 
@@ -142,19 +142,19 @@ def excitatory_inhibitory(
     Raises
     ------
     JobError
-        If an argument is out of its bounds, or balance is asked of a network with one kind of unit.
+        If an argument is out of its bounds, or if a network that has only one kind of unit should be balanced.
 
     Notes
     -----
     K. Rajan & L. F. Abbott, "Eigenvalue spectra of random matrices for neural networks", Phys. Rev. Lett. 97:188104
-    (2006): the radius is the square root of the summed column variances, and rows that sum to 0 keep every eigenvalue
+    (2006). The radius is the square root of the sum of the column variances. If all rows sum to 0, every eigenvalue is
     inside it.
     """
     excitatory = round(fraction_excitatory * units)
     inhibitory = units - excitatory
     if balance and not (excitatory and inhibitory):
         raise JobError(
-            f"balance = True: needs units of both kinds, and fraction_excitatory = {fraction_excitatory!r} of "
+            f"balance = True: needs units of both kinds, but fraction_excitatory = {fraction_excitatory!r} of "
             f"units = {units} makes {excitatory} excitatory and {inhibitory} inhibitory. "
             f"Choose another fraction, or balance = False."
         )
@@ -176,7 +176,7 @@ def excitatory_inhibitory(
 
 @checked
 def input_weights(units: Count, channels: Count, seed: Whole, std: NotNegative = 1.0) -> Weights:
-    """Draw the weights U from input channels to units, independent N(0, std²).
+    """Draw the weights U from input channels to units, independently from N(0, std²).
 
     Parameters
     ----------
@@ -204,17 +204,17 @@ def input_weights(units: Count, channels: Count, seed: Whole, std: NotNegative =
 
 @checked
 def perturb(weights: ArrayLike, fractions: Sequence[float] | NDArray[np.float64], seed: Whole) -> Weights:
-    """Perturb a network by normal noise of exact relative sizes.
+    """Add normal noise of exact relative sizes to a network.
 
-    Network m is ``weights + D`` with D normal in every entry, scaled so that ``|D| = fractions[m] |weights|`` in the
-    Frobenius norm; every network has a direction of its own.
+    Network m is ``weights + D``. D is normal in every entry, and scaled so that ``|D| = fractions[m] |weights|`` in the
+    Frobenius norm. Every network has its own random direction D.
 
     Parameters
     ----------
     weights : array
         (unit, unit), the network to perturb.
     fractions : sequence of float
-        (network,), relative sizes >= 0; 0 gives the network itself.
+        (network,), relative sizes >= 0; 0 gives the original network.
     seed : int
         Seed; the draws are independent of those of a network with the same seed.
 
@@ -226,7 +226,7 @@ def perturb(weights: ArrayLike, fractions: Sequence[float] | NDArray[np.float64]
     Raises
     ------
     JobError
-        If the weights are no square matrix or all zero, or a fraction is negative.
+        If the weights are not a square matrix, or all zero, or if a fraction is negative.
     """
     base = array("weights", weights)
     sizes = array("fractions", fractions)
@@ -251,13 +251,13 @@ def from_file(path: str | Path) -> Weights:
     Parameters
     ----------
     path : str or path
-        Text (``.csv``, ``.tsv``, ``.txt``; row i holds the weights into unit i), ``.npy``, or a package resource; see
-        `sweep.files.read_numbers`.
+        A text file (``.csv``, ``.tsv``, ``.txt``; row i holds the weights to unit i), a ``.npy`` file, or a package
+        resource; see `sweep.files.read_numbers`.
 
     Returns
     -------
     array of float64
-        (unit, unit) or (unit, channel); an ensemble (network, unit, unit) can be kept in ``.npy`` alone. Read-only.
+        (unit, unit) or (unit, channel); from ``.npy`` also an ensemble (network, unit, unit). Read-only.
 
     Raises
     ------
@@ -292,7 +292,7 @@ def _balance_rows(weights: Weights, excitatory: int) -> None:
     excitation = weights[:, :excitatory].sum(axis=1)
     inhibition = -weights[:, excitatory:].sum(axis=1)
     both = (excitation > 0) & (inhibition > 0)
-    # Both kinds move to their geometric mean, so that neither becomes extreme where the other is rare.
+    # Both kinds are scaled to their geometric mean, so that neither becomes extreme if the other is rare.
     middle = np.sqrt(excitation[both] * inhibition[both])
     weights[both, :excitatory] *= (middle / excitation[both])[:, None]
     weights[both, excitatory:] *= (middle / inhibition[both])[:, None]

@@ -34,7 +34,7 @@ class Device(EmulatedDevice):
     def launch(self, module: Module, entry: str, kernel: Kernel, arguments: NDArray[np.void]) -> None:
         """Run a kernel to its end."""
         assert isinstance(kernel, CudaKernel)
-        grid = kernel.blocks(int(arguments["sets"][0]))
+        grid = kernel.thread_blocks(int(arguments["sets"][0]))
         super().launch(module, entry, grid, kernel.threads, kernel.shared_bytes, (arguments,))
 
 

@@ -1,4 +1,4 @@
-"""The back end of the kernels in ``kernels/``, on any device that runs them."""
+"""The back end that runs the kernels of ``kernels/``, on any device."""
 
 from __future__ import annotations
 
@@ -16,22 +16,23 @@ from sweep.design.arrays import ParameterSets
 from sweep.errors import BackendError
 from sweep.job import Job
 
-#: Calls of simulate at once: while one copies back and its block is written, the device works for the other.
+#: Number of calls of simulate at the same time. While one copies its results and its block is written, the device works for
+#: the other.
 _AT_ONCE = 2
 
 
 class KernelBackend:
-    """Takes the steps with the kernels of ``kernels/``.
+    """A back end that simulates with the kernels of ``kernels/``.
 
     Parameters
     ----------
     name : str
-        Of the back end.
+        Name of the back end.
     device : Device
-        Where they run.
+        The device that the kernels run on.
     """
 
-    #: Some tiles of a CPU; on a GPU the blocks of a job are not shared out any further.
+    #: A few tiles of a CPU. On a GPU the blocks of a job are not divided any further.
     least_units = 2**10
 
     def __init__(self, name: str, device: Device) -> None:
@@ -40,15 +41,15 @@ class KernelBackend:
 
     @property
     def speed(self) -> float:
-        """Lane-instructions per second of the device, about."""
+        """Lane-instructions per second of the device, approximately."""
         return self._device.speed
 
     def concurrency(self, cores: int) -> int:
-        """Return two: one computes while the other's results are copied back and written."""
+        """Return two: one call computes while the results of the other are copied back and written."""
         return _AT_ONCE
 
     def describe(self, job: Job) -> str:
-        """Say in words which kernel takes the steps, and how often where once is not enough."""
+        """Return which kernel simulates a job, in words, and the number of passes if there are several."""
         kernels = self._device.passes(Needs.of(job, compensated=False))
         several = f", {len(kernels)} passes" if len(kernels) > 1 else ""
         return kernels[0][1].describe() + several
@@ -70,7 +71,7 @@ class KernelBackend:
         """Simulate some sets; see :class:`sweep.backends.protocol.Backend`."""
         job = prepared.job
         results = _empty(job, parameters.size)
-        # What a set that diverges makes of the sums is no surprise.
+        # A set that diverges overflows in the sums. That is expected, so NumPy must not warn.
         with self._device.session(), np.errstate(all="ignore"):
             for compensated, chosen in _kinds(parameters, job).items():
                 kernels = self._device.passes(Needs.of(job, compensated))
@@ -86,13 +87,13 @@ class KernelBackend:
         return results
 
     def working_bytes(self, job: Job, sets: int, batch: int | None = None) -> int:
-        """Return about how many bytes of the host's memory a call needs, the results not counted."""
+        """Return about how many bytes of the host's memory a call of :meth:`simulate` needs, without its results."""
         kernels = self._device.passes(Needs.of(job, compensated=False))
         width = min(sets, self._most_sets(job, kernels, batch))
         return 2 * width * marshal.batch_bytes(job, kernels[0][1]) + SERIES_BYTES + RECORD_BYTES * bool(job.records)
 
     def _most_sets(self, job: Job, kernels: Sequence[Compared], batch: int | None) -> int:
-        """Return how many sets to take at once: what fits the device, its cache where that counts, and a launch."""
+        """Return how many sets a batch has at most, limited by the device's memory, its cache and the length of a launch."""
         kernel = max((kernel for _, kernel in kernels), key=lambda kernel: marshal.batch_bytes(job, kernel))
         needs, each = kernel.needs, marshal.batch_bytes(job, kernel)
         room = self._device.free_bytes() // _AT_ONCE - SERIES_BYTES
@@ -101,9 +102,9 @@ class KernelBackend:
         most = room // each
         if most < kernel.tile_sets:
             raise BackendError(
-                f"the device has {self._device.free_bytes() / 2**20:.0f} MiB of free memory, and {kernel.tile_sets} sets of "
-                f"{needs.units} units want {kernel.tile_sets * each / 2**20:.0f} MiB besides the input: that is the least it "
-                "can take. Free its memory, observe less, or use backend = 'numpy'."
+                f"the device has {self._device.free_bytes() / 2**20:.0f} MiB of free memory, but the smallest batch, "
+                f"{kernel.tile_sets} sets of {needs.units} units, needs {kernel.tile_sets * each / 2**20:.0f} MiB besides the "
+                "input. Free memory on the device, observe less, or use backend = 'numpy'."
             )
         if kernel.one_step:
             most = min(most, max(4 * kernel.tile_sets, self._device.cache_bytes // each))
@@ -114,13 +115,13 @@ class KernelBackend:
         if not kernel.one_step:
             most = min(most, int(updates / (needs.units * min(marshal.LONGEST_SEGMENT, job.integration.steps))))
         least = math.lcm(*(kernel.tile_sets for _, kernel in kernels))
-        # Whole blocks, so that only the last part is padded.
+        # Whole tiles, so that only the last batch is padded.
         most = max(most // least, 1) * least
         return min(batch or most, most)
 
 
 def _kinds(parameters: ParameterSets, job: Job) -> dict[bool, Places]:
-    """Return the sets whose sums need no compensation, and those whose do; a slice where all are of one kind."""
+    """Return the sets that need compensated sums (key True) and those that do not; a slice if all are of one kind."""
     needed = parameters.compensated(job.integration)
     if needed.all() or not needed.any():
         return {bool(needed[0]): slice(0, parameters.size)}
@@ -128,12 +129,12 @@ def _kinds(parameters: ParameterSets, job: Job) -> dict[bool, Places]:
 
 
 def _parts(chosen: Places, most: int) -> Iterator[Places]:
-    """Cut sets into parts of at most so many."""
+    """Cut sets into parts of at most ``most`` sets."""
     if isinstance(chosen, slice):
         return (slice(start, min(start + most, chosen.stop)) for start in range(0, chosen.stop, most))
     return (chosen[start : start + most] for start in range(0, len(chosen), most))
 
 
 def _empty(job: Job, sets: int) -> Arrays:
-    """Return room for the results of so many sets."""
+    """Return empty arrays for the results of some sets."""
     return {variable.name: np.empty((sets, *variable.shape), dtype=variable.dtype) for variable in job.variables}

@@ -1,4 +1,4 @@
-"""A batch of sets on a device: laid out, launched span by span, brought back."""
+"""A batch of sets on a device: its arrays are laid out and uploaded, its spans launched, its results downloaded."""
 
 from __future__ import annotations
 
@@ -20,18 +20,32 @@ from sweep.design.arrays import ParameterSets
 from sweep.job import Job
 from sweep.observables import STATUS
 
-#: Few sets do not fill a device, and a step of theirs takes its time all the same.
+#: The largest number of steps of a launch. A few sets do not fill a device, so their steps take longer than estimated.
 _MOST_STEPS = 2**17
 
 Progress = Callable[[int], None]
 Arrays = dict[str, np.ndarray]
-#: Some of the sets of an array; of a slice nothing need be copied.
+#: Some of the sets of an array, as a slice (so that nothing is copied) or as indices.
 Places = slice | npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Some sets, from their start to their results."""
+    """Some sets, from their initial state to their results.
+
+    Attributes
+    ----------
+    device : Device
+        The device that simulates them.
+    job : Job
+        Their job.
+    kernels : sequence of (slice, Kernel)
+        For each pass the comparisons that it makes, and its kernel.
+    parameters : ParameterSets
+        The sets.
+    targets : TargetSeries or None
+        The targets; None if the job has none.
+    """
 
     device: Device
     job: Job
@@ -40,7 +54,7 @@ class Batch:
     targets: TargetSeries | None
 
     def run(self, results: Arrays, progress: Progress | None) -> None:
-        """Take all steps and fill in the results, ``(set, ...)`` by variable."""
+        """Simulate all steps and fill in the results, ``(set, ...)``, by variable."""
         job = self.job
         records = {record.variable: results[record.variable] for record in job.records}
         report = _shared_among(progress, len(self.kernels))
@@ -63,12 +77,12 @@ class Batch:
             self._mark(lost, self._find(lost), results)
 
     def _find(self, lost: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
-        """Return the step at which each of some sets diverges, by going the same way once more."""
+        """Return the step at which each of some sets diverges, ``(set,)``, by simulating these sets again."""
         kernel = self.kernels[0][1]
         looking = dataclasses.replace(kernel, needs=kernel.needs.to_detect())
         again = dataclasses.replace(self, kernels=[(slice(0), looking)], parameters=self.parameters.take(lost))
         found: npt.NDArray[np.int64] = again._pass(looking, slice(0), {}, None)["diverged"]
-        # It cannot but find it, on the same way; yet a set with NaN must never pass for a good one.
+        # The same simulation must diverge again. If it did not, the set would still have to be marked: it has NaN.
         return np.where(found < 0, self.job.integration.steps - 1, found)
 
     def _compared(self, sums: np.ndarray, values: Arrays) -> Arrays:
@@ -86,7 +100,7 @@ class Batch:
         return out
 
     def _mark(self, lost: npt.NDArray[np.intp], steps: npt.NDArray[np.int64], results: Arrays) -> None:
-        """Write into the results that some sets diverged, and at which steps."""
+        """Mark the sets ``lost`` as diverged in the results, at these steps."""
         job = self.job
         for name in job.observed:
             results[name][lost] = np.nan
@@ -100,7 +114,7 @@ class Batch:
     # ------------------------------------------------------------------------------------------------------- one pass
 
     def _pass(self, kernel: Kernel, compared: slice, records: Arrays, progress: Progress | None) -> Arrays:
-        """Take all steps with one kernel; fill the records and return the final arrays, the sets in order."""
+        """Simulate all steps with one kernel. Fill the records, and return the final arrays with the sets in order."""
         device, job = self.device, self.job
         index, places = _arranged(kernel, self.parameters)
         padded = self.parameters.take(index)
@@ -114,7 +128,8 @@ class Batch:
             device.synchronize()
             if progress:
                 progress(self.parameters.size * span.steps)
-            # Looked at ever more rarely: most jobs lose no set, and those that lose all do so soon.
+            # Stop if all sets have diverged. This is tested more and more rarely: in most jobs no set diverges, and if all do,
+            # they do so early.
             if seen.bit_count() <= 1 and (device.download(buffers["diverged"]) >= 0).all():
                 if progress:
                     progress(self.parameters.size * (job.integration.steps - span.stop))
@@ -123,7 +138,7 @@ class Batch:
         return {name: device.download(buffers[name])[..., places] for name in wanted if name in buffers}
 
     def _common(self, kernel: Kernel, padded: ParameterSets) -> dict[str, Any]:
-        """Put what the sets share on the device."""
+        """Upload the arrays that all sets share."""
         job, upload = self.job, self.device.upload
         common: dict[str, Any] = {}
         weights = marshal.weights(job, kernel, padded)
@@ -153,7 +168,7 @@ class Batch:
         return arguments
 
     def _span_steps(self, kernel: Kernel, sets: int) -> int:
-        """Return how many steps a span has: a launch's worth, and no more than fit as series and as records."""
+        """Return the number of steps of a span: what a launch can do, if their series and records fit the memory."""
         needs = kernel.needs
         most = int(self.device.launch_seconds * self.device.speed / (kernel.instructions * needs.units * sets))
         if needs.columns:
@@ -174,7 +189,7 @@ class Batch:
         records: Arrays,
         places: Places,
     ) -> None:
-        """Launch the steps of a span, and bring back its records."""
+        """Launch the steps of a span, and download its records."""
         device, job, needs = self.device, self.job, kernel.needs
         rows, sums = marshal.series(job, kernel, self.targets, compared, span)
         held = {"series": device.upload(rows, "series"), "series_sums": device.upload(sums, "series_sums")}
@@ -210,7 +225,7 @@ class Batch:
         rows: np.ndarray,
         sums: np.ndarray,
     ) -> Iterator[None]:
-        """Point the arguments at one step after the other: its row of the series, its record, its rates."""
+        """Set the arguments for one step after the other: its row of the series, its record and its rates."""
         job, address = self.job, self.device.address
         arguments["steps"] = 1
         series, segment_sums = address(held["series"]), address(held["series_sums"])
@@ -234,15 +249,15 @@ class Batch:
 
 
 def _arranged(kernel: Kernel, parameters: ParameterSets) -> tuple[Places, Places]:
-    """Return the sets in the order in which the kernel takes them, and where among those each set is found.
+    """Return the sets in the order in which the kernel takes them, and the place of each set in that order.
 
-    They are padded to whole blocks with copies of the last; slices where the order is that of the sets.
+    The sets are padded to whole tiles with copies of the last one. Slices say that the order is that of the sets.
     """
     size, whole = parameters.size, kernel.tile_sets
     if not kernel.shares_network:
         padded = np.minimum(np.arange(size + -size % whole), size - 1) if size % whole else slice(0, size)
         return padded, slice(0, size)
-    # The sets of a tile share their matrix.
+    # All sets of a tile must have the same matrix.
     index = np.arange(size)
     network = np.broadcast_to(parameters.selectors["network"], index.shape)
     places, groups, first = np.empty(size, dtype=np.intp), [], 0
@@ -255,7 +270,7 @@ def _arranged(kernel: Kernel, parameters: ParameterSets) -> tuple[Places, Places
 
 
 def _turn(values: np.ndarray, results: np.ndarray) -> None:
-    """Copy ``(..., set)`` into ``(set, ...)``, along the longer of the two."""
+    """Copy ``(..., set)`` into ``(set, ...)``; the loop over the longer side is NumPy's."""
     flat, turned = values.reshape(-1, values.shape[-1]), results.reshape(len(results), -1)
     if len(flat) < len(turned):
         for row, column in zip(flat, turned.T, strict=True):
@@ -265,7 +280,7 @@ def _turn(values: np.ndarray, results: np.ndarray) -> None:
 
 
 def _shared_among(progress: Progress | None, passes: int) -> Progress | None:
-    """Return a progress of which so many passes over the same steps make the whole."""
+    """Return a progress for several passes over the same steps, which together count as one."""
     if progress is None or passes == 1:
         return progress
     seen = [0]

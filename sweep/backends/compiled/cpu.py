@@ -1,4 +1,4 @@
-"""How the CPU's kernel is cut to a job and to the vector unit: ``kernels/tile_of_sets.cpp``."""
+"""The kernel for CPUs, ``kernels/tile_of_sets.cpp``, cut to a job and to the processor's vectors."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from sweep.backends.compiled.kernel import Kernel, Needs
 
 FILE = "tile_of_sets.cpp"
 
-#: Rows of W and vectors of sets that a product in registers takes at once, by the bytes of a vector: as many sums as fit
-#: the registers, of which there are twice as many where vectors have 64 bytes.
+#: Rows of W and vectors of sets of a product in registers, by the bytes of a vector. Their sums must fit the registers;
+#: processors with vectors of 64 bytes have twice as many registers.
 _SHAPES = {64: (6, 4), 32: (6, 2), 16: (4, 2)}
-#: Numbers of each kind that a tile of a small network has: enough to hide latencies, few enough that the states of some
-#: steps lie in the first cache.
+#: Sets times units of a tile of a small network: enough to hide latencies, and few enough that the states of some steps fit
+#: the first cache.
 _TILE_NUMBERS = 128
-#: Up to so many units each set may have a matrix of its own; beyond, sets of a tile share one.
+#: Up to this many units each set may have a matrix of its own. With more units the sets of a tile share one.
 _MOST_UNITS_OF_OWN_WEIGHTS = 64
-#: How many vector instructions, two per cycle, would take as long as was measured.
+#: Vector instructions of a product_sets of a unit, per weight and per sum. They are fitted to measured times, at two per cycle.
 _INSTRUCTIONS, _PER_WEIGHT, _PER_SUM = 19, 0.8, 0.5
 _NOISE_INSTRUCTIONS = 45
 
@@ -31,9 +31,9 @@ class TileKernel(Kernel):
     Attributes
     ----------
     vector_bytes : int
-        Of a lane, which is a vector of neighbouring sets.
+        Size of a lane, which is a vector of neighbouring sets.
     rows, vectors : int
-        Of a product in registers.
+        Rows of W and vectors of sets of a product in registers.
     """
 
     vector_bytes: int
@@ -52,12 +52,12 @@ class TileKernel(Kernel):
 
     @property
     def record_axes(self) -> tuple[str, str, str]:
-        """How records lie in memory: as in the result, for to turn them there would take longer than the steps."""
+        """The order of a record's axes in memory: as in the result, because transposing would take longer than the steps."""
         return ("set", "record", "unit")
 
     @property
     def instructions(self) -> float:
-        """About how many instructions a unit-step takes, of a vector's share."""
+        """About how many vector instructions a unit-product_sets takes."""
         needs = self.needs
         sums = _PER_SUM * (needs.sums + len(needs.running))
         return (
@@ -75,7 +75,7 @@ class TileKernel(Kernel):
         }
 
     def packed(self, matrices: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
-        """Lay out weight matrices: one product after the other, ``[from][to]``; as they are where each set has its own."""
+        """Lay out weight matrices product by product, each ``[from][to]``; unchanged if each set has a matrix of its own."""
         if self.own_weights:
             return matrices
         count, units, _ = matrices.shape
@@ -83,7 +83,7 @@ class TileKernel(Kernel):
         return np.concatenate([part.transpose(0, 2, 1).reshape(count, -1) for part in products], axis=1)
 
     def describe(self) -> str:
-        """Say in words how the steps are taken."""
+        """Return how the steps are simulated, in words."""
         needs = self.needs
         width = self.vector_bytes // needs.itemsize
         return (
@@ -92,13 +92,13 @@ class TileKernel(Kernel):
 
 
 def choose(needs: Needs, vector_bytes: int) -> TileKernel:
-    """Cut the kernel to a job, for vectors of so many bytes."""
+    """Cut the kernel to a job, for vectors of ``vector_bytes`` bytes."""
     rows, vectors = _SHAPES[vector_bytes]
-    step = vectors * vector_bytes // needs.itemsize
+    product_sets = vectors * vector_bytes // needs.itemsize
     return TileKernel(
         file=FILE,
         needs=needs,
-        tile_sets=step * max(1, _TILE_NUMBERS // (step * needs.units)),
+        tile_sets=product_sets * max(1, _TILE_NUMBERS // (product_sets * needs.units)),
         unroll=4 if needs.units == 1 else 2,
         vector_bytes=vector_bytes,
         rows=_rows(needs.units, rows),
@@ -107,5 +107,5 @@ def choose(needs: Needs, vector_bytes: int) -> TileKernel:
 
 
 def _rows(units: int, most: int) -> int:
-    """Return the rows of the largest products where all are as equal as can be: none is padded."""
+    """Return the rows of the largest product, if all products are about equal and none is padded."""
     return -(-units // -(-units // most))

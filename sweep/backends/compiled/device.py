@@ -1,4 +1,4 @@
-"""What the engine asks of a device that runs the kernels: little. A GPU through CuPy is one, this CPU another."""
+"""The protocol of a device that runs the kernels. A GPU through CuPy is one, and this machine's CPU is another."""
 
 from __future__ import annotations
 
@@ -12,66 +12,66 @@ import numpy.typing as npt
 from sweep.backends.compiled.kernel import Kernel, Needs
 from sweep.backends.compiled.source import Specialisation
 
-#: Some of the comparisons of a job, and the kernel that makes them in a pass over its steps.
+#: Some of a job's comparisons, and the kernel that makes them in one pass over the steps.
 Compared = tuple[slice, Kernel]
 #: Device memory for a span's series and for its records.
 SERIES_BYTES, RECORD_BYTES = 2**24, 2**26
 
 
 class Device(Protocol):
-    """What runs kernels. Buffers are the device's own; everything else is NumPy's."""
+    """A device that runs kernels. Buffers belong to the device; all other arrays are NumPy arrays on the host."""
 
     @property
     def speed(self) -> float:
-        """Lane-instructions per second, about; what the length of a launch is chosen by."""
+        """Lane-instructions per second, approximately. The length of a launch is chosen by this."""
         ...
 
     @property
     def launch_seconds(self) -> float:
-        """How long a launch should take: short enough for progress and cancelling, and that nothing else counts."""
+        """Seconds that a launch should take: short enough to show progress and to cancel, long enough to be efficient."""
         ...
 
     @property
     def cache_bytes(self) -> int:
-        """Bytes that the state of a batch should not exceed where each step reads it anew: the last cache."""
+        """Size of the last cache. If each step reads the state from memory, the state of a batch should fit this."""
         ...
 
     def session(self) -> AbstractContextManager[None]:
-        """Give the calling thread its own order of work on the device."""
+        """Return a context in which the work of the calling thread is ordered, independently of other threads."""
         ...
 
     def load(self, specialisation: Specialisation) -> Any:
-        """Compile, or take what was compiled before; raise BackendError with the compiler's words."""
+        """Compile a specialisation, or take it from the cache; raise BackendError with the compiler's message."""
         ...
 
     def upload(self, array: np.ndarray, name: str = "") -> Any:
-        """Return a copy on the device; raise MemoryError where it does not fit."""
+        """Return a copy of an array on the device; raise MemoryError if it does not fit."""
         ...
 
     def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike, name: str = "") -> Any:
-        """Return an array on the device; raise MemoryError where it does not fit."""
+        """Return a new array on the device; raise MemoryError if it does not fit."""
         ...
 
     def download(self, buffer: Any) -> np.ndarray:
-        """Return a copy on the host, after all that was launched before."""
+        """Return a copy on the host, made after everything that was launched before has finished."""
         ...
 
     def address(self, buffer: Any) -> int:
-        """Return where a kernel finds an array."""
+        """Return the address of an array for a kernel."""
         ...
 
     def passes(self, needs: Needs) -> Sequence[Compared]:
-        """Choose the kernels for a job: one, or several that share its comparisons, the first with all the rest."""
+        """Return the kernels of a job: one, or one for each pass. The first also measures all other observables."""
         ...
 
     def launch(self, module: Any, entry: str, kernel: Kernel, arguments: npt.NDArray[np.void]) -> None:
-        """Start a kernel for all the sets that its arguments name."""
+        """Start a kernel for all sets of its arguments."""
         ...
 
     def synchronize(self) -> None:
-        """Wait for all that this thread has launched; raise BackendError if any of it failed."""
+        """Wait until everything that this thread has launched has finished; raise BackendError if any of it failed."""
         ...
 
     def free_bytes(self) -> int:
-        """Return how much memory a new array may take."""
+        """Return how many bytes new arrays may take."""
         ...

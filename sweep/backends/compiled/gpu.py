@@ -1,8 +1,8 @@
-"""Which kernel takes the steps of a job, and how it is cut to the job's measure.
+"""The kernels for GPUs: which one simulates a job, and how it is cut to the job.
 
 There are three designs (``kernels/README.md``): a thread per set, a group of lanes per set, and a product per step. Each is
-compiled for exactly what a job needs. What a design cannot hold in registers goes to the next one; more comparisons with
-targets than any can hold are made in several passes over the same steps.
+compiled for exactly what a job needs. A job that does not fit the registers of one design gets the next one. If a job makes
+more comparisons with targets than any design can hold, they are made in several passes over the same steps.
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ _WARP = 32
 _TILE, _DEPTH = 64, 16  # of kernels/product.cu
 _THREADS = 128
 _PARTS_OF_SM, _REGISTERS_OF_PART = 4, 16_384
-#: Registers that a kernel may count on; the compiler wants some of the 255 for addresses and for loads under way.
+#: Registers that a kernel may plan with. The compiler needs the rest of the 255 for addresses and for loads in progress.
 _REGISTERS = 200
 _OTHER_REGISTERS, _COMPARING_REGISTERS = 34, 10
-#: By bytes of a number: from 9 units on the compiler would move weights of 8 bytes into registers that it lacks.
+#: The largest network for a thread per set, by bytes of a number. With more units the compiler would move weights of 8 bytes
+#: into more registers than there are.
 _MOST_UNITS_OF_THREAD = {4: 12, 8: 8}
 _MOST_ROWS = 4
 _MOST_COMPARISONS = 32
-#: Instructions of a unit-step besides the product, as counted in the compiled kernels: of the two equations, of the
-#: activation in float32 and float64, and of reading and writing the state where a launch is a step.
+#: Instructions of a unit-step besides the product, counted in the compiled kernels: for the two equations, for the activation
+#: in float32 and in float64, and for reading and writing the state if a launch is one step.
 _INSTRUCTIONS = 4
 _ACTIVATION_INSTRUCTIONS = {
     "linear": (0, 0),
@@ -41,7 +42,7 @@ _ACTIVATION_INSTRUCTIONS = {
 _OF_ANOTHER_ACTIVATION = (20, 90)
 _STEP_INSTRUCTIONS = 90
 _NOISE_INSTRUCTIONS = 45
-#: Shared memory for the series, and the most steps of it.
+#: Bytes of shared memory for the series, and the largest and smallest number of steps in it.
 _STAGE_BYTES, _STAGE_STEPS, _FEWEST_STAGE_STEPS = 16_384, 256, 16
 
 
@@ -56,9 +57,9 @@ class CudaKernel(Kernel):
     Attributes
     ----------
     threads : int
-        In a block.
+        Number of threads in a thread block.
     rows, parts : int
-        Of the weights, for a lane; 0 where a design has no such thing.
+        Rows of W that a lane holds, and into how many parts their columns are divided; 0 in the other designs.
     """
 
     threads: int
@@ -67,12 +68,12 @@ class CudaKernel(Kernel):
 
     @property
     def by_value(self) -> bool:
-        """Whether weights and what varies by unit are passed by value."""
+        """Whether weights, and parameters that vary by unit alone, are passed by value."""
         return self.file == THREAD_PER_SET
 
     @property
     def record_axes(self) -> tuple[str, str, str]:
-        """How records lie in memory: neighbouring lanes have sets, or the units of one."""
+        """The order of a record's axes in memory: last what differs between neighbouring lanes, sets or units."""
         return ("record", "set", "unit") if self.file == LANES_PER_SET else ("record", "unit", "set")
 
     @property
@@ -87,7 +88,7 @@ class CudaKernel(Kernel):
 
     @property
     def stage(self) -> int:
-        """Steps of the series that are in shared memory at a time."""
+        """Number of steps whose series is in shared memory at a time; 0 if it is read from device memory."""
         needs = self.needs
         if not needs.columns or self.file == PRODUCT:
             return 0
@@ -97,7 +98,7 @@ class CudaKernel(Kernel):
 
     @property
     def shared_bytes(self) -> int:
-        """Shared memory of a block."""
+        """Bytes of shared memory of a thread block."""
         itemsize = self.needs.itemsize
         if self.file == PRODUCT:
             return _TILE * _TILE * itemsize
@@ -127,12 +128,12 @@ class CudaKernel(Kernel):
 
     @property
     def fits(self) -> bool:
-        """Whether a thread has registers enough, and a block no more threads than are worth a barrier."""
+        """Whether a thread has enough registers, and a thread block not so many threads that its barrier gets slow."""
         return self.registers <= _REGISTERS and self.threads <= 8 * _WARP
 
     @property
     def instructions(self) -> float:
-        """About how many instructions of a thread a unit-step takes, idle lanes counted."""
+        """About how many instructions of a thread a unit-step takes, including idle lanes."""
         needs = self.needs
         other = (
             _INSTRUCTIONS + _ACTIVATION_INSTRUCTIONS.get(needs.activation, _OF_ANOTHER_ACTIVATION)[needs.itemsize == 8]
@@ -154,7 +155,7 @@ class CudaKernel(Kernel):
 
     def own_macros(self) -> dict[str, int | str]:
         """Return the macros of the design; see :class:`sweep.backends.compiled.kernel.Kernel`."""
-        macros: dict[str, int | str] = {"MIN_THREAD_BLOCKS": self._blocks_per_sm}
+        macros: dict[str, int | str] = {"MIN_THREAD_BLOCKS": self._thread_blocks_per_sm}
         if self.file != PRODUCT:
             macros["THREADS"] = self.threads
         if self.file == LANES_PER_SET:
@@ -162,8 +163,8 @@ class CudaKernel(Kernel):
         return macros
 
     @property
-    def _blocks_per_sm(self) -> int:
-        """Blocks that the compiler must leave registers for: without a limit it keeps constants in them."""
+    def _thread_blocks_per_sm(self) -> int:
+        """Thread blocks per multiprocessor that the compiler must leave registers for; it would fill more with constants."""
         if self.file == PRODUCT:
             return 4 if self.needs.itemsize == 4 else 2
         spare = 60 if self.file == LANES_PER_SET or self.needs.units <= 8 else 120
@@ -173,28 +174,28 @@ class CudaKernel(Kernel):
 
     @property
     def rows_of_rates(self) -> int:
-        """Rows that the product reads of the rates, whole depths of it."""
+        """Number of rows of the rates that the product reads, padded to a multiple of its depth."""
         return _ceil(self.needs.units, _DEPTH) * _DEPTH
 
     def packed(self, matrices: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
-        """Lay out weight matrices ``(network, to, from)``: for the product ``(network, from, to)``, padded with 0."""
+        """Lay out weight matrices ``(network, to, from)``; for the product as ``(network, from, to)``, padded with 0."""
         if self.file != PRODUCT:
             return matrices
         units = self.needs.units
         room = ((0, 0), (0, self.rows_of_rates - units), (0, -units % _TILE))
         return np.pad(matrices.transpose(0, 2, 1), room)
 
-    def blocks(self, sets: int) -> int:
-        """Return how many blocks a launch has."""
+    def thread_blocks(self, sets: int) -> int:
+        """Return the number of thread blocks of a launch."""
         tiles = _ceil(self.needs.units, _TILE) if self.file == PRODUCT else 1
         return sets // self.tile_sets * tiles
 
     def describe(self) -> str:
-        """Say in words how the steps are taken."""
+        """Return how the steps are simulated, in words."""
         needs = self.needs
         how = {
             THREAD_PER_SET: "a thread per set",
-            LANES_PER_SET: f"{self.tile_sets} sets per block of {self.threads} lanes",
+            LANES_PER_SET: f"{self.tile_sets} sets per thread block of {self.threads} lanes",
             PRODUCT: "a tiled product per step",
         }[self.file]
         return f"{how} ({self.file}), N = {needs.units}, {needs.precision}"
@@ -204,7 +205,7 @@ THREAD_PER_SET, LANES_PER_SET, PRODUCT = "thread_per_set.cu", "lanes_per_set.cu"
 
 
 def candidates(needs: Needs) -> Iterator[CudaKernel]:
-    """Yield the ways to take the steps of a job with no more registers than there are; the last is always possible."""
+    """Yield all ways to cut a kernel to a job. Only the last one, the product, always fits."""
     units = needs.units
     if units <= _MOST_UNITS_OF_THREAD[needs.itemsize]:
         yield CudaKernel(
@@ -232,7 +233,7 @@ def candidates(needs: Needs) -> Iterator[CudaKernel]:
 
 @lru_cache
 def choose(needs: Needs) -> CudaKernel:
-    """Choose the way with the fewest instructions that fits."""
+    """Return the kernel with the fewest instructions among those that fit."""
     *on_chip, product = candidates(needs)
     return min(filter(lambda one: one.fits, on_chip), key=lambda one: one.instructions, default=product)
 
@@ -243,7 +244,7 @@ def passes(needs: Needs) -> list[tuple[slice, CudaKernel]]:
     Returns
     -------
     list of (slice, Kernel)
-        The comparisons of each pass; the first also measures all the rest.
+        The comparisons and the kernel of each pass. The first pass also measures all other observables.
     """
     counts = {max(1, _ceil(needs.comparisons, most)) for most in range(1, _MOST_COMPARISONS + 1)}
     shares = min(

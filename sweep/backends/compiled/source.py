@@ -1,7 +1,7 @@
-"""Source of the kernels: the files of ``kernels/``, inlined into one text and specialised by macros.
+"""The source of the kernels: the files of ``kernels/``, inlined into one text and specialised by macros.
 
-One text, because CuPy's cache on disk does not see what an ``#include`` brings in: a changed header would go on running
-the old kernel. ``#line`` keeps the compiler's messages pointing at the real files.
+It is one text because CuPy's cache on disk does not see the files that an ``#include`` names: after a change in a header the
+old kernel would still run. With ``#line`` the compiler's messages still name the real files and lines.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ _INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"([^"]+)"[^\n]*$', re.MULTILI
 
 @cache
 def folder() -> Path:
-    """Return where the kernels lie: inside the installed package, or beside it in a checkout."""
+    """Return the folder of the kernels: inside the installed package, or beside the package in a clone."""
     package = Path(__file__).resolve().parents[2]
     installed = package / "kernels"
     return installed if installed.is_dir() else package.parent / "kernels"
 
 
 def inlined(path: Path) -> str:
-    """Return the text of a file with every quoted include replaced by what it names, each once."""
+    """Return the text of a file in which every quoted include is replaced by the file it names, once for each file."""
     return _inlined(path, set())
 
 
@@ -48,9 +48,9 @@ class Specialisation:
     Attributes
     ----------
     file : str
-        In ``kernels/``.
+        Name of the file in ``kernels/``.
     macros : tuple of (str, str)
-        Names and values, defined ahead of the source.
+        Names and values of the macros, which are defined before the source.
     """
 
     file: str
