@@ -1,8 +1,8 @@
-"""The CuPy back end: the kernels on an NVIDIA GPU. The only module that imports CuPy.
+"""The CuPy back end: the kernels on an NVIDIA GPU. This is the only module that imports CuPy.
 
-Facts about CuPy that this module depends on: kernels get a NumPy array of one element by value; a text is compiled once
-and kept on disk by its content; memory belongs to the stream that is current when it is allocated; ``-ftz=true`` is
-always passed.
+It depends on these facts about CuPy: a NumPy array of one element is passed to a kernel by value; a source text is compiled
+once, and kept on disk under its content; memory belongs to the stream that is current when it is allocated; and
+``-ftz=true`` is always passed to the compiler.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from sweep.backends.compiled.source import Specialisation
 from sweep.backends.protocol import Entry, Probe
 from sweep.errors import BackendError
 
-#: Single-precision operations per clock of a multiprocessor, by compute capability; 128 where it is not listed.
+#: Single-precision operations of a multiprocessor per clock, by compute capability; 128 if it is not listed.
 _LANES_OF_SM = {"75": 64, "80": 64}
 _OLDEST = 75
-#: Where the driver does not tell, kHz.
+#: Clock in kHz if the driver does not report it.
 _CLOCK = 1_500_000
 _INSTALL = "install it with pip install 'tausweep[cuda13]', or 'tausweep[cuda12]' for a driver older than 580"
 _CACHE = "CUPY_CACHE_DIR"
 
 
 def why_not() -> str:
-    """Return why CuPy cannot be used here, and what to do; empty if it can, as far as one can tell without computing."""
+    """Return why CuPy cannot be used here, and what to do; empty if it can be used, tested by a small computation."""
     if importlib.util.find_spec("cupy") is None:
         return f"CuPy is not installed; {_INSTALL}"
     unwritable = _ensure_cache()
@@ -66,7 +66,7 @@ def why_not() -> str:
 
 
 def _ensure_cache() -> str:
-    """Let CuPy's import not fail for want of a folder for compiled kernels; return what is wrong if that is the user's."""
+    """Make sure that CuPy has a folder for compiled kernels. Return what is wrong if the user chose one that cannot be used."""
     asked = os.environ.get(_CACHE)
     folder = Path(os.path.expanduser(asked or "~/.cupy/kernel_cache"))
     try:
@@ -79,7 +79,7 @@ def _ensure_cache() -> str:
                 f"{_CACHE} = {asked!r} cannot be written ({error.strerror}), and CuPy keeps compiled kernels there: set it "
                 "to a folder of your own, or unset it"
             )
-        # A read-only home is no reason to do without the GPU.
+        # A home that cannot be written is no reason to give up the GPU.
         own = tempfile.mkdtemp(prefix="tausweep-")
         atexit.register(shutil.rmtree, own, ignore_errors=True)
         os.environ[_CACHE] = own
@@ -87,7 +87,7 @@ def _ensure_cache() -> str:
 
 
 def _explained(error: Exception) -> str:
-    """Say what an error of CUDA means and what to do."""
+    """Return what an error of CUDA means, and what to do."""
     text = str(error)
     compact = text.replace("_", "").lower()
     for code, meaning in (
@@ -139,7 +139,7 @@ class CupyDevice:
         self._own = threading.local()
         self._modules: dict[Specialisation, Any] = {}
         self._lock = threading.Lock()
-        # Threads start on the first device, whichever is current here.
+        # New threads start on the first device, and not on the one that is current here.
         self._device = cupy.cuda.Device()
         self._attributes = self._device.attributes
         self._lanes = _LANES_OF_SM.get(self._device.compute_capability, 128)
@@ -152,12 +152,12 @@ class CupyDevice:
 
     @cached_property
     def cache_bytes(self) -> int:
-        """Bytes of the last cache."""
+        """Size of the last cache, in bytes."""
         return int(self._attributes["L2CacheSize"])
 
     @contextlib.contextmanager
     def session(self) -> Iterator[None]:
-        """Give the thread a stream of its own, which waits for no other."""
+        """Return a context in which the thread has its own stream, which does not wait for others."""
         with self._translated(), self._device:
             if not hasattr(self._own, "stream"):
                 self._own.stream = self._cupy.cuda.Stream(non_blocking=True)
@@ -165,7 +165,7 @@ class CupyDevice:
                 yield
 
     def load(self, specialisation: Specialisation) -> Any:
-        """Compile with NVRTC, or take what this process or the cache on disk has."""
+        """Compile a specialisation with NVRTC, or take it from this process or the cache on disk."""
         with self._lock:
             if specialisation not in self._modules:
                 with self._translated(), self._device:
@@ -183,7 +183,7 @@ class CupyDevice:
             ) from error
 
     def upload(self, array: np.ndarray, name: str = "") -> Any:
-        """Return a copy on the device; what is broadcast is repeated there."""
+        """Return a copy of an array on the device. A broadcast array is sent once and repeated there."""
         held = array[tuple(slice(1) if stride == 0 else slice(None) for stride in array.strides)]
         sent = self._cupy.asarray(np.ascontiguousarray(held))
         if held.shape == array.shape:
@@ -193,21 +193,21 @@ class CupyDevice:
         return repeated
 
     def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike, name: str = "") -> Any:
-        """Return an array on the device."""
+        """Return a new array on the device."""
         return self._cupy.empty(shape, dtype=dtype)
 
     def download(self, buffer: Any) -> np.ndarray:
-        """Return a copy on the host, by way of pinned memory: that is what the bus is fast with."""
+        """Return a copy on the host. It goes through pinned memory, with which the bus is fast."""
         pinned = self._pinned(buffer.shape, buffer.dtype)
         buffer.get(out=pinned, blocking=True)
         return np.array(pinned)
 
     def address(self, buffer: Any) -> int:
-        """Return where a kernel finds an array."""
+        """Return the address of an array for a kernel."""
         return int(buffer.data.ptr)
 
     def passes(self, needs: Needs) -> Sequence[tuple[slice, Kernel]]:
-        """Choose among the designs for GPUs."""
+        """Return the kernels of a job, chosen among the designs for GPUs."""
         return passes(needs)
 
     def launch(self, module: Any, entry: str, kernel: Kernel, arguments: npt.NDArray[np.void]) -> None:
@@ -221,14 +221,14 @@ class CupyDevice:
         self._own.stream.synchronize()
 
     def free_bytes(self) -> int:
-        """Return what the driver has, and what CuPy keeps for new arrays."""
+        """Return the bytes that the driver has free, plus those that CuPy keeps for new arrays."""
         with self._translated(), self._device:
             free, _ = self._cupy.cuda.runtime.memGetInfo()
             return int(free + self._cupy.get_default_memory_pool().free_bytes())
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
-        """Turn errors of CuPy into ours. Its OutOfMemoryError is a MemoryError already."""
+        """Turn errors of CuPy into ours. Its OutOfMemoryError needs nothing: it is a MemoryError."""
         cuda = self._cupy.cuda
         try:
             yield
@@ -247,13 +247,13 @@ class CupyDevice:
 
 
 class CupyBackend(KernelBackend):
-    """The kernels on a GPU."""
+    """The back end that runs the kernels on a GPU."""
 
     def __init__(self) -> None:
         super().__init__("cupy", CupyDevice())
 
     def devices(self) -> tuple[str, ...]:
-        """Return the visible devices by the names that ``CUDA_VISIBLE_DEVICES`` has for them."""
+        """Return the visible devices, by their names in ``CUDA_VISIBLE_DEVICES``."""
         import cupy
 
         count = cupy.cuda.runtime.getDeviceCount()

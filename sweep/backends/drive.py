@@ -1,4 +1,4 @@
-"""The part of the drive that is the same for every back end: U u(t)."""
+"""The input U u(t), which is computed in the same way for every back end."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from sweep.model.parameters import Array
 
 
 def input_drive(job: Job, first: int, stop: int) -> Array:
-    """Return U u(t) of some steps.
+    """Return U u(t) in some steps.
 
     Parameters
     ----------
     job : Job
-        With an input.
+        A job with an input.
     first, stop : int
-        The steps; a step's values are the same whichever others are asked for with it.
+        Steps ``first`` to ``stop - 1``. A step's values do not depend on which other steps are computed with it.
 
     Returns
     -------
@@ -26,7 +26,7 @@ def input_drive(job: Job, first: int, stop: int) -> Array:
     signals = np.stack([signal.sample(first, stop, job.integration.dt) for signal in job.inputs])
     matrix = job.model.input_matrix(job.inputs[0].channels)
     driven = np.zeros((stop - first, len(matrix), len(signals)))
-    # Channel by channel, not as a matrix product, whose rounding would depend on the number of steps.
+    # Channel by channel, because the rounding of a matrix product would depend on the number of steps.
     for channel, column in enumerate(matrix.T):
         driven += signals[:, channel].T[:, None, :] * column[None, :, None]
     return driven

@@ -1,4 +1,4 @@
-"""The native back end: the kernels for the vectors of this CPU, compiled here once for each kind of job."""
+"""The native back end: the kernels, compiled on this machine for its CPU, once for each kind of job."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ _LINE = 64
 _ENTRIES = ("transient", "observed")
 _OPTIONS = (
     *("-x", "c++", "-std=c++17", "-O3", "-march=native", "-fPIC", "-shared", "-fno-exceptions", "-fno-rtti"),
-    # Every rounding is written out, so that bits do not depend on what a compiler fuses; errno and traps are nobody's.
+    # Every rounding is written out, so that bits do not depend on what a compiler fuses. Nothing uses errno or traps.
     *("-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-w"),
 )
 _INSTALL = "install g++ or clang++, or pip install 'tausweep[native]', or name one in CXX"
-#: Calls must not share the machine's memory out too generously.
+#: The largest memory of a call, in bytes.
 _MOST_BYTES = 2**29
 
 
 @functools.cache
 def compiler() -> tuple[str, ...] | None:
-    """Return the command of the C++ compiler: the one in ``CXX``, the system's, or that of the ziglang wheel."""
+    """Return the command of the C++ compiler: from ``CXX``, the system, or the ziglang wheel; None if there is none."""
     asked = os.environ.get("CXX", "").strip()
     try:
         commands = [shlex.split(asked)] if asked else [["c++"], ["g++"], ["clang++"]]
@@ -56,14 +56,14 @@ def compiler() -> tuple[str, ...] | None:
         if found:
             return (found, *command[1:])
     if not asked and importlib.util.find_spec("ziglang"):
-        # Not "c++", which would build a whole standard library first.
+        # Not "c++", which would first build a whole standard library.
         return (sys.executable, "-m", "ziglang", "cc")
     return None
 
 
 @functools.cache
 def target() -> str:
-    """Return all that the compiler says of itself and of this CPU: its predefined macros."""
+    """Return the compiler's predefined macros, which describe the compiler and this CPU."""
     command = compiler()
     assert command is not None
     done = _called([*command, "-march=native", "-dM", "-E", "-x", "c++", "-"], "")
@@ -71,7 +71,7 @@ def target() -> str:
 
 
 def vector_bytes() -> int:
-    """Return how wide the vectors of this CPU are."""
+    """Return the size of this CPU's vectors in bytes."""
     return 64 if "#define __AVX512F__ 1" in target() else 32 if "#define __AVX2__ 1" in target() else 16
 
 
@@ -92,7 +92,7 @@ def why_not() -> str:
 
 
 def version() -> str:
-    """Return the name and version of the compiler, and the width of the vectors."""
+    """Return the name and the version of the compiler, and the size of the vectors."""
     command = compiler()
     assert command is not None
     first = _called([*command, "--version"], "").splitlines()[0]
@@ -116,10 +116,10 @@ def _called(command: Sequence[str], source: str) -> str:
 
 @functools.cache
 def folder() -> Path:
-    """Return where compiled kernels are kept: the user's cache, or a folder of the process's where there is none."""
+    """Return the folder for compiled kernels: in the user's cache, or a temporary one if that cannot be written."""
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     own = Path(home) / "tausweep"
-    if own.is_absolute():  # a user without a home keeps the ~
+    if own.is_absolute():  # for a user without a home expanduser changes nothing
         with contextlib.suppress(OSError):
             own.mkdir(mode=0o700, parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=own):
@@ -130,11 +130,11 @@ def folder() -> Path:
 
 
 def _library(text: str) -> ctypes.CDLL:
-    """Load what the compiler makes of a text; called only if nobody has before, by any number of processes at once."""
+    """Compile a text and load it, or load it from the cache. Several processes may do this at the same time."""
     command = compiler()
     assert command is not None
     key = _digest("\0".join([text, *command, *_OPTIONS, target()]).encode())
-    # The name has the digest of the content too: to load a file that lacks its end would kill the process.
+    # The name also has the digest of the content, because loading a file that was cut off would kill the process.
     for kept in folder().glob(f"{key}-*.so"):
         if kept.name == f"{key}-{_digest(kept.read_bytes())}.so":
             return ctypes.CDLL(str(kept))
@@ -151,7 +151,7 @@ def _digest(data: bytes) -> str:
 
 
 class NativeDevice:
-    """The CPU of this machine; its arrays are NumPy's, aligned to a cache line."""
+    """The CPU of this machine. Its buffers are NumPy arrays, aligned to a cache line."""
 
     launch_seconds = 0.2
     cache_bytes = 2**30
@@ -163,19 +163,19 @@ class NativeDevice:
 
     @property
     def speed(self) -> float:
-        """Lane-instructions per second of a core, about: two vector instructions per cycle of 2.5 GHz."""
+        """Lane-instructions per second of a core, approximately: two vector instructions per cycle, at 2.5 GHz."""
         return 5e9 * self._vector_bytes / 4
 
     def session(self) -> AbstractContextManager[None]:
-        """Do nothing: a thread's work is done when it returns."""
+        """Return a context that does nothing, because a call ends when its work is done."""
         return contextlib.nullcontext()
 
     def passes(self, needs: Needs) -> Sequence[tuple[slice, Kernel]]:
-        """Return the one kernel: a tile has room for any number of comparisons."""
+        """Return one kernel, because a tile has room for any number of comparisons."""
         return [(slice(0, needs.comparisons), tiles.choose(needs, self._vector_bytes))]
 
     def load(self, specialisation: Specialisation) -> dict[str, Any]:
-        """Compile, or take what was compiled before, by this process or another."""
+        """Compile a specialisation, or take what this process or another one has compiled before."""
         with self._lock:
             if specialisation not in self._modules:
                 library = _library(specialisation.source)
@@ -186,44 +186,44 @@ class NativeDevice:
             return self._modules[specialisation]
 
     def upload(self, array: np.ndarray, name: str = "") -> np.ndarray:
-        """Return a copy, aligned."""
+        """Return an aligned copy of an array."""
         copy = self.empty(array.shape, array.dtype)
         copy[...] = array
         return copy
 
     def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike, name: str = "") -> np.ndarray:
-        """Return an array, aligned."""
+        """Return a new aligned array."""
         count = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
         raw = np.empty(count + _LINE, dtype=np.uint8)
         start = -raw.ctypes.data % _LINE
         return raw[start : start + count].view(dtype).reshape(shape)
 
     def download(self, buffer: np.ndarray) -> np.ndarray:
-        """Return the array: nothing is elsewhere."""
+        """Return the array itself, which is already on the host."""
         return buffer
 
     def address(self, buffer: np.ndarray) -> int:
-        """Return where a kernel finds an array."""
+        """Return the address of an array for a kernel."""
         return int(buffer.ctypes.data)
 
     def launch(self, module: dict[str, Any], entry: str, kernel: Kernel, arguments: npt.NDArray[np.void]) -> None:
-        """Take the steps, without the interpreter's lock."""
+        """Run a kernel, without the interpreter's lock."""
         assert isinstance(kernel, TileKernel)
         if module[entry](arguments.ctypes.data, 0, int(arguments["sets"][0])):
             raise MemoryError("the scratch of a tile does not fit in memory")
 
     def synchronize(self) -> None:
-        """Do nothing: a launch has ended when it returns."""
+        """Do nothing, because a launch has ended when it returns."""
 
     def free_bytes(self) -> int:
-        """Return how much memory a call may take."""
-        import psutil  # here: a machine that only looks which back ends there are can do without
+        """Return how many bytes a call may use."""
+        import psutil  # not at the top, because it is not needed for looking which back ends there are
 
         return min(_MOST_BYTES, int(psutil.virtual_memory().available // 4))
 
 
 class NativeBackend(KernelBackend):
-    """The kernels on this CPU."""
+    """The back end that runs the kernels on this CPU."""
 
     def __init__(self) -> None:
         super().__init__("native", NativeDevice())
@@ -233,7 +233,7 @@ class NativeBackend(KernelBackend):
         return cores
 
     def devices(self) -> tuple[str, ...]:
-        """Return none: processes share the cores."""
+        """Return none, because all processes share the CPU's cores."""
         return ()
 
 

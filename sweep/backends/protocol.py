@@ -1,4 +1,4 @@
-"""What the engine knows of a back end, which takes the Euler steps: host arrays in, host arrays out."""
+"""The protocol of a back end, which computes the Euler steps. It takes arrays on the host and returns arrays on the host."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Results = dict[str, np.ndarray]
 
 @dataclass(frozen=True, eq=False)
 class PreparedJob:
-    """A job, and what is worked out once for all its blocks.
+    """A job, and what is computed once for all its blocks.
 
     Attributes
     ----------
     job : Job
-        What all sets share. A back end does not look at its design but for which parameters vary, and how.
+        What all sets share. Of its design a back end uses only which parameters vary, and how.
     targets : TargetSeries or None
-        What the rates are compared with; None without a target.
+        The targets that the rates are compared with; None without a target.
     """
 
     job: Job
@@ -34,31 +34,31 @@ class PreparedJob:
 
 
 class Backend(Protocol):
-    """What the rest of the engine knows of a back end."""
+    """A back end, as the rest of the engine sees it."""
 
     name: str
-    #: Units, those of all its sets together, below which a call is better part of a larger one.
+    #: Smallest efficient call, in units summed over its sets. Calls with fewer should be joined.
     least_units: int
 
     def concurrency(self, cores: int) -> int:
-        """Return how many calls of :meth:`simulate` should run at once in a process that may use so many cores."""
+        """Return how many calls of :meth:`simulate` should run at once in a process that may use ``cores`` cores."""
         ...
 
     def devices(self) -> tuple[str, ...]:
-        """Return what ``CUDA_VISIBLE_DEVICES`` may name here, for worker processes to have one each; none on a CPU."""
+        """Return the devices by their names in ``CUDA_VISIBLE_DEVICES``, one for each worker process; empty on a CPU."""
         ...
 
     def describe(self, job: Job) -> str:
-        """Say in a few words how this back end goes about a job."""
+        """Return in a few words how this back end simulates a job."""
         ...
 
     def compile(self, job: Job) -> None:
-        """Compile what the blocks of a job need, if anything; it is kept for the process.
+        """Compile what the blocks of a job need, if anything. The process keeps it.
 
         Raises
         ------
         BackendError
-            If it does not compile.
+            If the compiler fails.
         """
         ...
 
@@ -79,27 +79,28 @@ class Backend(Protocol):
         parameters : ParameterSets
             The sets.
         batch : int, optional
-            Most sets to take at once, rounded up to what the back end can take; bounds the working memory and never
-            changes a result.
+            The largest number of sets to simulate at once, rounded up to what the back end can do. It bounds the working
+            memory, and never changes a result.
         progress : callable, optional
-            Called from time to time with the number of set-steps done since the last call. May raise to cancel.
+            Called from time to time with the number of set-steps (sets times steps) done since the last call. It may raise
+            an exception to cancel the simulation.
 
         Returns
         -------
         dict of str to ndarray
-            Every variable of ``job.variables``, ``(set, ...)``. A set whose state was not finite after step n has the
-            status "diverged", ``diverged_at`` = (n + 1) dt, NaN for its statistics, and NaN in its record from that
-            step on.
+            Every variable of ``job.variables``, ``(set, ...)``. If the state of a set was not finite after step n, the set
+            has the status "diverged" and ``diverged_at`` = (n + 1) dt. Its statistics are NaN, and so is its record from
+            that step on.
 
         Raises
         ------
         MemoryError
-            If a batch does not fit; the caller may try a smaller one.
+            If a batch does not fit. The caller may try a smaller one.
         """
         ...
 
     def working_bytes(self, job: Job, sets: int, batch: int | None = None) -> int:
-        """Return about how many bytes a call with so many sets needs, the results not counted."""
+        """Return about how many bytes :meth:`simulate` needs for ``sets`` sets, without its results."""
         ...
 
 

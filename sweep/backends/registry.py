@@ -1,4 +1,4 @@
-"""Which back ends there are, which of them work here, and which one takes the steps of a job."""
+"""Which back ends there are, which of them work here, and which one simulates a job."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ def _found() -> dict[str, Entry]:
     return {entry.name: entry for entry in sorted(entries, key=lambda entry: entry.rank)}
 
 
-#: What is kept of who computed a result.
+#: The attributes that say what computed a result.
 PROVENANCE = ("backend", "backend_reason", "device", "method")
 
 
-#: By name; "auto" takes the first that works.
+#: All back ends, by name. "auto" takes the first one that works.
 BACKENDS: Mapping[str, Entry] = _found()
 
 
 @cache
 def _look(name: str) -> Probe:
-    # Once per process, for every block asks, and a driver may be slow to answer.
+    # Once per process, because every block asks, and a driver may be slow to answer.
     return BACKENDS[name].probe()
 
 
 def probe() -> Iterator[Probe]:
-    """Say of one back end after the other whether it works here."""
+    """Yield for one back end after the other whether it works here."""
     return map(_look, BACKENDS)
 
 
@@ -48,17 +48,17 @@ def choose(name: str = "auto") -> Probe:
     Parameters
     ----------
     name : str
-        ``"auto"``, the fastest that works here, or the name of one.
+        ``"auto"`` for the fastest that works here, or the name of a back end.
 
     Returns
     -------
     Probe
-        The back end chosen, and why; where a faster one was to be expected, also why not that.
+        The chosen back end and the reason. If a faster one should work here but does not, the reason says why.
 
     Raises
     ------
     BackendError
-        If there is no such back end, or it cannot work here: there is no falling back from an explicit choice.
+        If there is no such back end, or if it cannot work here. An explicit choice is never replaced by another one.
     """
     if name == "auto":
         broken = []
@@ -83,24 +83,24 @@ def _loaded(name: str) -> Backend:
 
 
 def get_backend(name: str = "auto") -> Backend:
-    """Return the back end of that name, one per process; see :func:`choose`."""
+    """Return the back end with this name, of which a process has one; see :func:`choose`."""
     return _loaded(choose(name).name)
 
 
 def provenance(name: str, job: Job) -> dict[str, str]:
-    """Return who does a job here, as the attributes of a result say it.
+    """Return what computes a job here, as attributes of a result.
 
     Parameters
     ----------
     name : str
-        Of the back end, or ``"auto"``.
+        Name of the back end, or ``"auto"``.
     job : Job
-        What is to be done.
+        The job.
 
     Returns
     -------
     dict of str to str
-        By the names of :data:`PROVENANCE`.
+        The attributes, by the names of :data:`PROVENANCE`.
     """
     chosen = choose(name)
     said = (chosen.name, chosen.reason, chosen.device, get_backend(name).describe(job))

@@ -1,4 +1,4 @@
-"""Target series as a back end reads them: one value for every step and lag, and their means and variances."""
+"""Target series as a back end reads them: a value for every step and lag, and the means and variances."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from sweep.model.parameters import Array
 
 @dataclass(frozen=True, eq=False)
 class TargetSeries:
-    """What the rates are compared with, for every observed step and lag.
+    """The targets that the rates are compared with, for every observed step and lag.
 
     Attributes
     ----------
     values : ndarray
-        ``(target, unit or 1, step)`` float64; index 0 along the steps is step ``first``.
+        ``(target, unit or 1, step)`` float64. Index 0 along the steps is step ``first``.
     first : int
-        Absolute number of the first step held.
+        Number of the first step, counted from the start of the simulation.
     lags : tuple of int
-        In steps.
+        The lags in steps.
     mean, variance : ndarray
-        Over the observed steps, ``(target, lag, unit or 1)`` float64.
+        Mean and variance over the observed steps, ``(target, lag, unit or 1)`` float64.
     """
 
     values: Array
@@ -40,9 +40,9 @@ class TargetSeries:
         Parameters
         ----------
         job : Job
-            With targets.
+            A job with targets.
         sampled : sequence of ndarray
-            For each target ``(unit or 1, step)``, its values over the steps of :func:`steps_read`.
+            The values of each target in the steps of :func:`steps_read`, ``(unit or 1, step)``.
         """
         lags = lags_in_steps(job)
         width = max(len(values) for values in sampled)
@@ -63,39 +63,39 @@ class TargetSeries:
         return self.first + int(self.values.shape[-1]) - max(self.lags)
 
     def at(self, start: int, stop: int) -> Array:
-        """Return ``(target, lag, unit or 1, stop - start)``: the series for the steps, read a lag later."""
+        """Return the targets in steps ``start`` to ``stop - 1``, each read a lag later: ``(target, lag, unit or 1, step)``."""
         return np.stack(self.each(start, stop)).reshape(*self.mean.shape, stop - start)
 
     def each(self, start: int, stop: int) -> list[Array]:
-        """Return the same one by one, all lags of a target after the other: views ``(unit or 1, stop - start)``."""
+        """Return the same as a list of views ``(unit or 1, step)``: all lags of the first target, then of the next."""
         low = start - self.first
         return [values[:, low + lag : low + lag + stop - start] for values in self.values for lag in self.lags]
 
     def correlation(self, covariance: Array, variance: Array) -> Array:
-        """Return Pearson's correlation ``(target, lag, unit, set)``; NaN where one side is constant.
+        """Return Pearson's correlation ``(target, lag, unit, set)``; NaN where the rates or the target are constant.
 
         Parameters
         ----------
         covariance : ndarray
-            Of rates and targets, ``(target, lag, unit, set)``.
+            Covariance of rates and targets, ``(target, lag, unit, set)``.
         variance : ndarray
-            Of the rates, ``(unit, set)``.
+            Variance of the rates, ``(unit, set)``.
         """
         scale = np.sqrt(self.variance[..., None] * variance)
         return np.where(scale > 0, np.clip(covariance / scale, -1.0, 1.0), np.nan)
 
 
 def lags_in_steps(job: Job) -> tuple[int, ...]:
-    """Return the lags of the targets in steps."""
+    """Return the job's lags in steps."""
     return tuple(job.integration.count("target.lags", lag) for lag in job.lags)
 
 
 def steps_read(job: Job) -> range:
-    """Return the steps at which the targets are read: those observed, moved by the smallest and the largest lag."""
+    """Return the steps in which the targets are read: the observed steps, extended by the smallest and the largest lag."""
     lags, timing = lags_in_steps(job), job.integration
     return range(timing.transient_steps + min(lags), timing.steps + max(lags))
 
 
 def _variance(window: Array) -> Array:
-    # Rounding of the mean would give a constant a variance, and so a correlation.
+    # A constant gets exactly 0. Rounding errors of the mean would give it a variance, and so a correlation.
     return np.where(np.ptp(window, axis=-1) > 0, window.var(axis=-1), 0.0)

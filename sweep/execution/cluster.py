@@ -1,4 +1,4 @@
-"""Who does the work: threads, processes or a cluster, all through Dask."""
+"""The workers of a run: threads, processes or a cluster, all through Dask."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from sweep.errors import BackendError
 if TYPE_CHECKING:
     from distributed import Client
 
-#: A worker that died with a block is given it once more; a block that kills every worker fails.
+#: How often a worker may die with a block before the block fails. After the first time the block is tried again.
 _DEATHS = 1
-#: A remote scheduler without workers, or without the resources asked for, is an error after so long.
+#: After this time it is an error if a scheduler has no workers, or not the resources that it was asked for.
 _NO_WORKERS = "60s"
-#: A scheduler that does not answer is an error after so long.
+#: After this time it is an error if a scheduler does not answer.
 _CONNECT = "10s"
-#: Of Dask, while a run goes on.
+#: Dask's settings during a run.
 _SETTINGS = {
     "distributed.scheduler.allowed-failures": _DEATHS,
     "distributed.scheduler.no-workers-timeout": _NO_WORKERS,
     "distributed.worker.daemon": True,
-    # Dask looks at itself a hundred times a second, and takes the interpreter's lock from the threads that simulate.
+    # Dask's profiler runs a hundred times a second, and takes the interpreter's lock away from the threads that simulate.
     "distributed.worker.profile.enabled": False,
     "distributed.admin.tick.interval": "1s",
 }
@@ -37,33 +37,38 @@ _SETTINGS = {
 def _quietly() -> Iterator[None]:
     from distributed.utils import silence_logging_cmgr
 
-    # What Ctrl-C breaks off within Dask would be shown as an error there.
+    # After Ctrl-C Dask would log errors about everything that was interrupted.
     with dask.config.set(_SETTINGS), silence_logging_cmgr(logging.CRITICAL, root="tornado.application"):
         yield
 
 
 @contextlib.contextmanager
 def join(scheduler: str, backend: str) -> Iterator[Client]:
-    """Connect to a cluster of the user's.
+    """Connect to the user's own cluster.
 
     Parameters
     ----------
     scheduler : str
-        Its address.
+        Address of its scheduler.
     backend : str
-        Which every worker must have, or ``"auto"``.
+        The back end that every worker must have, or ``"auto"``.
+
+    Yields
+    ------
+    Client
+        The connection. It is closed at the end of the context.
 
     Raises
     ------
     BackendError
-        If the scheduler cannot be reached, or a worker cannot do the work.
+        If the scheduler cannot be reached, or if the back end does not work on a worker.
     """
     from distributed import Client
     from distributed.comm.addressing import get_address_host_port
 
     with _quietly(), contextlib.ExitStack() as stack:
         try:
-            # A client of an address that is none would wait for itself at its end.
+            # Checked first, because a client with an invalid address would hang when it is closed.
             get_address_host_port(scheduler, strict=True)
             client = stack.enter_context(Client(scheduler, timeout=_CONNECT, set_as_default=False))
         except (OSError, ValueError) as error:
@@ -78,21 +83,26 @@ def join(scheduler: str, backend: str) -> Iterator[Client]:
 
 @contextlib.contextmanager
 def start(workers: int | None, threads: int, devices: Sequence[str] = ()) -> Iterator[Client]:
-    """Start our own cluster on this machine.
+    """Start a cluster on this machine.
 
     Parameters
     ----------
     workers : int or None
-        Processes; None is the threads of this one.
+        Number of processes; None for the threads of this process.
     threads : int
-        Of each process.
+        Threads of each process.
     devices : sequence of str
-        What ``CUDA_VISIBLE_DEVICES`` may name: each process sees one of them and no other.
+        Devices, by their names in ``CUDA_VISIBLE_DEVICES``. Each process sees only one of them.
+
+    Yields
+    ------
+    Client
+        The connection. The cluster is stopped at the end of the context.
     """
     from distributed import Client, LocalCluster, Nanny
 
     def pinned(address: str, *, name: int, **options: Any) -> Nanny:
-        # A process that is started anew in place of a dead one has the same nanny, and so the same device.
+        # A process that replaces a dead one has the same nanny, and so the same device.
         return Nanny(address, name=name, env={"CUDA_VISIBLE_DEVICES": devices[name % len(devices)]}, **options)
 
     if workers and 0 < len(devices) < workers:
@@ -107,14 +117,14 @@ def start(workers: int | None, threads: int, devices: Sequence[str] = ()) -> Ite
                 threads_per_worker=threads,
                 processes=workers is not None,
                 worker_class=pinned if devices else None,
-                # Everything that we open listens on loopback alone.
+                # Everything that we open listens only on loopback.
                 host="127.0.0.1",
                 protocol="tcp://",
                 dashboard_address="127.0.0.1:0",
                 worker_dashboard_address="127.0.0.1:0",
-                # The engine bounds its memory by the block; Dask must not pause or kill for it.
+                # The size of a block bounds the memory, so Dask must not pause or kill workers because of it.
                 memory_limit=0,
-                # A worker that ends while it says that it lives is no error, and those that are we tell ourselves.
+                # Dask logs an error if a worker ends during its heartbeat, which is harmless. Real errors we report ourselves.
                 silence_logs=logging.CRITICAL,
             )
         )

@@ -1,4 +1,4 @@
-"""Run a job in memory: at once, or when a part of its result is asked for."""
+"""Run a job in memory, either now or when a part of its result is needed."""
 
 from __future__ import annotations
 
@@ -26,33 +26,35 @@ from sweep.job import Job
 from sweep.results import dataset
 from sweep.results.journal import ranges
 
-#: Multiply-adds, about, below which a share of a job is not worth its call; and most bytes of its result.
+#: A share is the part of a job that one call simulates. It should have at least this many multiply-adds, and its result at
+#: most this many bytes.
 _SHARE_WORK, _SHARE_BYTES = 2 * 10**8, 2**26
-#: Where there is as much for it to do as that, a thread has several shares, so that one that is done early finds another.
+#: If a thread has more multiply-adds than this, it gets several shares, at most so many. Then a thread that is done early can
+#: take another share.
 _LONG_SHARE_WORK, _MOST_SHARES = 5 * 10**9, 8
-#: How many times as many may be made of them where they do not come out even.
+#: Up to this many times as many shares are tried if the shares of the threads are not equal.
 _FINER = 4
-#: Multiply-adds that a unit-update takes as long as, about, besides one for each weight.
+#: The time of a unit-update besides one multiply-add for each weight, in multiply-adds, approximately.
 _UPDATE_WORK = 12
 
 
 def lazy(job: Job, backend: str = "auto", batch: int | None = None) -> xr.Dataset:
-    """Lay out the result of a job without running it.
+    """Return the result of a job as a lazy Dataset, without running it.
 
     Parameters
     ----------
     job : Job
-        What to run.
+        The job.
     backend : str
-        ``"auto"``, or the name of a back end.
+        ``"auto"`` for the fastest that works here, or the name of a back end.
     batch : int, optional
-        Most sets that the back end takes at once.
+        The largest number of sets that the back end takes at once. It never changes a result.
 
     Returns
     -------
     xarray.Dataset
-        Dask-backed, a chunk per block. Computing any part of it simulates the blocks that it needs, on whatever
-        scheduler Dask is set to.
+        Backed by Dask, with a chunk for each block. Computing any part of it simulates the blocks that this part needs, with
+        the scheduler that Dask is set to.
 
     Raises
     ------
@@ -60,16 +62,16 @@ def lazy(job: Job, backend: str = "auto", batch: int | None = None) -> xr.Datase
         If the back end cannot work here.
     """
     batch = positive("batch", batch)
-    # Imported where it is used, for it imports half of scipy, which a plan does not need. With its first variable xarray
-    # imports it in any case: creating and opening a store is half a second slower for it once.
+    # Imported here, because it imports half of SciPy, which a plan does not need. (xarray imports it with its first variable, so
+    # creating and opening a store takes half a second longer the first time.)
     from dask.array.core import Array as DaskArray
 
-    # Settled now, for the attributes say it; whoever computes it later must have it.
+    # The back end is chosen now, because the attributes name it. Whatever computes a block later must have it.
     chosen, blocks = choose(backend), job.blocks
     token = uuid.uuid4().hex
     work, given = f"simulate-{token}", f"job-{token}"
     corners = list(itertools.product(*map(range, blocks.counts)))
-    # The layer that simulates is shared by all variables, whose layers only pick from its results.
+    # One layer simulates, and all variables share it. Their own layers only pick from its results.
     simulate_layer: dict[Any, Any] = {given: job}
     for number, corner in enumerate(corners):
         simulate_layer[(work, *corner)] = (_block_of, given, number, chosen.name, batch)
@@ -95,7 +97,7 @@ def _labelled(job: Job, arrays: Mapping[str, Any], backend: str) -> xr.Dataset:
 
 
 def _block_of(job: Job, number: int, backend: str, batch: int | None) -> Results:
-    """Simulate a block; its results have the block's shape in front."""
+    """Simulate a block, and return its results ``(*shape of the block, ...)``, by variable."""
     block = job.blocks[number]
     results = simulate_block(get_backend(backend), prepare(job), block, batch)
     return {name: value.reshape((*block.shape, *value.shape[1:])) for name, value in results.items()}
@@ -111,18 +113,18 @@ def simulate(job: Job, backend: str = "auto", batch: int | None = None, progress
     Parameters
     ----------
     job : Job
-        What to run.
+        The job.
     backend : str
-        ``"auto"``, the fastest that works here, or the name of a back end.
+        ``"auto"`` for the fastest that works here, or the name of a back end.
     batch : int, optional
-        Most sets that the back end takes at once. It never changes a result.
+        The largest number of sets that the back end takes at once. It never changes a result.
     progress : bool
         Whether to show a progress bar.
 
     Returns
     -------
     xarray.Dataset
-        Labelled results; ``status`` says what became of each set.
+        The labelled results. ``status`` says what became of each set.
 
     Raises
     ------
@@ -134,7 +136,7 @@ def simulate(job: Job, backend: str = "auto", batch: int | None = None, progress
     batch, engine = positive("batch", batch), get_backend(backend)
     threads = engine.concurrency(cores())
     blocks = job.blocks if engine.devices() else _shares(job, threads, engine.least_units)
-    # The blocks under way have results of their own.
+    # Blocks that are being simulated need memory for their own results.
     needed = (job.design.size + min(threads, len(blocks)) * math.prod(blocks.shape)) * job.bytes_per_set
     available = psutil.virtual_memory().available
     if needed > available:
@@ -161,7 +163,7 @@ def simulate(job: Job, backend: str = "auto", batch: int | None = None, progress
             for done in as_completed([pool.submit(one, block) for block in blocks]):
                 done.result()
         except BaseException:
-            # A thread cannot be stopped from outside: its next report of progress ends it.
+            # A thread cannot be stopped from outside, so it stops at its next report of progress.
             stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -169,13 +171,13 @@ def simulate(job: Job, backend: str = "auto", batch: int | None = None, progress
 
 
 def _shares(job: Job, threads: int, least_units: int) -> Blocks:
-    """Cut the sets of a job so that so many threads share them evenly."""
+    """Cut the sets of a job into shares, so that all threads get about equally many."""
     work = job.design.size * job.updates_per_set * (job.model.units + _UPDATE_WORK)
     most = min(job.design.size * job.model.units // least_units, work // _SHARE_WORK)
     busy = max(1, min(threads, most))
     count = busy * max(1, min(_MOST_SHARES, work // (busy * _LONG_SHARE_WORK), most // busy))
     fit = max(1, _SHARE_BYTES // job.bytes_per_set)
-    # Shares are cut along the axes, so that there may be a few more than asked for, and some threads have one more.
+    # Shares are cut along the axes, so there may be a few more shares than threads need, and some threads get one more.
     cuts = [job.design.blocks(min(-(-job.design.size // (count * finer)), fit)) for finer in range(1, _FINER + 1)]
     longest = [-(-len(shares) // busy) * math.prod(shares.shape) for shares in cuts]
     return next(shares for shares, sets in zip(cuts, longest, strict=True) if sets <= 1.05 * min(longest))

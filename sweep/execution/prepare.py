@@ -1,4 +1,4 @@
-"""What is worked out once for a job, above all back ends and blocks; and a block by a back end."""
+"""Prepare a job, once for all back ends and blocks; and simulate a block with a back end."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ _series: dict[str, TargetSeries] = {}
 
 
 def prepare(job: Job) -> PreparedJob:
-    """Prepare a job: sample its targets, once per process however many blocks and threads ask.
+    """Prepare a job: sample its targets, once per process for all blocks and threads.
 
-    A target that a model makes is simulated here, by the NumPy back end whichever runs the job: so all back ends compare
-    with the same bits.
+    A target that is made by a model is simulated here, always with the NumPy back end, so that all back ends compare with the
+    same bits.
 
     Parameters
     ----------
     job : Job
-        With or without targets.
+        The job, with or without targets.
 
     Returns
     -------
     PreparedJob
-        What back ends simulate.
+        The job and its targets, for a back end.
 
     Raises
     ------
     JobError
-        If a model that makes a target diverges.
+        If the model that makes a target diverges.
     """
     if not job.targets:
         return PreparedJob(job, None)
@@ -64,7 +64,7 @@ def _sampled(job: Job, target: Target) -> Array:
     ][0]
     rates = np.asarray(recorded, dtype=np.float64).T[:, steps.start : steps.stop]
     if not np.isfinite(rates).all():
-        raise JobError("target (model): the model diverges, so it is no target. Lower its gain.")
+        raise JobError("target (model): the model diverges, so it cannot be a target. Lower its gain.")
     return rates
 
 
@@ -75,20 +75,20 @@ def simulate_block(
     batch: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Results:
-    """Simulate the sets of a block; where memory does not suffice, in ever smaller batches.
+    """Simulate the sets of a block. If the memory is not enough, try smaller and smaller batches.
 
     Parameters
     ----------
     backend : Backend
-        Who takes the steps.
+        The back end.
     prepared : PreparedJob
         What all sets share.
     block : Block
         The sets.
     batch : int, optional
-        Most sets to take at once.
+        The largest number of sets to simulate at once.
     progress : callable, optional
-        As :meth:`sweep.backends.protocol.Backend.simulate` takes it.
+        See :meth:`sweep.backends.protocol.Backend.simulate`.
 
     Returns
     -------
@@ -107,5 +107,5 @@ def simulate_block(
         except MemoryError:
             if (batch or block.size) <= 1:
                 raise
-        # Outside the except clause, whose traceback would keep the arrays alive.
+        # Outside the except clause, because its traceback would keep the arrays alive.
         batch = max(1, (batch or block.size) // 2)

@@ -12,11 +12,11 @@ from sweep.job import Job
 
 
 class Cancelled(BaseException):
-    """The run that a thread works for is over. Not an Exception, so that nothing on the way takes it for a failure."""
+    """Raised in a thread whose run is over. It is not an Exception, so that no handler takes it for a failure."""
 
 
 class Bar:
-    """A progress bar in sets, which moves within a block too: a set half simulated counts half."""
+    """A progress bar in sets. It also moves within a block: a set that is half simulated counts as half a set."""
 
     def __init__(self, job: Job, done: int, show: bool) -> None:
         self._steps_per_set = job.integration.steps
@@ -27,11 +27,11 @@ class Bar:
             total=job.design.size,
             initial=done,
             unit=" sets",
-            # A set half simulated counts half, but is not shown so.
+            # Fractions of a set are counted, but not shown.
             bar_format="{percentage:3.0f}%|{bar}| {n:,.0f}/{total:,} sets [{elapsed}<{remaining}, {rate_fmt}]",
             disable=not show,
             smoothing=0.1,
-            # A log file gets a line now and then, a terminal a bar that moves.
+            # On a terminal the bar moves; in a log file there is a line every few seconds.
             mininterval=0.1 if sys.stderr.isatty() else 5.0,
         )
 
@@ -43,15 +43,15 @@ class Bar:
         self._bar.close()
 
     def steps(self, set_steps: int) -> None:
-        """Count set-steps; called from the threads that simulate."""
+        """Count set-steps (sets times steps). The threads that simulate call this."""
         with self._mutex:
             self._set_steps += set_steps
-            # Rarely enough to cost nothing.
+            # So rarely that it takes no time.
             if time.monotonic() >= self._next:
                 self._flush()
 
     def block(self, sets: int, reported: int) -> None:
-        """Count a finished block, of which so many set-steps have been reported already."""
+        """Count a finished block, of which ``reported`` set-steps have been counted already."""
         self.steps(sets * self._steps_per_set - reported)
 
     def _flush(self) -> None:

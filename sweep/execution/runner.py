@@ -1,4 +1,4 @@
-"""Run a job into a store, over the threads, processes and machines of Dask."""
+"""Run a job into a store, with threads, processes or machines through Dask."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
 Path_ = str | os.PathLike[str]
 
-#: Blocks on their way per worker thread: one in work, and one waiting so that it never idles.
+#: Blocks submitted for each worker thread: one that it computes, and one that waits, so that the thread is never idle.
 _AHEAD = 2
-#: So many failures in a row mean that the machine is at fault, not the sets.
+#: If this many blocks in a row fail, the cause is the machine and not the sets.
 _FAILURES_IN_A_ROW = 8
 
 
@@ -51,44 +51,44 @@ def run(
     overwrite: bool = False,
     progress: bool = False,
 ) -> xr.Dataset:
-    """Run a job into a store; running it again goes on where it stopped.
+    """Run a job into a store. If a run was interrupted, running it again continues it.
 
     Parameters
     ----------
     job : Job
-        What to run.
+        The job.
     store : path
         A folder that does not exist yet, or a store with the same job.
     backend : str
-        ``"auto"``, the fastest that works where a block is computed, or the name of a back end.
+        ``"auto"`` for the fastest that works where a block is computed, or the name of a back end.
     batch : int, optional
-        Most sets that the back end takes at once. It never changes a result.
+        The largest number of sets that the back end takes at once. It never changes a result.
     workers : int, optional
-        Run in so many processes of this machine instead of the threads of this one, with a GPU each where the back
-        end uses them. A script that asks for them needs ``if __name__ == "__main__":``, for the processes import it.
+        Number of processes on this machine, used instead of the threads of this process. If the back end uses GPUs, each
+        process gets one. A script that sets this needs ``if __name__ == "__main__":``, because the processes import it.
     scheduler : str, optional
-        Address of a Dask scheduler, ``tcp://host:port``, whose workers see the store at the same path.
+        Address of a Dask scheduler, ``tcp://host:port``. Its workers must see the store at the same path.
     overwrite : bool
-        Delete a store that is there first. Nothing but a store is ever deleted.
+        Whether to delete an existing store first. Only a store is ever deleted.
     progress : bool
         Whether to show a progress bar.
 
     Returns
     -------
     xarray.Dataset
-        The store, opened lazily. Blocks that failed have the status ``failed``; running again tries them again.
+        The store, opened lazily. The sets of blocks that failed have the status ``failed``; another run tries them again.
 
     Raises
     ------
     BackendError
         If the back end cannot work here, or on a worker of the scheduler.
     StoreError
-        If the store holds another job, is being written by another run, is no store, or cannot be created.
+        If the store holds another job, is being written by another run, is not a store, or cannot be created.
     RunError
-        If the run stopped before its end: blocks cannot be written, or fail one after the other, or a worker lacks
+        If the run stops early: because blocks cannot be written, many fail one after the other, or a worker does not have
         the back end.
     """
-    # Whatever links lead to a store, it has one lock, and is itself what is overwritten.
+    # Links are resolved, so that a store has one lock, and so that overwriting replaces the store and not a link.
     path = Path(store).resolve()
     positive("batch", batch)
     positive("workers", workers)
@@ -103,8 +103,8 @@ def run(
         crew = functools.partial(start, workers, threads, engine.devices() if workers else ())
     else:
         crew = functools.partial(join, scheduler, backend)
-    # Whatever can be wrong with the job or the cluster shows before anything is written. A device is for those who
-    # compute: this process leaves it alone where others do.
+    # Anything that is wrong with the job or the cluster is found before something is written. If other processes compute, this
+    # one does not touch the device.
     prepare(job)
     if workers is None and scheduler is None:
         engine.compile(job)
@@ -124,7 +124,7 @@ def run(
 
 
 class _Run:
-    """One run: a sliding window of blocks on their way."""
+    """One run, with a sliding window of submitted blocks."""
 
     def __init__(self, store: Store, client: Client, backend: str, batch: int | None, bar: Bar) -> None:
         self._store, self._client, self._bar = store, client, bar
@@ -136,20 +136,21 @@ class _Run:
         self._check_interrupt: Callable[[], None] = lambda: None
 
     def work_off(self, pending: list[int]) -> None:
-        """Compute the blocks; come back when all are done or have failed."""
+        """Compute the blocks. Returns when all of them are done or have failed."""
         from distributed.comm.core import CommClosedError
 
         _LISTENERS[self._token] = self._bar.steps
         try:
             with _interrupts() as self._check_interrupt:
                 self._fly(pending, alone=False)
-                # A worker that dies takes the blame to all blocks it had. One at a time, only those that kill it fail.
+                # If a worker dies, any of its blocks may be the cause. Now these run one by one, so only those that kill a
+                # worker fail.
                 self._in_a_row = 0
                 self._fly(self._suspects, alone=True)
         except (CancelledError, CommClosedError) as error:
             raise RunError(f"the scheduler was lost: {error}. Start one and run again to go on.") from error
         finally:
-            # A thread cannot be stopped from outside: its next report of progress will find nobody, and end it.
+            # A thread cannot be stopped from outside. It ends when its next report of progress finds no listener.
             del _LISTENERS[self._token]
             self._client.cancel(list(self._flying))
         if self._failed:
@@ -161,7 +162,7 @@ class _Run:
             )
 
     def _fly(self, numbers: list[int], alone: bool) -> None:
-        """Keep a window of blocks on their way until all have landed."""
+        """Submit blocks in a sliding window until all have finished."""
         from distributed import as_completed
 
         waiting = iter(numbers)
@@ -173,7 +174,7 @@ class _Run:
                 landed.add(launched)
 
     def _launch(self, waiting: Iterator[int], alone: bool) -> list[Future[_Outcome]]:
-        """Fill the window, which grows with a cluster."""
+        """Submit blocks until the window is full. The window grows with the number of workers."""
         window = 1 if alone else _AHEAD * max(1, sum(self._client.nthreads().values()))
         launched = []
         for number in itertools.islice(waiting, max(0, window - len(self._flying))):
@@ -188,7 +189,7 @@ class _Run:
 
         lost = future.exception()
         if lost is not None and not isinstance(lost, KilledWorker):
-            # A worker tells of its errors in its outcome: this is one of Dask itself.
+            # A worker reports its errors in its outcome, so this is an error of Dask itself.
             raise lost
         if isinstance(lost, KilledWorker):
             self._in_a_row += 1
@@ -216,9 +217,18 @@ class _Run:
 
 @dataclass(frozen=True)
 class _Outcome:
-    """What a worker says of a block: a few numbers, or what went wrong, as text, which always travels.
+    """What a worker reports of a block: a few numbers, or an error as text, because text can always be sent.
 
-    What stops the run is not to blame on the block's sets.
+    Attributes
+    ----------
+    sets : int
+        Number of finished sets.
+    reported : int
+        Set-steps that the progress bar has counted already.
+    error : str or None
+        What went wrong; None if nothing.
+    stop : bool
+        Whether the error stops the whole run, because its cause is not in the sets of the block.
     """
 
     sets: int
@@ -227,15 +237,16 @@ class _Outcome:
     stop: bool = False
 
 
-#: Who is told of progress, by run. Workers in other processes find nobody here, and the bar advances block by block.
+#: The functions that count progress, by run. In other processes there are none, and the bar moves block by block.
 _LISTENERS: dict[str, Callable[[int], None]] = {}
 
 
 @contextlib.contextmanager
 def _interrupts() -> Iterator[Callable[[], None]]:
-    """Give what raises KeyboardInterrupt if Ctrl-C was pressed and got lost.
+    """Yield a function that raises KeyboardInterrupt if Ctrl-C was pressed.
 
-    Python drops an exception in a finaliser, and Dask's futures have some just when a block lands.
+    It is needed because the exception may get lost: Python drops exceptions in finalisers, and Dask's futures have finalisers
+    that run when a block is done.
     """
     before = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(before):
@@ -263,12 +274,12 @@ _opening = threading.Lock()
 
 @functools.lru_cache(maxsize=2)
 def _opened(path: str, token: str) -> Store:
-    # Opened anew by every run: the store of an earlier one at this path may have been overwritten.
+    # Every run opens the store again, because the store of an earlier run at this path may have been overwritten.
     return Store(path)
 
 
 def _run_block(path: str, backend: str, batch: int | None, number: int, token: str) -> _Outcome:
-    """Simulate a block and write it: runs in a worker, which is given only a path and a number."""
+    """Simulate a block and write it. This runs in a worker, which gets only the path of the store and a number."""
     reported = 0
 
     def report(set_steps: int) -> None:
@@ -279,7 +290,7 @@ def _run_block(path: str, backend: str, batch: int | None, number: int, token: s
         _LISTENERS[token](set_steps)
 
     try:
-        # One thread opens it for all: the cache alone would let each of them open its own.
+        # One thread opens the store for all. Without this lock each of them would open its own.
         with _opening:
             store = _opened(path, token)
         block = store.job.blocks[number]

@@ -206,7 +206,8 @@ def test_a_network_too_large_for_the_device_is_refused_in_words(machine: Any) ->
     """Where not even a block of sets fits, the message says how much there is, how much is wanted, and what to do."""
     machine.memory = 1 << 27
     with pytest.raises(
-        BackendError, match=r"has 128 MiB of free memory, but the smallest batch, 128 sets of 3 units, needs .* backend = 'numpy'"
+        BackendError,
+        match=r"has 128 MiB of free memory, but the smallest batch, 128 sets of 3 units, needs .* backend = 'numpy'",
     ):
         simulate(job())
 
