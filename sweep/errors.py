@@ -1,4 +1,4 @@
-"""The exceptions a user can meet, and the did-you-mean that goes into their messages.
+"""The exceptions that a user can meet, and the suggestions for mistyped names in their messages.
 
 Every message names the key, the value, the rule and the remedy, so that nobody has to read a traceback.
 """
@@ -22,30 +22,30 @@ class StoreError(SweepError, RuntimeError):
 
 
 class RunError(SweepError, RuntimeError):
-    """A run that stopped before its end; what is done is in the store, and running again goes on."""
+    """A run that stopped before its end. Finished blocks are in the store, and another run continues it."""
 
 
 class BackendError(SweepError, RuntimeError):
-    """A back end that cannot work here, or cannot hold what it was asked to."""
+    """A back end that cannot work here, or that has too little memory."""
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """Return the sentence that helps with a mistyped name.
+    """Return a sentence that helps with a mistyped name.
 
     Parameters
     ----------
     name : str
         What the user wrote.
     known : iterable of str
-        What would have been right.
+        The names that exist.
 
     Returns
     -------
     str
-        ``"Did you mean 'tau_s'?"`` where one known name is close, else ``"Known: a, b, c."``.
+        ``"Did you mean 'tau_s'?"`` if a known name is close, else ``"Known: a, b, c."``.
     """
     options = list(known)
-    # Nothing of ours differs from another name by its case alone.
+    # No two known names differ only in upper and lower case.
     by_case = {option.casefold(): option for option in reversed(options)}
     close = difflib.get_close_matches(name.casefold(), by_case, n=1, cutoff=0.6)
     return f"Did you mean {by_case[close[0]]!r}?" if close else f"Known: {', '.join(options)}."

@@ -111,17 +111,17 @@ class Probe:
     Attributes
     ----------
     name : str
-        Of the back end.
+        Name of the back end.
     works : bool
         Whether it can be used.
     reason : str
-        Why, or why not.
+        Why it can be used, or why not.
     device : str
-        What it computes on.
+        Name of the device that it computes on.
     expected : bool
-        Whether something is here that makes one expect it to work, such as its package.
+        Whether one would expect it to work here, for instance because its package is installed.
     note : str
-        What to tell the user of the choice: that one expected to work does not. Empty if there is nothing to tell.
+        A message for the user if a back end that should work does not; else empty.
     """
 
     name: str
@@ -134,16 +134,17 @@ class Probe:
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """How a back end describes itself: the registry finds it as ``ENTRY`` of a module of this folder.
+    """How a back end describes itself. The registry finds it as ``ENTRY`` in a module of this folder.
 
     Attributes
     ----------
     name : str
-        As users write it.
+        Its name, as users write it.
     rank : int
-        The place among all, the fastest first: "auto" takes the first that works.
+        Its place in the list of all back ends, the fastest first. "auto" takes the first one that works.
     probe : callable
-        Says whether it works here; called once per process. It imports what the back end needs, the module does not.
+        Returns whether it works here; called once per process. It imports what the back end needs, because the module does
+        not.
     load : callable
         Makes the back end; called once per process.
     """
@@ -155,6 +156,6 @@ class Entry:
 
 
 def cpu() -> str:
-    """Return what a back end that computes on the CPU names as its device."""
+    """Return the name of the device for back ends that compute on the CPU."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return f"{platform.processor() or platform.machine()}, {cores} cores"

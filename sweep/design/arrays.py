@@ -1,4 +1,4 @@
-"""The parameters of some sets as arrays: what a back end is given besides the job."""
+"""The parameters of some sets as arrays. A back end gets these besides the job."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sweep.model.integration import Integration, rate_constant
 from sweep.model.network import Model
 from sweep.model.parameters import PARAMETERS, SELECTORS, Array, parse_name
 
-#: Below this rate constant a float32 state loses its increments to rounding, and the sum is compensated.
+#: With a smaller rate constant than this, increments of a float32 state are lost to rounding, so its sum is compensated.
 COMPENSATE_BELOW = 1e-3
 
 
@@ -27,12 +27,12 @@ class ParameterSets:
     size : int
         Number of sets.
     values : mapping of str to ndarray
-        Every parameter of :data:`sweep.model.PARAMETERS`, ``(size or 1, unit or 1)`` float64; a length of 1 means
-        that it is the same for all sets, or units.
+        Every parameter of :data:`sweep.model.PARAMETERS`, ``(size or 1, unit or 1)`` float64. A length of 1 means
+        that it is the same for all sets, or for all units.
     selectors : mapping of str to ndarray
         ``network``, ``stimulus`` and ``replicate``, ``(size or 1,)`` int64.
     entries : mapping of (int, int) to ndarray
-        Single weights by (to, from) that replace those of the matrix, ``(size,)`` float64.
+        Single weights that replace those of the matrix, by (to, from), ``(size,)`` float64.
     replaced : mapping of (int, int) to ndarray
         The weights of the matrix that they replace, ``(size or 1,)`` float64.
     common_noise : bool
@@ -50,7 +50,8 @@ class ParameterSets:
     def stream(self) -> npt.NDArray[np.uint64]:
         """Noise stream of each set, ``(size,)``: a hash of its own parameter values, or of its replicate alone.
 
-        What counts is the values, not which of them are swept: a weight that is the matrix's own adds nothing.
+        It depends on the values, not on which of them are swept. So a weight that is the same as in the matrix changes
+        nothing.
         """
         own = {name: chosen.astype(np.float64) for name, chosen in self.selectors.items()}
         if self.common_noise:
@@ -71,22 +72,22 @@ class ParameterSets:
         return rate_constant(dt, self.values["tau_s"]), rate_constant(dt, self.values["tau_r"])
 
     def compensated(self, timing: Integration) -> npt.NDArray[np.bool_]:
-        """Return which sets need compensated sums, ``(size or 1,)``: it depends on the set alone."""
+        """Return which sets need compensated sums, ``(size or 1,)``. This depends on each set alone."""
         if timing.dtype != np.float32:
             return np.zeros(1, dtype=bool)
         alpha_s, alpha_r = self.rate_constants(timing.dt)
         return np.asarray((alpha_s.min(axis=1) < COMPENSATE_BELOW) | (alpha_r.min(axis=1) < COMPENSATE_BELOW))
 
     def take(self, index: npt.NDArray[np.intp] | slice) -> ParameterSets:
-        """Return the parameters of some of the sets, in the order of ``index``; what is common stays so.
+        """Return the parameters of some of the sets, in the order of ``index``.
 
-        Those of a slice are views: nothing is copied.
+        Arrays that are common to all sets keep their length of 1. With a slice the arrays are views, and nothing is copied.
         """
 
         def pick(array: np.ndarray) -> np.ndarray:
             if len(array) == 1:
                 return array
-            # Twice as fast as array[index].
+            # take() is twice as fast as array[index].
             return array[index] if isinstance(index, slice) else array.take(index, axis=0)
 
         taken = ParameterSets(
@@ -103,14 +104,14 @@ class ParameterSets:
 
 
 def gather(model: Model, swept: Mapping[str, Array], size: int, common_noise: bool) -> ParameterSets:
-    """Join what the design sweeps with what the model has in common.
+    """Join the parameters that the design sweeps with those of the model.
 
     Parameters
     ----------
     model : Model
-        Gives the parameters that are not swept.
+        The model, for the parameters that are not swept.
     swept : mapping of str to ndarray
-        By parameter name, ``(size,)`` or ``(size, unit)`` float64; ``tau_s[3]`` replaces one unit of ``tau_s``.
+        The swept parameters by name, ``(size,)`` or ``(size, unit)`` float64; ``tau_s[3]`` replaces ``tau_s`` of one unit.
     size : int
         Number of sets.
     common_noise : bool

@@ -1,7 +1,7 @@
 """The activations f of the firing rate.
 
-Each reads z and writes out, which may be z itself, with one scratch array of the same shape: a back end calls it
-millions of times on arrays that stay in cache, so nothing is allocated.
+Each reads ``z`` and writes ``out``, which may be ``z`` itself. It may use ``scratch``, an array of the same shape. Nothing is
+allocated, because a back end calls it millions of times on arrays that stay in the cache.
 """
 
 from __future__ import annotations

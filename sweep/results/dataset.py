@@ -25,16 +25,15 @@ _VERSIONS = ("tausweep", "numpy", "xarray", "zarr", "dask")
 
 
 def dims(job: Job, variable: Variable) -> tuple[str, ...]:
-    """Return the dimensions of a variable, the design's first."""
+    """Return the dimensions of a variable; those of the design come first."""
     return (*job.design.dims, *variable.dims)
 
 
 def coordinates(job: Job) -> dict[str, xr.Variable]:
-    """Return every coordinate of the result of a job.
+    """Return every coordinate of the result of a job, by name.
 
-    The parameters that are swept lie along the design's dimensions, those that are not are scalars or ``(unit,)``.
-    Where a time constant is swept its rate constant alpha = dt/tau stands beside it. For a very large sampled design
-    this is as long as the design.
+    Swept parameters lie along the design's dimensions; the others are scalars or ``(unit,)``. If a time constant is swept,
+    its rate constant alpha = dt/tau is a coordinate too. For a sampled design these arrays are as long as the design.
     """
     found = {
         name: xr.Variable(along, values, attrs) for name, (along, values, attrs) in job.design.coordinates().items()
@@ -73,13 +72,13 @@ def coordinates(job: Job) -> dict[str, xr.Variable]:
 
 
 def _units(job: Job) -> np.ndarray:
-    """Return the labels of the dimension ``unit``: all units, unless nothing but some of them is recorded."""
+    """Return the labels of the dimension ``unit``: all units, or those recorded if there are only records of some units."""
     everything = job.observed or any(record.units is None for record in job.records)
     return np.arange(job.model.units) if everything else np.array(job.records[0].units, dtype=np.int64)
 
 
 def _targets(job: Job) -> dict[str, xr.Variable]:
-    """Label the targets by number, and those made by a model by their own parameters as well."""
+    """Return the labels of the targets: their numbers, and if models made them also the models' parameters."""
     found = {"target": xr.Variable("target", np.arange(len(job.targets)), _attrs("1", "number of the target"))}
     teachers = [target.signal.parameters for target in job.targets if isinstance(target.signal, ModelOutput)]
     for name in dict.fromkeys(name for own in teachers for name in own):
@@ -96,7 +95,7 @@ def _attrs(units: str, long_name: str) -> dict[str, str]:
 
 
 def attributes(job: Job) -> dict[str, str]:
-    """Return where the result comes from: the job, its hash, versions, seed, time."""
+    """Return the attributes that say where a result comes from: the job, its hash, versions, seed and time."""
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     versions = _versions()
     return {
@@ -115,28 +114,28 @@ def attributes(job: Job) -> dict[str, str]:
 
 @cache
 def _versions() -> dict[str, str]:
-    # Once per process: looking them up takes longer than all the rest of a small job.
+    # Once per process, because looking them up takes longer than the rest of a small job.
     return {name: importlib.metadata.version(name) for name in _VERSIONS}
 
 
 def provenance(parts: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """Return who computed the result.
+    """Return the attributes that say what has computed a result.
 
     Parameters
     ----------
     parts : sequence of mapping
-        What :func:`sweep.backends.registry.provenance` returns, and the ``blocks`` that it holds for.
+        For some blocks what :func:`sweep.backends.registry.provenance` returns, and ``blocks``, their numbers.
 
     Returns
     -------
     dict of str to str
-        ``backends``, the parts as JSON, and what they say: one value where all agree, else all of them.
+        ``backends``, the parts as JSON; and for each key of a part its value, or all values if the parts differ.
     """
     said = {key: "; ".join(dict.fromkeys(part[key] for part in parts)) for key in PROVENANCE}
     return {**said, "backends": json.dumps(parts)}
 
 
 def assemble(job: Job, arrays: Mapping[str, Any], attrs: Mapping[str, Any]) -> xr.Dataset:
-    """Label arrays, NumPy's or Dask's, by variable: ``(design's dims, variable's dims)``."""
+    """Return the labelled Dataset of arrays (NumPy's or Dask's, by variable), ``(*design's dims, *variable's dims)``."""
     data = {v.name: xr.Variable(dims(job, v), arrays[v.name], dict(v.attrs)) for v in job.variables}
     return xr.Dataset(data, coordinates(job), dict(attrs))

@@ -1,7 +1,7 @@
-"""The journal of a store: what became of its blocks, a line of JSON each.
+"""The journal of a store: it says what became of each block, in a line of JSON.
 
-It is for people, and nothing is ever decided by it. Whoever computes a block says so just before the block is finished:
-so whatever is killed, and whoever goes on, the last that is said of a finished block is true of it.
+It is for people; the program never decides anything by it. The line for a block is written just before the block is finished. So
+the last line about a finished block is always true, even if a run was killed and another one has continued it.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ _START = '{"time"'
 
 
 def path_of(store: Path) -> Path:
-    """Return where the journal of a store lies."""
+    """Return the path of a store's journal."""
     return store / _NAME
 
 
 def note(store: Path, event: str, **details: object) -> None:
-    """Add a line, in one write to the end: several processes may do so at once."""
+    """Add a line at the end, in a single write, so that several processes may do this at once."""
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
     with path_of(store).open("a", encoding="utf-8") as journal:
         journal.write(json.dumps({"time": now, "event": event, **details}) + "\n")
 
 
 def last_of_blocks(store: Path) -> dict[int, dict[str, Any]]:
-    """Return what was noted last of each block, by number."""
+    """Return the last line about each block, as a dict, by the block's number."""
     path = path_of(store)
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     found = {}
     for line in lines:
-        # A full disk may have torn a line, which the next one then follows at once.
+        # If the disk was full, a line may be cut off, and the next one then follows on the same line.
         start = line.rfind(_START)
         with contextlib.suppress(json.JSONDecodeError):
             event = json.loads(line[start:]) if start >= 0 else {}
@@ -46,7 +46,7 @@ def last_of_blocks(store: Path) -> dict[int, dict[str, Any]]:
 
 
 def ranges(numbers: Iterable[int]) -> str:
-    """Write numbers in rising order for people: ``0-3, 7``."""
+    """Return rising numbers as text for people: ``0-3, 7``."""
     runs = [
         [number for _, number in run]
         for _, run in itertools.groupby(enumerate(numbers), lambda pair: pair[1] - pair[0])

@@ -1,8 +1,9 @@
-"""The Zarr store: created whole, written a block at a time, resumable after kill -9.
+"""The Zarr store. It is created as a whole, written block by block, and a run can go on after ``kill -9``.
 
-One block is one chunk of every variable. ``status`` is written last and is never 0 in a finished block, so it is both
-the commit marker and the user's mask. A chunk carries a checksum. Zarr writes a chunk beside its place and renames it,
-so that none is ever torn; nothing is synced to disk, so that a run survives kill -9 but not the loss of power.
+One block is one chunk of every variable. ``status`` is written last, and in a finished block it is never 0. So it tells the
+program which blocks are finished, and the user which sets to use. A chunk has a checksum. Zarr writes a chunk into a temporary
+file and renames it, so no chunk is ever half written. Nothing is synced to disk, so a run survives ``kill -9``, but not a
+power failure.
 """
 
 from __future__ import annotations
@@ -35,13 +36,13 @@ from sweep.results import dataset, journal
 
 FORMAT = 1
 _TAG = "tausweep_format"
-#: Not an identifier, so that no dimension of a design can have that name.
+#: This is not an identifier, so no dimension of a design can have the same name.
 _JOB = "job-arrays"
-#: Coordinates of up to so many values are loaded when a store is opened.
+#: Coordinates with at most this many values are loaded when a store is opened.
 _SMALL = 2**20
-#: Statuses are read so many at a time.
+#: How many statuses are read at a time.
 _STATUSES = 2**22
-#: All-zero blocks must leave a chunk too, or they would look as if they were never written.
+#: A chunk of zeros must be written too. Otherwise its block would look as if it had never been computed.
 _CONFIG: ArrayConfigParams = {"write_empty_chunks": True}
 
 
@@ -51,19 +52,19 @@ class Store:
     Parameters
     ----------
     path : Path
-        Of a store that :func:`create` made.
+        Path of a store that :func:`create` has made.
 
     Attributes
     ----------
     path : Path
-        Where it lies.
+        Path of the store.
     job : Job
-        What it holds, as it was created; its blocks are the chunks.
+        The job, as it was when the store was created. Its blocks are the chunks.
 
     Raises
     ------
     StoreError
-        If there is no store of ours at the path.
+        If there is no tausweep store at the path.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -80,7 +81,7 @@ class Store:
         }
 
     def _chunk(self, name: str, block: Block) -> Path:
-        """Return the file of a block's chunk."""
+        """Return the path of a block's chunk of a variable."""
         sets = self.job.blocks.shape
         index = [str(start // size) for start, size in zip(block.start, sets, strict=True)]
         others = ["0"] * (self._arrays[name].ndim - len(sets))
@@ -92,11 +93,11 @@ class Store:
         Parameters
         ----------
         block : Block
-            Which sets.
+            The block.
         results : mapping of str to ndarray
             Every variable.
         provenance : mapping of str to str
-            What :func:`sweep.backends.registry.provenance` says of who computed them.
+            What has computed them, from :func:`sweep.backends.registry.provenance`.
 
         Raises
         ------
@@ -106,7 +107,7 @@ class Store:
         self._put(block, results, "computed", **provenance)
 
     def write_failed(self, block: Block, error: str) -> None:
-        """Mark a block as failed; running again will try it again. Raises as :meth:`write` does."""
+        """Mark a block as failed, so that the next run tries it again. Raises the same errors as :meth:`write`."""
         results = {
             v.name: np.full((block.size, *v.shape), np.nan if v.dtype.kind == "f" else STATUS["failed"], dtype=v.dtype)
             for v in self.job.variables
@@ -116,7 +117,7 @@ class Store:
     def _put(self, block: Block, results: Mapping[str, np.ndarray], event: str, **details: object) -> None:
         try:
             self.discard(block)
-            # While the block is pending, so that the last that is said of a finished one is true of it.
+            # Noted before the block is finished, so that the last line about a finished block is always true.
             self.note(event, block=block.number, **details)
             for variable in self.job.variables:
                 values = results[variable.name].reshape((*block.shape, *variable.shape))
@@ -128,15 +129,15 @@ class Store:
             ) from error
 
     def discard(self, block: Block) -> None:
-        """Remove a block's chunks, its status first, so that a half-written block never looks finished."""
+        """Remove a block's chunks. The status is removed first, so that a half-written block never looks finished."""
         for variable in reversed(self.job.variables):
             self._chunk(variable.name, block).unlink(missing_ok=True)
 
     def pending(self) -> list[int]:
-        """Return the blocks still to be computed, in order.
+        """Return the numbers of the blocks that still have to be computed, in order.
 
-        A block is pending where a chunk is missing or empty, or where its status is missing, unreadable, ``not_run``
-        or ``failed``.
+        A block is pending if one of its chunks is missing or empty, or if its status is missing, cannot be read, or is
+        ``not_run`` or ``failed``.
         """
         complete = set.intersection(*(self._present(variable.name) for variable in self.job.variables))
         done = (STATUS["ok"], STATUS["diverged"])
@@ -146,43 +147,43 @@ class Store:
         return [number for number in range(len(self.job.blocks)) if number not in finished]
 
     def damaged(self) -> list[Path]:
-        """Return the chunks that are there and cannot be read, after reading every one."""
+        """Return the paths of chunks that exist but cannot be read. This reads every chunk."""
         found = []
         for name, array in self._arrays.items():
             for number in sorted(self._present(name)):
                 block = self.job.blocks[number]
                 try:
                     array[block.slices or ...]
-                except Exception:  # whatever a damaged chunk makes the codecs raise
+                except Exception:  # a damaged chunk may raise any exception in a codec
                     found.append(self._chunk(name, block))
         return found
 
     def _statuses(self, wanted: Collection[int]) -> Iterator[tuple[int, np.ndarray | None]]:
-        """Yield some blocks, in order, with the status of their sets, or None where it cannot be read."""
+        """Yield the numbers of some blocks, in order, with the status of their sets; None if it cannot be read."""
         blocks = self.job.blocks
-        # Many at once, for a block by itself takes its time, but never all, of which there may be any number.
+        # Many blocks are read together, because reading single ones is slow. But never all: there may be any number of them.
         for slab in blocks.slabs(_STATUSES):
             numbers = [number for number in slab if number in wanted]
             corner = blocks[slab[0]].start
             region = self._status(corner, blocks[slab[-1]].stop) if numbers else None
             for number in numbers:
                 start, stop = blocks[number].start, blocks[number].stop
-                if region is None:  # one damaged chunk: look at them one by one
+                if region is None:  # a chunk is damaged, so read them one by one
                     yield number, self._status(start, stop)
                 else:
                     within = zip(corner, start, stop, strict=True)
                     yield number, region[tuple(slice(a - first, b - first) for first, a, b in within)]
 
     def _status(self, start: tuple[int, ...], stop: tuple[int, ...]) -> np.ndarray | None:
-        """Read the status of a region."""
+        """Return the status of a region; None if it cannot be read."""
         try:
             return np.asarray(self._arrays["status"][tuple(map(slice, start, stop)) or ...])
-        except Exception:  # whatever a damaged chunk makes the codecs raise, the remedy is to compute it again
+        except Exception:  # a damaged chunk may raise any exception in a codec; it is computed again
             return None
 
     def _present(self, name: str) -> set[int]:
-        """Return the blocks whose chunk of a variable is there and not empty."""
-        # One walk over the folders instead of a question per chunk.
+        """Return the numbers of the blocks whose chunk of a variable exists and is not empty."""
+        # One walk over the folders is faster than a system call for each chunk.
         sizes: dict[Path, int] = {}
         root = self.path / name / "c"
         if root.is_file():
@@ -197,7 +198,7 @@ class Store:
         return {block.number for block in self.job.blocks if sizes.get(self._chunk(name, block), 0) > 0}
 
     def counts(self) -> dict[str, int]:
-        """Return how many sets have which status; those whose status cannot be read count as ``not_run``."""
+        """Return the number of sets with each status. A set whose status cannot be read counts as ``not_run``."""
         found = dict.fromkeys(STATUS, 0)
         for number, status in self._statuses(range(len(self.job.blocks))):
             if status is None:
@@ -208,13 +209,13 @@ class Store:
         return found
 
     def failures(self) -> list[dict[str, Any]]:
-        """Return what the journal says of the blocks that have failed and have not been computed since."""
+        """Return the journal's lines about blocks that have failed and have not been computed since then."""
         said = {n: event for n, event in journal.last_of_blocks(self.path).items() if event.get("event") == "failed"}
         statuses = self._statuses(said)
         return [said[n] for n, status in statuses if status is not None and (status == STATUS["failed"]).all()]
 
     def sweep_up(self) -> None:
-        """Remove the temporary files of writers that were killed. Only under the lock: no writer may be alive."""
+        """Remove the temporary files of writers that were killed. Call this under the lock, when no one else writes."""
         for leftover in self.path.rglob("*.partial"):
             leftover.unlink(missing_ok=True)
 
@@ -223,17 +224,17 @@ class Store:
         journal.note(self.path, event, **details)
 
     def sign(self) -> None:
-        """Write into the attributes who computed which blocks, for those who read them without us."""
+        """Write into the attributes what has computed which blocks, for readers that do not use tausweep."""
         zarr.open_group(self.path, mode="r+").update_attributes(dataset.provenance(computed_by(self.path)))
 
 
 def computed_by(path: Path) -> list[dict[str, str]]:
-    """Return who computed the blocks of a store that are finished, as its journal says.
+    """Return what has computed the finished blocks of a store, from its journal.
 
     Returns
     -------
     list of dict
-        What :func:`sweep.backends.registry.provenance` said, and ``blocks``, the numbers it holds for: ``0-3, 7``.
+        The provenance (:func:`sweep.backends.registry.provenance`) of some blocks, and ``blocks``, their numbers: ``0-3, 7``.
     """
     last = journal.last_of_blocks(path)
     corners = itertools.product(*map(range, zarr.open_array(path / "status", mode="r").cdata_shape))
@@ -249,7 +250,7 @@ def computed_by(path: Path) -> list[dict[str, str]]:
 
 
 def _check_ours(path: Path) -> dict[str, Any]:
-    """Return the attributes of a store of ours."""
+    """Return the attributes of a tausweep store; raise StoreError if it is none, or has another format."""
     if not path.exists():
         raise StoreError(f"there is no store at {path}: run a job with this path first, or correct it.")
     try:
@@ -267,12 +268,14 @@ def _check_ours(path: Path) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def lock(path: Path) -> Iterator[None]:
-    """Hold the right to write a store, by a lock on a file beside it; network file systems are not supported.
+    """Hold the lock of a store, without which nobody may write to it.
+
+    The lock is on a file next to the store. Network file systems are not supported.
 
     Raises
     ------
     StoreError
-        At once, if another run holds it, or if the folder cannot be written.
+        If another run holds the lock (this does not wait for it), or if the folder cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -289,14 +292,14 @@ def lock(path: Path) -> Iterator[None]:
 
 
 def open_or_create(path: Path, job: Job, *, overwrite: bool) -> Store:
-    """Create a store for a job, or open the one that is there to go on with it. Call it under the lock.
+    """Create a store for a job, or open an existing one to continue it. Call this under the lock.
 
     Raises
     ------
     StoreError
-        If there is something else at the path, or a store with another job: it is left untouched.
+        If there is something else at the path, or a store with another job. It is left untouched.
     """
-    if _building(path).exists():  # of a run that was killed
+    if _building(path).exists():  # left by a run that was killed
         shutil.rmtree(_building(path))
     if path.exists() or path.is_symlink():
         _check_ours(path)
@@ -311,7 +314,7 @@ def open_or_create(path: Path, job: Job, *, overwrite: bool) -> Store:
                 )
             store.sweep_up()
             return store
-        # Out of the way in one step, so that no moment shows half a store at the path.
+        # Moved away in one step, so that there is never half a store at the path.
         path.rename(_building(path))
         shutil.rmtree(_building(path))
     create(path, job)
@@ -319,7 +322,7 @@ def open_or_create(path: Path, job: Job, *, overwrite: bool) -> Store:
 
 
 def create(path: Path, job: Job) -> None:
-    """Create a store with everything but the data: built beside its place, then renamed into it."""
+    """Create a store with everything except the results. It is built under another name and then renamed."""
     job = dataclasses.replace(job, sets_per_block=job.most_sets_per_block)
     building = _building(path)
     try:
@@ -349,7 +352,8 @@ def create(path: Path, job: Job) -> None:
             )
         root.attrs["coordinates"] = " ".join(name for name in coordinates if (name,) != coordinates[name].dims)
         with warnings.catch_warnings():
-            # Zarr warns that others may not read it: xarray does, and everybody else reads the arrays' own.
+            # Zarr warns that other programs may not read consolidated metadata. xarray does, and the others read the metadata of
+            # the arrays.
             warnings.simplefilter("ignore", ZarrUserWarning)
             zarr.consolidate_metadata(building)
         building.rename(path)
@@ -359,7 +363,7 @@ def create(path: Path, job: Job) -> None:
 
 
 def _building(path: Path) -> Path:
-    """Return where a store is built and taken down; the lock keeps it for one run."""
+    """Return the path under which a store is built and deleted. The lock of the store protects it too."""
     return path.with_name(f".{path.name}.creating")
 
 
@@ -368,7 +372,7 @@ def _codec() -> ZstdCodec:
 
 
 def _plain(attrs: Mapping[Any, Any]) -> dict[str, Any]:
-    """Return attributes as JSON has them."""
+    """Return attributes in types that JSON knows."""
     return {str(k): v.tolist() if isinstance(v, np.ndarray | np.generic) else v for k, v in attrs.items()}
 
 
@@ -378,22 +382,22 @@ def open_dataset(path: str | os.PathLike[str]) -> xr.Dataset:
     Parameters
     ----------
     path : path
-        Of a store written by :func:`sweep.run`, finished or not.
+        Path of a store written by :func:`sweep.run`, finished or not.
 
     Returns
     -------
     xarray.Dataset
-        Dask-backed, a chunk per block. Sets that were not run have the status ``not_run`` and NaN.
+        Backed by Dask, with a chunk for each block. Sets that were not run have the status ``not_run``, and NaN as results.
 
     Raises
     ------
     StoreError
-        If there is no store of ours at the path.
+        If there is no tausweep store at the path.
     """
     path = Path(path)
     _check_ours(path)
     opened: xr.Dataset = xr.open_zarr(path, chunks={}, consolidated=True)
     if journal.path_of(path).exists():
         opened.attrs |= dataset.provenance(computed_by(path))
-    # Labels are for looking at; only those of an enormous sampled design stay on disk.
+    # Labels are loaded, because they are often looked at. Only those of a very large sampled design stay on disk.
     return opened.assign_coords({name: c.load() for name, c in opened.coords.items() if c.size <= _SMALL})
