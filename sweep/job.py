@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Annotated, Any
@@ -14,20 +14,16 @@ import numpy as np
 
 from sweep import observables, spec
 from sweep.checks import Count, OneOf, Seed, check_fields
-from sweep.design import axes
-from sweep.design import design as designs
 from sweep.design.arrays import ParameterSets, gather
 from sweep.design.design import Block, Blocks, Design
 from sweep.errors import JobError, suggest
-from sweep.model import integration as integrations
-from sweep.model import network
 from sweep.model.integration import Integration
 from sweep.model.network import Model
 from sweep.model.parameters import parse_name
 from sweep.observables import ALWAYS, Record, Variable
-from sweep.signals import recordings, targets, waveforms
 from sweep.signals.signal import Signal
 from sweep.signals.targets import ModelOutput, Target
+from sweep.spec import stored
 
 NOISE_PAIRINGS = ("independent", "common")
 _NOT_IDENTITY = ("sets_per_block", "report", "title", "description")
@@ -40,6 +36,7 @@ _EFFICIENT_UNITS = 2**16
 _MOST_BLOCKS = 10_000
 
 
+@stored("Report")
 @dataclass(frozen=True, kw_only=True)
 class Report:
     """Which result the run ends with: the best set in words, and a heat map.
@@ -70,6 +67,7 @@ class Report:
         check_fields(self, "report")
 
 
+@stored("Job")
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Job:
     """Everything that defines the results of a sweep.
@@ -365,7 +363,7 @@ class Job:
     @classmethod
     def from_spec(cls, data: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Job:
         """Rebuild a job from :meth:`spec`. Nothing but the classes of a job can come out of it."""
-        job = spec.decode(data, arrays, _CLASSES)
+        job = spec.decode(data, arrays)
         if not isinstance(job, cls):
             raise JobError(f"the stored job is a {type(job).__name__}, not a Job.")
         return job
@@ -384,18 +382,3 @@ class Job:
         """Return the part of :meth:`spec` that the hash covers: all but the blocks and what is for people."""
         data, _ = self.spec()
         return {key: value for key, value in data.items() if key not in _NOT_IDENTITY}
-
-
-def _dataclasses(modules: Iterable[object]) -> dict[str, type]:
-    return {
-        cls.__name__: cls
-        for module in modules
-        for cls in vars(module).values()
-        if isinstance(cls, type) and hasattr(cls, "__dataclass_fields__")
-    }
-
-
-_CLASSES = _dataclasses((network, integrations, axes, designs, observables, waveforms, recordings, targets)) | {
-    "Job": Job,
-    "Report": Report,
-}

@@ -15,6 +15,7 @@ import numpy as np
 from sweep.checks import Count, OneOf, check_fields, whole
 from sweep.errors import JobError, suggest
 from sweep.model.integration import Integration
+from sweep.spec import stored
 from sweep.statistics import STATISTICS, Wanted
 
 VARIABLES: Mapping[str, str] = {"x": "synaptic current", "r": "firing rate"}
@@ -81,6 +82,7 @@ def wanted(observed: Collection[str], of: str) -> Wanted:
     return Wanted(tuple(names) + (("var",) if of == "r" and CORRELATION in observed else ()))
 
 
+@stored("Record")
 @dataclass(frozen=True)
 class Record:
     """A trajectory to keep: of ``x`` or ``r``, after every so many steps, of all units or some.

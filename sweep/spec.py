@@ -1,15 +1,57 @@
-"""Frozen dataclasses to JSON-ready data and back, with arrays aside, named by the digest of their content."""
+"""A job as JSON-ready data and back, with arrays aside, named by the digest of their content.
+
+Every class that can be part of a job is a frozen dataclass with a stored kind, a name that is written beside the class::
+
+    @stored("Sine")
+    @dataclass(frozen=True)
+    class Sine: ...
+
+Stores hold this name, never that of the class: the class may be renamed or moved, the name may not, nor may the names of
+its fields. A field that is added later is declared with :func:`later`: it is left out of the data while it has its
+default, so that the jobs that do not use it keep their data and their hash.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 
 from sweep.errors import JobError
+
+T = TypeVar("T")
+
+KINDS: dict[str, type] = {}
+"""Every stored kind and its class; complete once :mod:`sweep.job` is imported."""
+
+_NAMES: dict[type, str] = {}
+
+
+def stored(kind: str) -> Callable[[type[T]], type[T]]:
+    """Give a dataclass the name under which stores hold it, for ever.
+
+    Raises
+    ------
+    ValueError
+        If another class has that name.
+    """
+
+    def register(cls: type[T]) -> type[T]:
+        if kind in KINDS:
+            raise ValueError(f"stored kind {kind!r} is {KINDS[kind].__name__} already: {cls.__name__} needs another")
+        KINDS[kind] = cls
+        _NAMES[cls] = kind
+        return cls
+
+    return register
+
+
+def later(default: str | float | bool | None) -> Any:
+    """Return a field that a stored kind did not always have; at its default it is left out of the data."""
+    return dataclasses.field(default=default, metadata={"later": True})
 
 
 def encode(value: Any, arrays: dict[str, np.ndarray]) -> Any:
@@ -18,13 +60,13 @@ def encode(value: Any, arrays: dict[str, np.ndarray]) -> Any:
     Parameters
     ----------
     value : object
-        Built of dataclasses, mappings, sequences, arrays, numbers, strings and None.
+        Built of stored kinds, mappings, sequences, arrays, numbers, strings and None.
     arrays : dict
         Receives the arrays, by digest.
     """
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {f.name: encode(getattr(value, f.name), arrays) for f in dataclasses.fields(value) if f.init}
-        return {"$class": type(value).__name__} | fields
+    if type(value) in _NAMES:
+        fields = {name: encode(getattr(value, name), arrays) for name in _written(value)}
+        return {"$class": _NAMES[type(value)]} | fields
     if isinstance(value, Mapping):
         return {str(key): encode(item, arrays) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -42,13 +84,13 @@ def encode(value: Any, arrays: dict[str, np.ndarray]) -> Any:
     raise TypeError(f"{type(value).__name__} cannot be part of a job")
 
 
-def decode(data: Any, arrays: Mapping[str, np.ndarray], classes: Mapping[str, type]) -> Any:
-    """Rebuild what :func:`encode` was given; only the named classes can be built.
+def decode(data: Any, arrays: Mapping[str, np.ndarray]) -> Any:
+    """Rebuild what :func:`encode` was given; only stored kinds can be built.
 
     Raises
     ------
     JobError
-        If the data names another class or an array that is missing.
+        If the data names another kind, or a field that its kind does not have, or an array that is missing.
     """
     if isinstance(data, Mapping):
         if "$array" in data:
@@ -56,16 +98,33 @@ def decode(data: Any, arrays: Mapping[str, np.ndarray], classes: Mapping[str, ty
                 raise JobError(f"the stored job lacks the array {data['$array']!r}: the store is damaged.")
             return arrays[data["$array"]]
         if "$class" in data:
-            if data["$class"] not in classes:
-                raise JobError(
-                    f"the stored job has a part of the unknown kind {data['$class']!r}: was it written by another version?"
-                )
-            own = {key: decode(item, arrays, classes) for key, item in data.items() if key != "$class"}
-            return classes[data["$class"]](**own)
-        return {key: decode(item, arrays, classes) for key, item in data.items()}
+            return _rebuilt(data, arrays)
+        return {key: decode(item, arrays) for key, item in data.items()}
     if isinstance(data, list):
-        return tuple(decode(item, arrays, classes) for item in data)
+        return tuple(decode(item, arrays) for item in data)
     return data
+
+
+def _rebuilt(data: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Any:
+    kind = data["$class"]
+    if kind not in KINDS:
+        raise JobError(f"the stored job has a part of the unknown kind {kind!r}: was it written by another version?")
+    own = {key: decode(item, arrays) for key, item in data.items() if key != "$class"}
+    unknown = own.keys() - {field.name for field in dataclasses.fields(KINDS[kind]) if field.init}
+    if unknown:
+        raise JobError(
+            f"the stored job has {kind}.{min(unknown)}, which is unknown: was it written by another version?"
+        )
+    return KINDS[kind](**own)
+
+
+def _written(value: Any) -> Iterator[str]:
+    """Name the fields that are written: all but the later ones that have their default."""
+    for field in dataclasses.fields(value):
+        own = getattr(value, field.name)
+        default = "later" in field.metadata and type(own) is type(field.default) and own == field.default
+        if field.init and not default:
+            yield field.name
 
 
 def differences(old: Any, new: Any, path: str = "") -> list[str]:

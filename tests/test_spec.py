@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from sweep.errors import JobError
 from sweep.job import Report
 from sweep.signals.signal import Signal
 from sweep.signals.targets import model_output
-from sweep.spec import decode, differences, encode
+from sweep.spec import KINDS, decode, differences, encode, later, stored
 
 SIGNALS: list[Signal] = [
     sweep.constant([0.1, 0.2]),
@@ -111,6 +112,60 @@ def test_results_survive_json() -> None:
         assert first[name].values.tobytes() == second[name].values.tobytes(), name
 
 
+def test_stored_kinds_keep_their_names() -> None:
+    """Stores hold these names: one may be added, but none may ever be renamed or removed, whatever its class is called."""
+    assert set(KINDS) == {
+        *("Job", "Model", "Integration", "Record", "Report", "Target"),
+        *("Design", "HeldAxis", "SampledAxis", "Range"),
+        *("Constant", "Step", "Pulse", "Sine", "WhiteNoise", "Samples", "Spikes", "ModelOutput"),
+    }
+
+
+@pytest.fixture
+def kinds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget after the test what it registers."""
+    monkeypatch.setattr("sweep.spec.KINDS", dict(KINDS))
+    monkeypatch.setattr("sweep.spec._NAMES", {cls: kind for kind, cls in KINDS.items()})
+
+
+@pytest.mark.usefixtures("kinds")
+def test_a_class_may_be_renamed_but_a_stored_kind_is_one_class() -> None:
+    """What is written is the kind, not the name of the class; a second class of that kind is refused."""
+
+    @stored("Thing")
+    @dataclass(frozen=True)
+    class Renamed:
+        n: int
+
+    assert encode(Renamed(1), {}) == {"$class": "Thing", "n": 1}
+    assert decode({"$class": "Thing", "n": 1}, {}) == Renamed(1)
+    with pytest.raises(ValueError, match="stored kind 'Thing' is Renamed already: Other needs another"):
+
+        @stored("Thing")
+        @dataclass(frozen=True)
+        class Other:
+            n: int
+
+
+@pytest.mark.usefixtures("kinds")
+def test_a_later_field_changes_the_data_of_those_alone_that_use_it() -> None:
+    """At its default it is left out, and what was stored before it was there has its default."""
+
+    @stored("Thing")
+    @dataclass(frozen=True)
+    class Thing:
+        n: int
+        start: float = later(0.0)
+        read: str | None = later(None)
+
+    assert encode(Thing(1), {}) == {"$class": "Thing", "n": 1}
+    assert encode(Thing(1, 2.0, "mean"), {}) == {"$class": "Thing", "n": 1, "start": 2.0, "read": "mean"}
+    for thing in (Thing(1), Thing(1, 2.0), Thing(1, read="mean")):
+        assert decode(encode(thing, {}), {}) == thing
+    array = encode(Thing(1, np.zeros(2), np.ones(2)), {})
+    assert set(array) == {"$class", "n", "start", "read"}
+
+
 def test_equal_arrays_are_stored_once() -> None:
     """Arrays are named by their content, type and shape."""
     arrays: dict[str, np.ndarray] = {}
@@ -137,6 +192,10 @@ def test_only_data_can_be_part_of_a_job() -> None:
         ({"$class": "Path"}, r"unknown kind 'Path'"),
         ({"$class": "Job", "model": {"$class": "object"}}, r"unknown kind 'object'"),
         ([{"$class": "np.ndarray"}], r"unknown kind 'np\.ndarray'"),
+        (
+            {"$class": "Integration", "dt": 1.0, "duration": 2.0, "jitter": 1.0},
+            r"has Integration\.jitter, which is unknown: was it written by another version",
+        ),
         ({"$array": "abc", "shape": [2]}, r"lacks the array 'abc': the store is damaged"),
         ({"$class": "Integration", "dt": 1.0, "duration": 2.0}, r"the stored job is a Integration, not a Job"),
         ([], r"the stored job is a tuple, not a Job"),
@@ -159,7 +218,7 @@ def test_a_changed_value_is_checked_again() -> None:
 def test_decoding_plain_data_is_the_identity() -> None:
     """Numbers, strings and mappings are themselves, and lists become tuples."""
     data = {"a": 1, "b": [1.5, None, "x", True], "c": {"d": []}}
-    assert decode(data, {}, {}) == {"a": 1, "b": (1.5, None, "x", True), "c": {"d": ()}}
+    assert decode(data, {}) == {"a": 1, "b": (1.5, None, "x", True), "c": {"d": ()}}
 
 
 def test_differences_name_the_keys() -> None:

@@ -15,6 +15,7 @@ from sweep.checks import Count, Whole, array, check_fields, number, one_of
 from sweep.errors import JobError
 from sweep.model.parameters import PARAMETERS, SELECTORS, Array, check_value, parse_name
 from sweep.observables import ALWAYS, OBSERVABLES, VARIABLES
+from sweep.spec import stored
 
 #: Names that the result gives to its own dimensions and variables; no dimension of a design may take one.
 RESERVED = (
@@ -33,6 +34,7 @@ def _check_slice(start: int, stop: int, n: int) -> None:
         raise IndexError(f"values {start} to {stop} of an axis that has {n}")
 
 
+@stored("HeldAxis")
 @dataclass(frozen=True, eq=False)
 class HeldAxis:
     """An axis whose values are held in memory.
@@ -154,6 +156,7 @@ def _column(dim: str, name: str, values: npt.ArrayLike) -> Array:
     return check_value(name, given)
 
 
+@stored("Range")
 @dataclass(frozen=True)
 class Range:
     """Where a sampled parameter lies: uniform between two ends, or log-uniform.
@@ -236,6 +239,7 @@ _SAMPLERS: Mapping[str, Callable[[int, int, int, int, int], Array]] = {
 }
 
 
+@stored("SampledAxis")
 @dataclass(frozen=True)
 class SampledAxis:
     """An axis of points drawn from ranges, computed for whatever slice is asked and never held.

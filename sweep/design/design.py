@@ -18,6 +18,7 @@ from sweep.checks import Count, number, whole
 from sweep.design.axes import Axis, HeldAxis
 from sweep.errors import JobError, suggest
 from sweep.model.parameters import Array, parse_name
+from sweep.spec import stored
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,7 @@ def _unravel(number: int, shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(reversed(position))
 
 
+@stored("Design")
 @dataclass(frozen=True, eq=False)
 class Design:
     """All parameter sets, labelled: every combination of the points of its axes.

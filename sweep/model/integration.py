@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from sweep.checks import NotNegative, OneOf, Positive, check_fields
 from sweep.errors import JobError
+from sweep.spec import stored
 
 SCHEMES = ("sequential", "simultaneous")
 PRECISIONS = ("float32", "float64")
@@ -36,6 +37,7 @@ def rate_constant(dt: float, tau: npt.ArrayLike) -> npt.NDArray[np.float64]:
     return alpha
 
 
+@stored("Integration")
 @dataclass(frozen=True)
 class Integration:
     """How the equations are stepped through time.

@@ -22,8 +22,10 @@ from sweep.checks import Count, OneOf
 from sweep.errors import JobError
 from sweep.model.activations import ACTIVATIONS
 from sweep.model.parameters import PARAMETERS, SELECTORS, Array, check_value, parse_name
+from sweep.spec import stored
 
 
+@stored("Model")
 @dataclass(frozen=True, eq=False)
 class Model:
     """A recurrent firing-rate network: its size, weights, activation, and the parameters that all sets share.

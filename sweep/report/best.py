@@ -59,7 +59,7 @@ def report_of(ds: xr.Dataset) -> Report:
     own = _job(ds).get("report")
     if own is None:
         return default_report(ds)
-    report: Report = decode(own, {}, {"Report": Report})
+    report: Report = decode(own, {})
     return report
 
 

@@ -15,11 +15,13 @@ from sweep.errors import JobError, suggest
 from sweep.files import Source, read_numbers
 from sweep.model.parameters import Array
 from sweep.signals.signal import interval_number, nudged, refuse_shorter, step_times
+from sweep.spec import stored
 
 TIME_UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 """Length of a unit of time, ms."""
 
 
+@stored("Samples")
 @dataclass(frozen=True, eq=False)
 class Samples:
     """Measured values (channel, time), each held for ``interval`` ms; the first from 0 ms on."""
@@ -55,6 +57,7 @@ class Samples:
         return np.take(self.values, interval_number(times, self.interval), axis=1)
 
 
+@stored("Spikes")
 @dataclass(frozen=True, eq=False)
 class Spikes:
     """A spike train rho(t) = sum of delta(t - times), or the rate code that counts it in windows.

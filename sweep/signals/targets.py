@@ -12,8 +12,10 @@ from sweep.checks import array, numbers_of
 from sweep.errors import JobError
 from sweep.model.parameters import Array, check_value
 from sweep.signals.signal import Endless, Signal
+from sweep.spec import stored
 
 
+@stored("ModelOutput")
 @dataclass(frozen=True, eq=False)
 class ModelOutput(Endless):
     """The rates r of the job's own network with other parameters: a teacher, which the back end simulates first."""
@@ -47,6 +49,7 @@ class ModelOutput(Endless):
         )
 
 
+@stored("Target")
 @dataclass(frozen=True)
 class Target:
     """A signal that the rates are compared with, at one or several lags.

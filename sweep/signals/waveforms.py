@@ -26,6 +26,7 @@ from sweep.signals.signal import (
     refuse_shorter,
     step_times,
 )
+from sweep.spec import stored
 
 Channels = Annotated[int, Ge(1), Lt(2**31)]
 
@@ -61,6 +62,7 @@ class _Formula(Endless):
         return max(len(value) for value in values if value is not None)
 
 
+@stored("Constant")
 @dataclass(frozen=True)
 class Constant(_Formula):
     """u(t) = value."""
@@ -73,6 +75,7 @@ class Constant(_Formula):
         return _column(self.value) + np.zeros_like(step_times(self, start, stop, dt))
 
 
+@stored("Step")
 @dataclass(frozen=True)
 class Step(_Formula):
     """u(t) = before for t < time, after from then on; time in ms."""
@@ -88,6 +91,7 @@ class Step(_Formula):
         return np.where(times >= _column(self.time), _column(self.after), _column(self.before))
 
 
+@stored("Pulse")
 @dataclass(frozen=True)
 class Pulse(_Formula):
     """u(t) = amplitude for ``width`` ms from ``start`` ms, and again every ``period`` ms; else 0."""
@@ -119,6 +123,7 @@ class Pulse(_Formula):
         return np.where((since >= 0) & (phase < _column(self.width)), _column(self.amplitude), 0.0)
 
 
+@stored("Sine")
 @dataclass(frozen=True)
 class Sine(_Formula):
     """u(t) = offset + amplitude sin(2 pi frequency t + phase); frequency in Hz, phase in rad."""
@@ -142,6 +147,7 @@ class Sine(_Formula):
         return _column(self.offset) + _column(self.amplitude) * np.sin(angle)
 
 
+@stored("WhiteNoise")
 @dataclass(frozen=True)
 class WhiteNoise(Endless):
     """Independent normal numbers, each held for ``interval`` ms, or for one step.
