@@ -37,6 +37,7 @@ from sweep.model.network import Model
 from sweep.model.parameters import Array
 from sweep.model.weights import gaussian
 from sweep.signals.waveforms import sine
+from sweep.version import __version__
 
 _REPEATS = 3
 #: What a calibration begins with.
@@ -139,7 +140,7 @@ def check_seconds(seconds: float) -> float:
 def header(chosen: Probe) -> list[tuple[str, str]]:
     """Return name and value of what a measure depends on."""
     return [
-        ("tausweep", f"{_version('tausweep')}, {datetime.date.today().isoformat()}"),
+        ("tausweep", f"{__version__}, {datetime.date.today().isoformat()}"),
         ("back end", f"{chosen.name}, {chosen.reason}"),
         ("device", chosen.device),
         ("machine", f"{processor()}, {cores()} cores for this process; {platform.platform()}"),

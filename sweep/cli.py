@@ -1,31 +1,25 @@
-"""The command ``sweep``. Exit codes: 0 done, 1 some sets failed or are missing, 2 bad usage or bad job."""
+"""The command ``sweep``. Exit codes: 0 done, 1 some sets failed or are missing, 2 bad usage or bad job.
+
+What a command needs is imported when it runs, so that help is there at once.
+"""
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
-import platform
-import shutil
-import subprocess
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import psutil
 import typer
 from rich.console import Console
 from rich.markup import escape
-from threadpoolctl import threadpool_info
 
-from sweep import bench, jobfile
-from sweep.backends.registry import BACKENDS, choose, get_backend, probe
 from sweep.errors import JobError, RunError, SweepError
-from sweep.execution import runner
-from sweep.execution.plan import cores, plan, size
-from sweep.job import Report
-from sweep.report import best
-from sweep.results.store import Store, computed_by, open_dataset
+
+if TYPE_CHECKING:
+    from sweep.job import Report
+    from sweep.results.store import Store
 
 app = typer.Typer(
     name="sweep",
@@ -39,14 +33,16 @@ _out, _err = Console(highlight=False, soft_wrap=True), Console(stderr=True, high
 
 JobFile = Annotated[Path, typer.Argument(metavar="JOB.toml", help="Job file.")]
 StorePath = Annotated[Path, typer.Argument(metavar="STORE", help="Store written by 'sweep run'.")]
-BackendName = Annotated[str, typer.Option("--backend", help=f"Back end: auto, {', '.join(BACKENDS)}.")]
+BackendName = Annotated[str, typer.Option("--backend", help="Back end: auto, or one that 'sweep doctor' names.")]
 Batch = Annotated[int | None, typer.Option("--batch", help="Most sets that the back end takes at once.")]
 Workers = Annotated[int | None, typer.Option("--workers", help="Processes of this machine instead of threads.")]
 
 
 def _version(wanted: bool) -> None:
     if wanted:
-        _out.print(f"tausweep {importlib.metadata.version('tausweep')}")
+        from sweep.version import __version__
+
+        _out.print(f"tausweep {__version__}")
         raise typer.Exit
 
 
@@ -62,8 +58,11 @@ def _common(
 @app.command("plan")
 def plan_command(job: JobFile, backend: BackendName = "auto", workers: Workers = None, batch: Batch = None) -> None:
     """Say what a job will take. Runs nothing."""
+    from sweep.execution.plan import plan
+    from sweep.jobfile import load
+
     _note(backend)
-    _table(plan(jobfile.load(job), backend, batch=batch, workers=workers).rows())
+    _table(plan(load(job), backend, batch=batch, workers=workers).rows())
 
 
 @app.command()
@@ -80,8 +79,13 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
     """Run a job into a store, and show its best set. Running again resumes."""
-    loaded = jobfile.load(job)
-    best.check_job(loaded)
+    from sweep.execution import runner
+    from sweep.jobfile import load
+    from sweep.report.choice import check_job
+    from sweep.results.store import Store
+
+    loaded = load(job)
+    check_job(loaded)
     if scheduler is None:
         _note(backend)
     path = store or Path(f"{job.stem}.zarr")
@@ -110,6 +114,8 @@ def run(
 @app.command()
 def status(store: StorePath) -> None:
     """Say how far a store is, and what failed."""
+    from sweep.results.store import Store
+
     opened = Store(store)
     _summary(store, opened, backends=True)
     raise typer.Exit(_exit_code(opened))
@@ -130,49 +136,28 @@ def plot_command(
 
     As a map, lines, points or trajectories, whatever fits. What is named here goes before what the job's report says.
     """
-    dataset = open_dataset(store)
-    own = best.report_of(dataset)
-    base = own if variable in (None, own.variable) else best.default_report(dataset, variable)
-    asked = Report(
-        variable=variable or base.variable,
-        best=which or base.best,
-        x=x,
-        y=y,
-        panel=panel,
-        select=dict(map(_label, select or ())),
-    )
-    _show(store, output or _picture(store), best.completed(dataset, asked, base))
+    from sweep.report.choice import requested
+    from sweep.results.store import open_dataset
+
+    chosen = dict(map(_label, select or ()))
+    report = requested(open_dataset(store), variable, best=which, x=x, y=y, panel=panel, select=chosen)
+    _show(store, output or _picture(store), report)
 
 
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of job files, for editors."""
+    from sweep import jobfile
+
     print(json.dumps(jobfile.schema(), indent=2))
 
 
-@app.command()
-def doctor() -> None:
+@app.command("doctor")
+def doctor_command() -> None:
     """Say what works here, and why not."""
-    memory = psutil.virtual_memory()
-    rows = [
-        ("tausweep", importlib.metadata.version("tausweep")),
-        ("Python", f"{platform.python_version()} on {platform.platform()}"),
-        *((name, importlib.metadata.version(name)) for name in ("numpy", "xarray", "zarr", "dask", "distributed")),
-    ]
-    for library in threadpool_info():
-        rows.append(
-            ("BLAS", f"{library['internal_api']} {library.get('version')}, {library.get('architecture', '')} kernels")
-        )
-    rows += [
-        ("cores", f"{cores()} for this process, {psutil.cpu_count()} in the machine"),
-        ("memory", f"{size(memory.available)} free of {size(memory.total)}"),
-        ("GPU", _gpu()),
-    ]
-    for found in probe():
-        rows.append((f"back end {found.name}", f"{'works' if found.works else 'does not work'}: {found.reason}"))
-    chosen = choose("auto")
-    rows.append(("auto", f"{chosen.name}, {chosen.reason}"))
-    _table(rows)
+    from sweep import doctor
+
+    _table(doctor.rows())
 
 
 @app.command("bench")
@@ -181,6 +166,9 @@ def bench_command(
     seconds: Annotated[float, typer.Option("--seconds", help="About how long each measurement takes.")] = 1.0,
 ) -> None:
     """Measure how fast this machine is, and against what limit."""
+    from sweep import bench
+    from sweep.backends.registry import choose, get_backend
+
     bench.check_seconds(seconds)
     _table(bench.header(choose(backend)))
     engine = get_backend(backend)
@@ -194,18 +182,6 @@ def bench_command(
     _out.print(bench.explained(engine), markup=False)
 
 
-def _gpu() -> str:
-    command = shutil.which("nvidia-smi")
-    if command is None:
-        return "none found: there is no nvidia-smi, which comes with NVIDIA's driver"
-    query = [command, "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
-    try:
-        done = subprocess.run(query, capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return f"nvidia-smi does not answer: {error}"
-    return (done.stdout or done.stderr).strip().replace("\n", "; ") or "nvidia-smi finds none"
-
-
 def _table(rows: list[tuple[str, str]]) -> None:
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
@@ -214,11 +190,15 @@ def _table(rows: list[tuple[str, str]]) -> None:
 
 def _note(backend: str) -> None:
     """Tell of a back end that was to be expected here and does not work."""
+    from sweep.backends.registry import choose
+
     if note := choose(backend).note:
         _err.print(f"note: {note}", markup=False)
 
 
 def _summary(path: Path, store: Store, backends: bool) -> None:
+    from sweep.results.store import computed_by
+
     counts = {name: number for name, number in store.counts().items() if number}
     told = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in counts.items())
     _out.print(f"{path}: {store.job.design.size:,} sets, {told}", markup=False)
@@ -244,16 +224,18 @@ def _picture(store: Path) -> Path:
 
 def _show(store: Path, picture: Path, report: Report | None) -> None:
     """Say which set is best, and draw the picture."""
-    # Matplotlib takes a second to import: only where there is something to draw.
-    from sweep.report import figures
+    from sweep.report.best import best
+    from sweep.report.choice import check, default_report, is_trajectory
+    from sweep.report.figures import save
+    from sweep.results.store import Store, open_dataset
 
     dataset = open_dataset(store)
-    report = report or best.default_report(dataset)
-    best.check(dataset, report)
+    report = report or default_report(dataset)
+    check(dataset, report)
     try:
-        if not best.is_trajectory(dataset, report):
-            _out.print(best.best_set(dataset, report).words(), markup=False)
-        _out.print(f"picture: {figures.save(dataset, picture, report)}", markup=False)
+        if not is_trajectory(dataset, report):
+            _out.print(best(dataset, report).words(), markup=False)
+        _out.print(f"picture: {save(dataset, picture, report)}", markup=False)
     except (RuntimeError, ValueError) as error:
         # What the codecs raise for a chunk that was damaged on disk says nothing of the chunk.
         chunks = [] if isinstance(error, SweepError) else Store(store).damaged()

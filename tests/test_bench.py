@@ -357,8 +357,8 @@ def test_first_results_are_timed(scripts: Callable[[str], ModuleType]) -> None:
 
 ALONE = """
 import importlib.abc, sys
-absent = set("cupy dask distributed filelock jax matplotlib pandas psutil pydantic".split())
-absent |= set("rich scipy threadpoolctl tqdm typer zarr".split())
+absent = set("cupy dask distributed filelock jax lazy_loader matplotlib pandas platformdirs psutil".split())
+absent |= set("pydantic rich scipy threadpoolctl tqdm typer zarr".split())
 class Absent(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):
         if name.split(".")[0] in absent:

@@ -34,7 +34,9 @@ _LANES_OF_SM = {"75": 64, "80": 64}
 _OLDEST = 75
 #: Clock in kHz if the driver does not report it.
 _CLOCK = 1_500_000
-_INSTALL = "install it with pip install 'tausweep[cuda13]', or 'tausweep[cuda12]' for a driver older than 580"
+_INSTALL = (
+    "install it from a clone of tausweep with pip install '.[cuda13]', or '.[cuda12]' for a driver older than 580"
+)
 _CACHE = "CUPY_CACHE_DIR"
 
 

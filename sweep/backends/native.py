@@ -38,7 +38,7 @@ _OPTIONS = (
     # Every rounding is written out, so that bits do not depend on what a compiler fuses. Nothing uses errno or traps.
     *("-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-w"),
 )
-_INSTALL = "install g++ or clang++, or pip install 'tausweep[native]', or name one in CXX"
+_INSTALL = "install g++ or clang++, or pip install '.[native]' in a clone of tausweep, or name one in CXX"
 #: The largest memory of a call, in bytes.
 _MOST_BYTES = 2**29
 
@@ -117,9 +117,10 @@ def _called(command: Sequence[str], source: str) -> str:
 @functools.cache
 def folder() -> Path:
     """Return the folder for compiled kernels: in the user's cache, or a temporary one if that cannot be written."""
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    own = Path(home) / "tausweep"
-    if own.is_absolute():  # for a user without a home expanduser changes nothing
+    from platformdirs import user_cache_path  # here, as psutil below
+
+    own = user_cache_path("tausweep", appauthor=False)
+    if own.is_absolute():  # a user without a home keeps the ~
         with contextlib.suppress(OSError):
             own.mkdir(mode=0o700, parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=own):

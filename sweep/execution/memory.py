@@ -14,12 +14,13 @@ import numpy as np
 import psutil
 import xarray as xr
 from dask.highlevelgraph import HighLevelGraph
+from dask.utils import format_bytes
 
 from sweep.backends.protocol import Results
 from sweep.backends.registry import choose, get_backend, provenance
 from sweep.design.design import Block, Blocks
 from sweep.errors import JobError
-from sweep.execution.plan import cores, positive, size
+from sweep.execution.plan import cores, positive
 from sweep.execution.prepare import prepare, simulate_block
 from sweep.execution.progress import Bar, Cancelled
 from sweep.job import Job
@@ -141,8 +142,8 @@ def simulate(job: Job, backend: str = "auto", batch: int | None = None, progress
     available = psutil.virtual_memory().available
     if needed > available:
         raise JobError(
-            f"the result needs {size(needed)} and {size(available)} of memory are free: use run(job, store=...) and "
-            "open the store, or observe less."
+            f"the result needs {format_bytes(needed)} and {format_bytes(available)} of memory are free: "
+            "use run(job, store=...) and open the store, or observe less."
         )
     prepared = prepare(job)
     engine.compile(job)

@@ -73,17 +73,20 @@ class Plan:
 
     def rows(self) -> list[tuple[str, str]]:
         """Return name and value of what people want to know."""
+        # Imported here: whoever asks for cores() alone can do without Dask.
+        from dask.utils import format_bytes, format_time
+
         shape = " x ".join(f"{n} {dim}" for dim, n in self.shape.items())
         who = _counted(self.workers, "process", "processes") if self.workers > 1 else _counted(self.threads, "thread")
         return [
             ("sets", f"{self.sets:,}" + (f" ({shape})" if shape else "")),
             ("blocks", f"{self.blocks:,} of at most {_counted(self.sets_per_block, 'set')}"),
             ("work", f"{self.updates:.3g} unit-updates"),
-            ("disk", f"{size(self.disk)} before compression"),
-            ("memory", f"{size(self.memory)} per worker"),
+            ("disk", f"{format_bytes(self.disk)} before compression"),
+            ("memory", f"{format_bytes(self.memory)} per worker"),
             ("back end", f"{self.backend}, {self.reason}"),
             ("method", self.method),
-            ("time", f"about {duration(self.seconds)} with {who}"),
+            ("time", f"about {format_time(self.seconds)} with {who}"),
         ]
 
     def __str__(self) -> str:
@@ -218,17 +221,3 @@ def _shortened(job: Job, steps: int) -> Job:
 
 def _counted(number: int, one: str, many: str | None = None) -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
-
-
-def size(number: float) -> str:
-    """Write a number of bytes for people: ``1.5 GiB``."""
-    power = min(5, int(math.log2(max(number, 1)) // 10))
-    return f"{number / 1024**power:.3g} {('B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB')[power]}"
-
-
-def duration(seconds: float) -> str:
-    """Write a time for people: ``2.5 h``."""
-    for limit, unit, per in ((120, "s", 1), (7200, "min", 60), (172_800, "h", 3600)):
-        if seconds < limit:
-            return f"{seconds / per:.2g} {unit}"
-    return f"{seconds / 86_400:.3g} days"

@@ -19,9 +19,10 @@ from sweep.model.integration import rate_constant
 from sweep.model.parameters import PARAMETERS, SELECTORS
 from sweep.observables import Variable, record_steps
 from sweep.signals.targets import ModelOutput
+from sweep.version import __version__
 
 _CONSTANTS = {"tau_s": "alpha_s", "tau_r": "alpha_r"}
-_VERSIONS = ("tausweep", "numpy", "xarray", "zarr", "dask")
+_VERSIONS = ("numpy", "xarray", "zarr", "dask")
 
 
 def dims(job: Job, variable: Variable) -> tuple[str, ...]:
@@ -114,8 +115,8 @@ def attributes(job: Job) -> dict[str, str]:
 
 @cache
 def _versions() -> dict[str, str]:
-    # Once per process, because looking them up takes longer than the rest of a small job.
-    return {name: importlib.metadata.version(name) for name in _VERSIONS}
+    # Once per process: looking them up takes longer than all the rest of a small job.
+    return {"tausweep": __version__} | {name: importlib.metadata.version(name) for name in _VERSIONS}
 
 
 def provenance(parts: Sequence[Mapping[str, str]]) -> dict[str, str]:

@@ -288,7 +288,7 @@ def test_a_teacher_that_diverges_is_an_error(simulate: Simulate) -> None:
         integration=Integration(dt=1, duration=100),
         observe=["target_mse"],
     )
-    with pytest.raises(sweep.errors.JobError, match=r"target \(model\).*diverges.*Lower"):
+    with pytest.raises(sweep.JobError, match=r"target \(model\).*diverges.*Lower"):
         simulate(job)
 
 

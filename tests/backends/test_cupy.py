@@ -338,7 +338,9 @@ def test_no_device_is_visible(machine: Any, monkeypatch: pytest.MonkeyPatch) -> 
 def test_it_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without CuPy the reason says how to install it."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert subject.why_not().startswith("CuPy is not installed; install it with pip install 'tausweep[cuda13]'")
+    assert subject.why_not().startswith(
+        "CuPy is not installed; install it from a clone of tausweep with pip install '.[cuda13]'"
+    )
 
 
 @pytest.mark.parametrize("error", [ImportError("libcudart.so.13 is missing"), OSError("[Errno 30] /nowhere")], ids=repr)

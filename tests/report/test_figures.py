@@ -22,7 +22,7 @@ import sweep
 from sweep.errors import JobError
 from sweep.job import Report
 from sweep.observables import STATUS
-from sweep.report import best
+from sweep.report import best, choice, scales
 from sweep.report import figures as plot
 from sweep.signals.targets import model_output
 
@@ -88,7 +88,7 @@ def mesh(axes: Axes) -> QuadMesh:
 
 def test_best_set_carries_all_labels_of_the_highest_value(ds: xr.Dataset) -> None:
     """The best set is named by every label along the dimensions of the variable."""
-    found = best.best_set(ds, Report(variable="r_mean", select={"unit": 1}))
+    found = best.best(ds, Report(variable="r_mean", select={"unit": 1}))
     assert found.value == 5
     assert found.status == "ok"
     assert found.labels == {"tau_s": 10.0, "alpha_s": 0.05, "gain": 1.0, "unit": 1}
@@ -97,7 +97,7 @@ def test_best_set_carries_all_labels_of_the_highest_value(ds: xr.Dataset) -> Non
 
 def test_best_may_be_the_smallest(ds: xr.Dataset) -> None:
     """With best = "min" the smallest value is best, and ends of the ranges at which it lies are named."""
-    found = best.best_set(ds, Report(variable="r_mean", best="min", select={"unit": 0}))
+    found = best.best(ds, Report(variable="r_mean", best="min", select={"unit": 0}))
     assert (found.labels["tau_s"], found.labels["gain"], found.labels["unit"]) == (1.0, 0.5, 0)
     assert found.edges == ("lower end of tau_s", "lower end of gain")
     assert found.words().endswith("It lies at the lower end of tau_s, the lower end of gain: widen the range.")
@@ -108,8 +108,8 @@ def test_bound_of_a_parameter_is_no_end_to_widen() -> None:
     for shortest in (0.0, 0.5):
         ds = result(sweep.grid(tau_s=[shortest, 1.0, 2.0]))
         ds["r_mean"][:] = np.array([3, 2, 1])[:, None]
-        assert best.best_set(ds).labels["tau_s"] == shortest
-        assert best.best_set(ds).edges == ()
+        assert best.best(ds).labels["tau_s"] == shortest
+        assert best.best(ds).edges == ()
 
 
 @given(data=st.data(), which=st.sampled_from(["max", "min"]))
@@ -119,7 +119,7 @@ def test_best_is_found_among_ok_and_finite_alone(data: st.DataObject, which: str
     values = st.sampled_from([np.nan, np.inf, -1.0, 0.0, 1.0, 2.0])
     ds["r_mean"][:] = np.reshape(data.draw(st.lists(values, min_size=12, max_size=12)), (3, 2, 2))
     ds["status"][:] = np.reshape(data.draw(st.lists(st.integers(0, 3), min_size=6, max_size=6)), (3, 2))
-    found = best.best_set(ds, Report(variable="r_mean", best=which))
+    found = best.best(ds, Report(variable="r_mean", best=which))
     sets = ds["r_mean"].to_numpy().astype(float).mean(axis=-1)
     fine = (ds["status"].to_numpy() == STATUS["ok"]) & np.isfinite(sets)
     if not fine.any():
@@ -139,8 +139,8 @@ def test_a_set_is_judged_by_all_its_units(ds: xr.Dataset) -> None:
     ds["r_mean"][0, 0] = [9.0, -9.0]
     ds["r_mean"][2, 2] = [1.0, 1.0]
     report = Report(variable="r_mean")
-    assert best.best_set(ds, report).value == 1
-    assert "unit" not in best.best_set(ds, report).labels
+    assert best.best(ds, report).value == 1
+    assert "unit" not in best.best(ds, report).labels
     (axes,) = panels(plot.heat_map(ds, report))
     assert mesh(axes).get_array().max() == 1
 
@@ -149,12 +149,12 @@ def test_sets_without_value_are_counted_in_words(ds: xr.Dataset) -> None:
     """The sentence says of how many sets the best is best, and how many could not be."""
     ds["status"][0, :3] = STATUS["diverged"]
     ds["status"][4, 0] = STATUS["not_run"]
-    assert "(of 20 sets, 1 not run, 3 diverged)" in best.best_set(ds, Report(variable="r_mean")).words()
+    assert "(of 20 sets, 1 not run, 3 diverged)" in best.best(ds, Report(variable="r_mean")).words()
 
 
 def test_selection_is_the_nearest_label(ds: xr.Dataset) -> None:
     """A selected coordinate is held at the label nearest to what was asked, and only its sets are compared."""
-    found = best.best_set(ds, Report(variable="r_mean", select={"tau_s": 80, "unit": 0}))
+    found = best.best(ds, Report(variable="r_mean", select={"tau_s": 80, "unit": 0}))
     assert (found.labels["tau_s"], found.labels["gain"], found.labels["unit"]) == (100, 2, 0)
     assert sum(found.counts.values()) == 4
     assert found.edges == ("upper end of gain",)
@@ -162,7 +162,7 @@ def test_selection_is_the_nearest_label(ds: xr.Dataset) -> None:
 
 def test_every_panel_has_its_own_best(ds: xr.Dataset) -> None:
     """With panels there is a best set for each value, in a line each, and the best of all of them."""
-    found = best.best_set(ds, Report(variable="r_mean", panel="gain", select={"unit": 1}))
+    found = best.best(ds, Report(variable="r_mean", panel="gain", select={"unit": 1}))
     assert [panel.labels["gain"] for panel in found.panels] == GAIN.tolist()
     assert [panel.labels["tau_s"] for panel in found.panels] == [100, 10, 100, 100]
     assert found.value == 5
@@ -175,7 +175,7 @@ def test_sample_is_named_with_its_parameters() -> None:
     """The labels of a sample are its number and its parameters, those with a value per unit as a tuple."""
     ds = result(sweep.zipped("point", tau_s=np.array([[1.0, 2.0], [3.0, 4.0]]), gain=[1.0, 2.0]))
     ds["r_mean"][:] = np.array([[0, 0], [0, 1]])
-    found = best.best_set(ds)
+    found = best.best(ds)
     assert found.labels["point"] == 1
     assert found.labels["tau_s"] == (3.0, 4.0)
     assert "point = 1, tau_s = 3 to 4 ms, gain = 2" in found.words()
@@ -186,20 +186,20 @@ def test_sample_is_named_with_its_parameters() -> None:
 
 def test_report_of_the_job_comes_first(ds: xr.Dataset, taught: xr.Dataset) -> None:
     """A result carries the report of its job; one without is reported by the statistic observed first."""
-    assert best.report_of(taught).select == {"unit": 0}
-    assert best.report_of(ds) == best.default_report(ds) == Report(variable="r_mean", x="tau_s", y="gain")
+    assert choice.report_of(taught).select == {"unit": 0}
+    assert choice.report_of(ds) == choice.default_report(ds) == Report(variable="r_mean", x="tau_s", y="gain")
 
 
 def test_default_report_prefers_comparisons_with_the_target(taught: xr.Dataset) -> None:
     """Without a word from the job the fit to the target decides, with a panel per target."""
     expected = Report(variable="target_mse", best="min", x="tau_s", y="tau_r", panel="target")
-    assert best.default_report(taught) == expected
+    assert choice.default_report(taught) == expected
 
 
 def test_default_report_does_not_depend_on_the_order_of_a_store(ds: xr.Dataset) -> None:
     """A store sorts its variables; what the job observes first is still what is reported."""
     observed = result(sweep.grid(gain=GAIN), observe=["r_std", "r_mean"])
-    assert best.default_report(observed[sorted(observed.data_vars)]).variable == "r_std"
+    assert choice.default_report(observed[sorted(observed.data_vars)]).variable == "r_std"
 
 
 # -------------------------------------------------------------------------------------------------------------- errors
@@ -226,10 +226,10 @@ def test_trajectory_has_no_best_value() -> None:
     """A trajectory cannot be compared, unless a time is selected."""
     ds = result(sweep.grid(gain=GAIN), observe=["r_mean", sweep.record("r")])
     with pytest.raises(JobError, match="'r' is a trajectory"):
-        best.best_set(ds, Report(variable="r"))
+        best.best(ds, Report(variable="r"))
     with pytest.raises(JobError, match=r"trajectory\. Draw it over 'time'"):
         plot.heat_map(ds, Report(variable="r", x="gain", y="unit"))
-    assert best.best_set(ds, Report(variable="r", select={"time": 3.1})).labels["time"] == 3
+    assert best.best(ds, Report(variable="r", select={"time": 3.1})).labels["time"] == 3
 
 
 def test_single_number_cannot_be_drawn() -> None:
@@ -271,9 +271,9 @@ def test_edges_lie_halfway_on_the_scale_of_the_values(spaced: Callable[..., np.n
 def test_scale_is_that_of_the_spacing(start: float, ratio: float, n: int) -> None:
     """Values in equal ratios are drawn over a logarithmic axis, in equal steps over a linear one, in any order."""
     geometric = np.random.default_rng(0).permutation(start * ratio ** np.arange(n))
-    assert plot._is_geometric(geometric) == (ratio ** (n - 1) >= 4)
-    assert not plot._is_geometric(start + np.arange(n) * ratio)
-    assert not plot._is_geometric(geometric - geometric.min())
+    assert scales.is_geometric(geometric) == (ratio ** (n - 1) >= 4)
+    assert not scales.is_geometric(start + np.arange(n) * ratio)
+    assert not scales.is_geometric(geometric - geometric.min())
 
 
 def test_sets_without_value_are_shaded_by_what_became_of_them(ds: xr.Dataset) -> None:
@@ -360,7 +360,7 @@ def test_samples_are_points() -> None:
     lost, points = (found for found in axes.collections if isinstance(found, PathCollection))
     assert np.asarray(lost.get_offsets()) == pytest.approx(np.array([[ds["tau_s"][3], ds["gain"][3]]]))
     assert len(points.get_offsets()) == 15
-    found = best.best_set(ds)
+    found = best.best(ds)
     assert mark(axes, "best set").get_xydata() == pytest.approx(
         np.array([[found.labels["tau_s"], found.labels["gain"]]])
     )
@@ -407,7 +407,7 @@ def test_unknown_kind_of_file_is_refused(ds: xr.Dataset, tmp_path: Path) -> None
 def test_store_gives_the_same_picture_as_memory(taught: xr.Dataset, tmp_path: Path) -> None:
     """A store is searched block by block and shows the same as the result in memory."""
     lazy = taught.chunk(tau_s=2, tau_r=3)
-    assert best.best_set(lazy) == best.best_set(taught)
+    assert best.best(lazy) == best.best(taught)
     for ours, theirs in zip(panels(plot.heat_map(lazy)), panels(plot.heat_map(taught)), strict=True):
         assert np.array_equal(mesh(ours).get_array(), mesh(theirs).get_array())
 
@@ -423,7 +423,7 @@ def test_only_what_is_needed_is_computed(ds: xr.Dataset) -> None:
     lazy = ds.chunk(tau_s=1)
     watched = lazy["r_mean"].data.map_blocks(block, dtype=np.float32, meta=np.empty((0, 0, 0), np.float32))
     lazy["r_mean"] = lazy["r_mean"].copy(data=watched)
-    best.best_set(lazy, Report(variable="r_mean", select={"tau_s": 10}))
+    best.best(lazy, Report(variable="r_mean", select={"tau_s": 10}))
     # The search among the four sets selected takes a pass per dimension, and their value one more.
     assert set(asked) == {8}
     assert len(asked) <= 3

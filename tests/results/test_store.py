@@ -154,7 +154,7 @@ if os.geteuid() == 0:
     os.setgid(65534), os.setuid(65534)
 try:
     sweep.run(jobs.small(), "out.zarr", backend="numpy")
-except sweep.errors.StoreError as error:
+except sweep.StoreError as error:
     print(error)"""
     status, said = finish(python(code, path.parent))
     assert "cannot be written" in said
@@ -172,7 +172,7 @@ for limit in 10_000, 60_000:
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, 60_000))
     try:
         sweep.run(job, sys.argv[1], backend="numpy")
-    except (sweep.errors.StoreError, sweep.errors.RunError) as error:
+    except (sweep.StoreError, sweep.RunError) as error:
         print(error)"""
     job = small(observe=["x_final", record("x")], integration=Integration(dt=1.0, duration=4000.0))
     status, said = finish(python(code, path))
@@ -485,7 +485,8 @@ def test_a_second_run_into_a_store_is_refused_at_once(path: Path) -> None:
     """While a process runs into a store, another is told so, however it is called; when it is killed, it may."""
     code = """
 from pathlib import Path
-with sweep.results.store.lock(Path(sys.argv[1])):
+from sweep.results.store import lock
+with lock(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()"""
     first = python(code, path, stdin=subprocess.PIPE)

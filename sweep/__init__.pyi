@@ -1,0 +1,49 @@
+"""The public names, each with the module that defines it. ``__init__.py`` reads this list; add a name here and nowhere else."""
+
+from .design.design import Design as Design
+from .design.makers import grid as grid
+from .design.makers import latin_hypercube as latin_hypercube
+from .design.makers import random as random
+from .design.makers import replicates as replicates
+from .design.makers import sobol as sobol
+from .design.makers import table as table
+from .design.makers import zipped as zipped
+from .errors import BackendError as BackendError
+from .errors import JobError as JobError
+from .errors import RunError as RunError
+from .errors import StoreError as StoreError
+from .errors import SweepError as SweepError
+from .execution.memory import lazy as lazy
+from .execution.memory import simulate as simulate
+from .execution.plan import Plan as Plan
+from .execution.plan import plan as plan
+from .execution.runner import run as run
+from .job import Job as Job
+from .job import Report as Report
+from .jobfile import load as load
+from .model.integration import Integration as Integration
+from .model.network import Model as Model
+from .model.weights import excitatory_inhibitory as excitatory_inhibitory
+from .model.weights import gaussian as gaussian
+from .model.weights import input_weights as input_weights
+from .model.weights import perturb as perturb
+from .model.weights import sparse as sparse
+from .observables import Record as Record
+from .observables import record as record
+from .report.best import BestSet as BestSet
+from .report.best import best as best
+from .report.figures import plot as plot
+from .results.store import open_dataset as open_dataset
+from .signals.recordings import samples as samples
+from .signals.recordings import spikes as spikes
+from .signals.signal import Signal as Signal
+from .signals.targets import Target as Target
+from .signals.targets import model_output as model_output
+from .signals.waveforms import constant as constant
+from .signals.waveforms import pulse as pulse
+from .signals.waveforms import sine as sine
+from .signals.waveforms import step as step
+from .signals.waveforms import white_noise as white_noise
+from .version import __version__ as __version__
+
+open = open_dataset
