@@ -87,8 +87,20 @@ def wanted(observed: Collection[str], of: str) -> Wanted:
 class Record:
     """A trajectory to keep: of ``x`` or ``r``, after every so many steps, of all units or some.
 
-    The states after steps ``every``, ``2 every``, ... are kept, counted from the end of the transient; a record's time
-    is the time after its step.
+    Parameters
+    ----------
+    variable : {"x", "r"}
+        Synaptic current or firing rate.
+    every : int
+        The states after steps ``every``, ``2 every``, ... are kept, counted from the end of the transient. The time
+        of a record is the time after its step.
+    units : sequence of int, optional
+        Numbers of the units, counted from 0; all if not given.
+
+    Raises
+    ------
+    JobError
+        If the variable cannot be recorded, or a number is not one.
     """
 
     variable: Annotated[str, OneOf(VARIABLES)]

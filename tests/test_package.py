@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import email.message
 import email.parser
 import inspect
@@ -15,6 +14,7 @@ import tarfile
 import tomllib
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support import ROOT
@@ -81,7 +81,7 @@ def test_the_wheel_has_the_package_its_types_and_its_kernels(wheel: Path) -> Non
     kernels = {f"sweep/{path.relative_to(ROOT)}" for path in (ROOT / "kernels").rglob("*") if path.is_file()}
     assert {f"sweep/kernels/{name}" for name in ("philox.cuh", "tile_of_sets.cpp", "README.md")} <= kernels
     ours = {name for name in files if not name.startswith(f"tausweep-{PROJECT['version']}.dist-info/")}
-    assert ours == modules | kernels | {"sweep/py.typed"}
+    assert ours == modules | kernels | {"sweep/py.typed", "sweep/__init__.pyi"}
     for name in ours:
         assert files[name] == (ROOT / name.replace("sweep/kernels", "kernels")).read_bytes()
 
@@ -161,9 +161,38 @@ def test_the_readme_links_to_what_is_there() -> None:
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
     assert links
     assert not [link for link in links if not (ROOT / link).is_file()]
-    modules = re.findall(r"`(?:sweep/)?([\w/]+\.py)`", README)
-    assert len(modules) > 10
-    assert not [module for module in modules if not (ROOT / "sweep" / module).is_file()]
+
+
+def test_the_readme_shows_every_room() -> None:
+    """Its table has every package and module of the top floor but those said to be thin, and files to start with."""
+    rows = re.findall(r"^\| `([\w/.]+)` \| .* \|(?: `([\w/.]+)`)? \|$", README.partition("## Read it")[2], re.MULTILINE)
+    rooms = {room for room, _ in rows}
+    assert {f"{path.name}/" for path in (ROOT / "sweep").iterdir() if (path / "__init__.py").is_file()} == {
+        room.removeprefix("sweep/") for room in rooms if room.endswith("/") and room != "kernels/"
+    }
+    for room, first in rows:
+        assert (ROOT / room / first).exists(), room
+        assert bool(first) == room.endswith("/"), room
+    paths = re.findall(r"`((?:sweep|kernels|sweeps|docs)/[\w/.]+)`", README)
+    assert not [path for path in paths if not (ROOT / path).exists()]
+
+
+@pytest.mark.usefixtures("only_numpy")
+def test_the_readme_shows_one_job_in_both_languages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The job file and the Python code are the same job, and every line of the code runs."""
+    monkeypatch.chdir(tmp_path)
+    (toml,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    code = next(block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "sweep.Job(" in block)
+    for long, short in (("duration = 2000.0", "duration = 10.0"), ("transient = 500.0", "transient = 5.0")):
+        assert long in toml
+        toml = toml.replace(long, short)
+        code = code.replace(long.replace(" ", ""), short.replace(" ", ""))
+    (tmp_path / "job.toml").write_text(toml, encoding="utf-8")
+    names: dict[str, Any] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert names["job"].hash == sweep.load("job.toml").hash
+    assert names["job"].integration.duration == 10.0
+    assert names["figure"].axes
 
 
 def test_the_changelog_has_the_version() -> None:
@@ -174,17 +203,13 @@ def test_the_changelog_has_the_version() -> None:
 
 def test_every_public_name_is_documented() -> None:
     """What ``import sweep`` gives has a docstring that names every parameter."""
-    source = ast.parse(Path(sweep.__file__).read_text(encoding="utf-8"))
-    imports = [node for node in source.body if isinstance(node, ast.ImportFrom) and node.module != "__future__"]
-    names = {alias.asname or alias.name for node in imports for alias in node.names}
-    names |= {node.targets[0].id for node in source.body if isinstance(node, ast.Assign)}
-    assert {"Job", "Model", "grid", "load", "open", "plan", "run", "simulate", "lazy"} <= names
-    for name in names:
+    for name in set(sweep.__all__) - {"__version__"}:
         public = getattr(sweep, name)
         text = inspect.getdoc(public)
         assert text, name
         assert text.split("\n")[0].endswith("."), name
-        if isinstance(public, type) and issubclass(public, Exception):
+        # Users catch errors, and name the protocol of a signal; they make neither.
+        if isinstance(public, type) and (issubclass(public, Exception) or public is sweep.Signal):
             continue
         for parameter in inspect.signature(public).parameters:
             assert re.search(rf"\b{parameter}\b", text), f"{name}({parameter})"

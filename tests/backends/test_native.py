@@ -312,7 +312,8 @@ def command_line(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
 @pytest.mark.usefixtures("without_compiler")
 def test_without_a_compiler(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Auto takes NumPy's back end without a word, the doctor says what to install, and so does the error."""
-    advice = "there is no C++ compiler; install g++ or clang++, or pip install '.[native]' in a clone of tausweep, or name one in CXX"
+    advice = "there is no C++ compiler; install g++ or clang++, "
+    advice += "or pip install '.[native]' in a clone of tausweep, or name one in CXX"
     assert (choose().name, choose().note) == ("numpy", "")
     with pytest.raises(BackendError, match=re.escape(f"'native' cannot work here: {advice}. Use backend = 'auto'.")):
         get_backend("native")
