@@ -14,7 +14,6 @@ import tarfile
 import tomllib
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support import ROOT
@@ -45,7 +44,9 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for path in ROOT.iterdir():
         if path.is_file() and not path.name.startswith("."):
             shutil.copy(path, folder)
-    shutil.copy(ROOT / ".gitignore", folder)
+    for name in (".gitignore", ".pre-commit-config.yaml", ".ci/run"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
     (folder / "secret.txt").write_text("not for others")
     return folder
 
@@ -119,7 +120,15 @@ def test_the_source_distribution_has_what_is_needed_to_work_on_it(sdist: Path) -
     """Tests, job files and words come along; a stray file does not."""
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert {"sweeps/grasshopper.toml", "tests/test_package.py", "README.md", "CHANGELOG.md", "LICENSE"} <= names
+    assert {"sweeps/grasshopper.toml", "tests/test_package.py", "docs/architecture.md", ".ci/run"} <= names
+    assert {
+        "README.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "CITATION.cff",
+        "LICENSE",
+        ".pre-commit-config.yaml",
+    } <= names
     assert "secret.txt" not in names
     assert not [name for name in names if re.search(r"\.zarr|__pycache__|\.pyc|venv", name)]
 
@@ -139,66 +148,6 @@ print(sweep.__file__)"""
         [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
     assert done.stdout.strip() == str(tmp_path / "site" / "sweep" / "__init__.py"), done.stderr
-
-
-# ------------------------------------------------------------------------------------------------- words and versions
-
-
-def test_the_two_commands_of_the_readme_can_be_run() -> None:
-    """One runs the main job, one the tests: both install extras that exist, and name files that exist."""
-    commands = re.findall(r"^python3 -m venv .*$", README, re.MULTILINE)
-    assert len(commands) == 2
-    for command in commands:
-        (extra,) = re.findall(r'"\.\[(\w+)\]"', command)
-        assert extra in PROJECT["optional-dependencies"]
-    assert ".venv/bin/sweep run sweeps/grasshopper.toml" in commands[0]
-    assert ".venv/bin/pytest" in commands[1]
-    assert (ROOT / "sweeps" / "grasshopper.toml").is_file()
-
-
-def test_the_readme_links_to_what_is_there() -> None:
-    """Pictures and pages of ours that it links to are in the repository."""
-    links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
-    assert links
-    assert not [link for link in links if not (ROOT / link).is_file()]
-
-
-def test_the_readme_shows_every_room() -> None:
-    """Its table has every package and module of the top floor but those said to be thin, and files to start with."""
-    rows = re.findall(r"^\| `([\w/.]+)` \| .* \|(?: `([\w/.]+)`)? \|$", README.partition("## Read it")[2], re.MULTILINE)
-    rooms = {room for room, _ in rows}
-    assert {f"{path.name}/" for path in (ROOT / "sweep").iterdir() if (path / "__init__.py").is_file()} == {
-        room.removeprefix("sweep/") for room in rooms if room.endswith("/") and room != "kernels/"
-    }
-    for room, first in rows:
-        assert (ROOT / room / first).exists(), room
-        assert bool(first) == room.endswith("/"), room
-    paths = re.findall(r"`((?:sweep|kernels|sweeps|docs)/[\w/.]+)`", README)
-    assert not [path for path in paths if not (ROOT / path).exists()]
-
-
-@pytest.mark.usefixtures("only_numpy")
-def test_the_readme_shows_one_job_in_both_languages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The job file and the Python code are the same job, and every line of the code runs."""
-    monkeypatch.chdir(tmp_path)
-    (toml,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
-    code = next(block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "sweep.Job(" in block)
-    for long, short in (("duration = 2000.0", "duration = 10.0"), ("transient = 500.0", "transient = 5.0")):
-        assert long in toml
-        toml = toml.replace(long, short)
-        code = code.replace(long.replace(" ", ""), short.replace(" ", ""))
-    (tmp_path / "job.toml").write_text(toml, encoding="utf-8")
-    names: dict[str, Any] = {}
-    exec(compile(code, "README.md", "exec"), names)
-    assert names["job"].hash == sweep.load("job.toml").hash
-    assert names["job"].integration.duration == 10.0
-    assert names["figure"].axes
-
-
-def test_the_changelog_has_the_version() -> None:
-    """The first entry is of the version that is built."""
-    versions = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
-    assert versions[0] == PROJECT["version"]
 
 
 def test_every_public_name_is_documented() -> None:
