@@ -250,6 +250,18 @@ def test_a_kernel_that_is_not_whole_is_compiled_again(counted: Callable[[], int]
     assert counted() == 3 * made
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems keep caches elsewhere")
+def test_kernels_are_kept_in_the_users_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the folder that XDG_CACHE_HOME names, or without it in ~/.cache; made when it is first needed."""
+    find = native.folder.__wrapped__
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert find() == tmp_path / "cache" / "tausweep"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert find() == tmp_path / "home" / ".cache" / "tausweep"
+    assert (tmp_path / "home" / ".cache" / "tausweep").is_dir()
+
+
 @pytest.mark.parametrize("cache", ["/dev/null/cache", "relative"])
 def test_a_cache_that_cannot_be_written_is_done_without(
     cache: str, fresh: Callable[[], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -259,6 +271,8 @@ def test_a_cache_that_cannot_be_written_is_done_without(
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setenv("XDG_CACHE_HOME", cache)
+    # What is not absolute does not count by the rules of XDG_CACHE_HOME, and this home cannot be written either.
+    monkeypatch.setenv("HOME", "/dev/null")
     monkeypatch.setenv("TMPDIR", str(temporary))
     ((expected, *_), (result, folder)) = (text.rsplit(maxsplit=1) for (text,) in (said, children()))
     assert result == expected
