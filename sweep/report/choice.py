@@ -57,7 +57,7 @@ def report_of(ds: xr.Dataset) -> Report:
     stored = _job(ds).get("report")
     if stored is None:
         return default_report(ds)
-    own: Report = decode(stored, {}, {"Report": Report})
+    own: Report = decode(stored, {})
     if own.variable not in ds.data_vars:
         return default_report(ds)
     usable = _usable(ds, own.variable)
