@@ -185,7 +185,7 @@ def explained(engine: Backend) -> str:
     if gpu := _gpu(engine):
         return (
             f"The limit is {gpu._device.speed:.3g} lane-instructions a second, what the device issues at its highest "
-            "clock, over what the kernel's plan counts for a unit-step."
+            "clock, over the instructions of a unit-step."
         )
     return (
         "The limit is what a float32 matrix product reached here on all cores, as if W r were all there is to do: "
@@ -200,7 +200,7 @@ def _gpu(engine: Backend) -> KernelBackend | None:
 
 def instructions(job: Job) -> float:
     """Return about how many instructions a unit-step of a job takes on a GPU, in all passes together."""
-    return sum(plan.instructions for _, plan in passes(Needs.of(job, compensated=False)))
+    return sum(kernel.instructions for _, kernel in passes(Needs.of(job, compensated=False)))
 
 
 def calibrated(engine: Backend, case: Case, seconds: float, threads: int) -> Case:

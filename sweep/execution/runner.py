@@ -27,7 +27,8 @@ from sweep.execution.plan import cores, positive
 from sweep.execution.prepare import prepare, simulate_block
 from sweep.execution.progress import Bar, Cancelled
 from sweep.job import Job
-from sweep.results.store import Store, lock, open_dataset, open_or_create
+from sweep.results.creation import lock, open_or_create
+from sweep.results.store import Store, open_dataset
 
 if TYPE_CHECKING:
     from distributed import Client, Future

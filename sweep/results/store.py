@@ -8,13 +8,9 @@ power failure.
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
 import itertools
 import json
 import os
-import shutil
-import warnings
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -22,10 +18,7 @@ from typing import Any, cast
 import numpy as np
 import xarray as xr
 import zarr
-from filelock import FileLock, Timeout
-from zarr.codecs import ZstdCodec
 from zarr.core.array_spec import ArrayConfigParams
-from zarr.errors import ZarrUserWarning
 
 from sweep.backends.registry import PROVENANCE
 from sweep.design.design import Block
@@ -35,9 +28,9 @@ from sweep.observables import STATUS
 from sweep.results import dataset, journal
 
 FORMAT = 1
-_TAG = "tausweep_format"
+TAG = "tausweep_format"
 #: This is not an identifier, so no dimension of a design can have the same name.
-_JOB = "job-arrays"
+JOB_ARRAYS = "job-arrays"
 #: Coordinates with at most this many values are loaded when a store is opened.
 _SMALL = 2**20
 #: How many statuses are read at a time.
@@ -52,7 +45,7 @@ class Store:
     Parameters
     ----------
     path : Path
-        Path of a store that :func:`create` has made.
+        Path of a store that :func:`sweep.results.creation.create` has made.
 
     Attributes
     ----------
@@ -69,11 +62,11 @@ class Store:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        attrs = _check_ours(self.path)
+        attrs = check_ours(self.path)
         group = zarr.open_group(self.path, mode="r+")
-        nested = group.get(_JOB)
+        nested = group.get(JOB_ARRAYS)
         names = nested.array_keys() if isinstance(nested, zarr.Group) else ()
-        arrays = {name: np.asarray(cast(zarr.Array[Any], group[f"{_JOB}/{name}"])[...]) for name in names}
+        arrays = {name: np.asarray(cast(zarr.Array[Any], group[f"{JOB_ARRAYS}/{name}"])[...]) for name in names}
         self.job = Job.from_spec(json.loads(attrs["job"]), arrays)
         self._arrays = {
             variable.name: cast(zarr.Array[Any], group[variable.name]).with_config(_CONFIG)
@@ -249,13 +242,13 @@ def computed_by(path: Path) -> list[dict[str, str]]:
     ]
 
 
-def _check_ours(path: Path) -> dict[str, Any]:
+def check_ours(path: Path) -> dict[str, Any]:
     """Return the attributes of a tausweep store; raise StoreError if it is none, or has another format."""
     if not path.exists():
         raise StoreError(f"there is no store at {path}: run a job with this path first, or correct it.")
     try:
         attrs: dict[str, Any] = json.loads((path / "zarr.json").read_text(encoding="utf-8"))["attributes"]
-        number = attrs[_TAG]
+        number = attrs[TAG]
     except (OSError, ValueError, KeyError, TypeError):
         raise StoreError(f"{path} is not a store of tausweep: it was left untouched. Choose another path.") from None
     if number != FORMAT:
@@ -264,116 +257,6 @@ def _check_ours(path: Path) -> dict[str, Any]:
             f"that wrote it ({attrs.get('source', 'unknown')})."
         )
     return attrs
-
-
-@contextlib.contextmanager
-def lock(path: Path) -> Iterator[None]:
-    """Hold the lock of a store, without which nobody may write to it.
-
-    The lock is on a file next to the store. Network file systems are not supported.
-
-    Raises
-    ------
-    StoreError
-        If another run holds the lock (this does not wait for it), or if the folder cannot be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        held = FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
-        held.acquire()
-    except Timeout:
-        raise StoreError(f"{path} is being written by another run: wait for it, or stop it first.") from None
-    except OSError as error:
-        raise StoreError(f"{path.parent} cannot be written: {error.strerror}. Choose another folder.") from None
-    try:
-        yield
-    finally:
-        held.release()
-
-
-def open_or_create(path: Path, job: Job, *, overwrite: bool) -> Store:
-    """Create a store for a job, or open an existing one to continue it. Call this under the lock.
-
-    Raises
-    ------
-    StoreError
-        If there is something else at the path, or a store with another job. It is left untouched.
-    """
-    if _building(path).exists():  # left by a run that was killed
-        shutil.rmtree(_building(path))
-    if path.exists() or path.is_symlink():
-        _check_ours(path)
-        if not overwrite:
-            store = Store(path)
-            changed = store.job.changes(job)
-            if changed:
-                listed = "\n  ".join(changed)
-                raise StoreError(
-                    f"{path} holds another job, and was left untouched. It differs in\n  {listed}\n"
-                    "Choose another path, or overwrite (--overwrite)."
-                )
-            store.sweep_up()
-            return store
-        # Moved away in one step, so that there is never half a store at the path.
-        path.rename(_building(path))
-        shutil.rmtree(_building(path))
-    create(path, job)
-    return Store(path)
-
-
-def create(path: Path, job: Job) -> None:
-    """Create a store with everything except the results. It is built under another name and then renamed."""
-    job = dataclasses.replace(job, sets_per_block=job.most_sets_per_block)
-    building = _building(path)
-    try:
-        root = zarr.create_group(store=building, attributes=_plain(dataset.attributes(job) | {_TAG: FORMAT}))
-        for digest, array in job.spec()[1].items():
-            root.create_array(f"{_JOB}/{digest}", data=array, compressors=_codec())
-        coordinates = dataset.coordinates(job)
-        for name, coordinate in coordinates.items():
-            root.create_array(
-                name,
-                data=coordinate.to_numpy(),
-                compressors=_codec(),
-                dimension_names=[str(dim) for dim in coordinate.dims],
-                attributes=_plain(coordinate.attrs),
-            )
-        for variable in job.variables:
-            shape = (*job.design.shape, *variable.shape)
-            root.create_array(
-                variable.name,
-                shape=shape,
-                chunks=tuple(max(1, size) for size in (*job.blocks.shape, *variable.shape)),
-                dtype=variable.dtype,
-                fill_value=np.nan if variable.dtype.kind == "f" else 0,
-                compressors=_codec(),
-                dimension_names=list(dataset.dims(job, variable)),
-                attributes=_plain(variable.attrs),
-            )
-        root.attrs["coordinates"] = " ".join(name for name in coordinates if (name,) != coordinates[name].dims)
-        with warnings.catch_warnings():
-            # Zarr warns that other programs may not read consolidated metadata. xarray does, and the others read the metadata of
-            # the arrays.
-            warnings.simplefilter("ignore", ZarrUserWarning)
-            zarr.consolidate_metadata(building)
-        building.rename(path)
-    except OSError as error:
-        shutil.rmtree(building, ignore_errors=True)
-        raise StoreError(f"{path} cannot be created: {error.strerror or error}. Choose another path.") from error
-
-
-def _building(path: Path) -> Path:
-    """Return the path under which a store is built and deleted. The lock of the store protects it too."""
-    return path.with_name(f".{path.name}.creating")
-
-
-def _codec() -> ZstdCodec:
-    return ZstdCodec(level=1, checksum=True)
-
-
-def _plain(attrs: Mapping[Any, Any]) -> dict[str, Any]:
-    """Return attributes in types that JSON knows."""
-    return {str(k): v.tolist() if isinstance(v, np.ndarray | np.generic) else v for k, v in attrs.items()}
 
 
 def open_dataset(path: str | os.PathLike[str]) -> xr.Dataset:
@@ -395,7 +278,7 @@ def open_dataset(path: str | os.PathLike[str]) -> xr.Dataset:
         If there is no tausweep store at the path.
     """
     path = Path(path)
-    _check_ours(path)
+    check_ours(path)
     opened: xr.Dataset = xr.open_zarr(path, chunks={}, consolidated=True)
     if journal.path_of(path).exists():
         opened.attrs |= dataset.provenance(computed_by(path))

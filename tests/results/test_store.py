@@ -40,8 +40,9 @@ from sweep.backends.registry import get_backend, provenance
 from sweep.errors import BackendError, JobError, RunError, StoreError
 from sweep.execution.prepare import prepare
 from sweep.observables import STATUS
+from sweep.results.creation import lock, open_or_create
 from sweep.results.journal import ranges
-from sweep.results.store import Store, computed_by, lock, open_or_create
+from sweep.results.store import Store, computed_by
 from sweep.signals.targets import model_output
 
 
@@ -487,7 +488,7 @@ def test_a_second_run_into_a_store_is_refused_at_once(path: Path) -> None:
     """While a process runs into a store, another is told so, however it is called; when it is killed, it may."""
     code = """
 from pathlib import Path
-from sweep.results.store import lock
+from sweep.results.creation import lock
 with lock(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()"""

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from sweep.backends.numpy.blas import one_blas_thread
 from sweep.backends.numpy.observation import STRETCH
-from sweep.backends.numpy.recurrence import WeightsPlan
+from sweep.backends.numpy.recurrence import ProductForm
 from sweep.backends.numpy.tile import Progress, Tile
 from sweep.backends.protocol import Entry, PreparedJob, Probe, cpu
 from sweep.design.arrays import ParameterSets
@@ -50,9 +50,9 @@ class NumpyBackend:
 
     def describe(self, job: Job) -> str:
         """Return a tile's width and how W r is computed; see :class:`sweep.backends.protocol.Backend`."""
-        plan, width = WeightsPlan.of(job), _width(job, math.prod(job.blocks.shape), None)
-        coupled = job.model.weights is not None or plan.per_set
-        how = "elementwise" if plan.elementwise else f"in products of {plan.columns} columns"
+        form, width = ProductForm.of(job), _width(job, math.prod(job.blocks.shape), None)
+        coupled = job.model.weights is not None or form.per_set
+        how = "elementwise" if form.elementwise else f"in products of {form.columns} columns"
         return f"tiles of at most {width} sets, {job.integration.precision}, {f'W r {how}' if coupled else 'no W'}"
 
     def compile(self, job: Job) -> None:
@@ -85,7 +85,7 @@ class NumpyBackend:
 
     def working_bytes(self, job: Job, sets: int, batch: int | None = None) -> int:
         """Return about how many bytes a call of :meth:`simulate` needs, without its results."""
-        units, width, plan = job.model.units, _width(job, sets, batch), WeightsPlan.of(job)
+        units, width, form = job.model.units, _width(job, sets, batch), ProductForm.of(job)
         itemsize = job.integration.dtype.itemsize
         states = units * width * itemsize * (2 * STRETCH + 24)
         records = width * sum(variable.bytes_per_set for variable in job.variables if "time" in variable.dims)
@@ -94,18 +94,18 @@ class NumpyBackend:
         lasts = job.integration.duration + max((0.0, *job.lags)) - min((0.0, *job.lags))
         channels = units if any(target.signal.channels != 1 for target in job.targets) else 1
         targets = 2 * 8 * len(job.targets) * channels * round(lasts / job.integration.dt)
-        own = width if plan.elementwise and plan.per_set else width // plan.share if plan.share > 1 else 1
+        own = width if form.elementwise and form.per_set else width // form.share if form.share > 1 else 1
         return states + records + comparisons + targets + own * units**2 * (itemsize + 8)
 
 
 def _width(job: Job, sets: int, batch: int | None) -> int:
     """Return the width of a tile. It fits the cache and the batch, and all tiles get about as many sets."""
-    plan = WeightsPlan.of(job)
-    most = plan.widest(job.model.units, TILE_ELEMENTS)
+    form = ProductForm.of(job)
+    most = form.widest(job.model.units, TILE_ELEMENTS)
     most = min(most, COMPARISON_ELEMENTS // (job.model.units * max(1, _comparisons(job))), batch or most)
-    most = max(1, most // plan.multiple) * plan.multiple
+    most = max(1, most // form.multiple) * form.multiple
     shares = -(-sets // most)
-    return _round_up(-(-sets // shares), plan.multiple)
+    return _round_up(-(-sets // shares), form.multiple)
 
 
 def _comparisons(job: Job) -> int:
@@ -119,17 +119,17 @@ def _tiles(job: Job, parameters: ParameterSets, batch: int | None) -> Iterator[n
 
     Sets that need compensated sums and sets that do not are never in the same tile.
     """
-    plan = WeightsPlan.of(job)
+    form = ProductForm.of(job)
     compensated = np.broadcast_to(parameters.compensated(job.integration), (parameters.size,))
     network = np.broadcast_to(parameters.selectors["network"], (parameters.size,))
     for kind in np.unique(compensated):
         chosen = np.flatnonzero(compensated == kind)
-        if plan.share > 1:
+        if form.share > 1:
             groups = [chosen[network[chosen] == each] for each in np.unique(network[chosen])]
-            chosen = np.concatenate([_pad(group, plan.share) for group in groups])
+            chosen = np.concatenate([_pad(group, form.share) for group in groups])
         width = _width(job, len(chosen), batch)
         for start in range(0, len(chosen), width):
-            yield _pad(chosen[start : start + width], plan.multiple)
+            yield _pad(chosen[start : start + width], form.multiple)
 
 
 def _round_up(number: int, multiple: int) -> int:

@@ -28,7 +28,7 @@ _ENSEMBLE_COLUMNS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class WeightsPlan:
+class ProductForm:
     """How W r is computed. It depends on the job alone, not on the tile.
 
     Attributes
@@ -49,8 +49,8 @@ class WeightsPlan:
     share: int
 
     @classmethod
-    def of(cls, job: Job) -> WeightsPlan:
-        """Choose the plan for a job."""
+    def of(cls, job: Job) -> ProductForm:
+        """Choose the form for a job."""
         bases = {parse_name(name).base for name in job.design.swept}
         units, ensemble, per_set = job.model.units, "network" in bases, bool(bases & {"network", "W"})
         elementwise = units <= (_FEW_UNITS_PER_SET if per_set else _FEW_UNITS)
@@ -83,14 +83,14 @@ class Recurrence(Protocol):
 
 
 def recurrence(
-    plan: WeightsPlan, model: Model, parameters: ParameterSets, rates: States, out: States
+    form: ProductForm, model: Model, parameters: ParameterSets, rates: States, out: States
 ) -> Recurrence | None:
     """Return the function that computes W r for a tile.
 
     Parameters
     ----------
-    plan : WeightsPlan
-        The job's plan.
+    form : ProductForm
+        The job's form.
     model : Model
         The model with the weights.
     parameters : ParameterSets
@@ -109,9 +109,9 @@ def recurrence(
         return None
     weights = np.zeros((1, model.units, model.units)) if model.weights is None else model.weights
     weights = weights.reshape(-1, model.units, model.units)
-    if plan.elementwise:
+    if form.elementwise:
         return _Elementwise(weights, parameters, rates, out)
-    return _Products(weights, parameters, rates, out, plan.columns)
+    return _Products(weights, parameters, rates, out, form.columns)
 
 
 class _Elementwise:

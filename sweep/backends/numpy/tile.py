@@ -15,7 +15,7 @@ from sweep import philox
 from sweep.backends.drive import input_drive
 from sweep.backends.numpy.ahead import Ahead
 from sweep.backends.numpy.observation import STRETCH, Observation, States
-from sweep.backends.numpy.recurrence import WeightsPlan, recurrence
+from sweep.backends.numpy.recurrence import ProductForm, recurrence
 from sweep.backends.series import TargetSeries
 from sweep.design.arrays import ParameterSets
 from sweep.job import Job
@@ -52,7 +52,7 @@ class Tile:
         self._x[0], self._r[0] = self._cast(parameters.values["x0"]), self._cast(parameters.values["r0"])
         self._lost = [np.zeros(shape, dtype=self._dtype) for _ in "xr"] if compensate else [None, None]
         self._y, self._z, self._scratch = (np.empty(shape, dtype=self._dtype) for _ in range(3))
-        self._recur = recurrence(WeightsPlan.of(job), job.model, parameters, self._r, self._y)
+        self._recur = recurrence(ProductForm.of(job), job.model, parameters, self._r, self._y)
         self._drive = _Drive(job, parameters, self._cast, self._scratch)
         self._xi = np.empty((STRETCH, *shape), dtype=np.float32) if parameters.noisy else None
         self._diverged = np.full(parameters.size, -1, dtype=np.int64)
