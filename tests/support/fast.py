@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-import sweep.backends
 from sweep import Job
+from sweep.backends import registry
 from sweep.backends.numpy import NumpyBackend
 from sweep.backends.protocol import Backend, Entry, Probe
 
@@ -50,4 +50,4 @@ ENTRY = Entry(name="fast", rank=-1, probe=look, load=load)
 
 def dask_setup(worker: object) -> None:
     """Put it into a worker: Dask calls this when it preloads the module."""
-    sweep.backends.registry.BACKENDS = {"fast": ENTRY, "numpy": sweep.backends.registry.BACKENDS["numpy"]}
+    registry.BACKENDS = {"fast": ENTRY, "numpy": registry.BACKENDS["numpy"]}
