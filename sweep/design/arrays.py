@@ -57,7 +57,7 @@ class ParameterSets:
         if self.common_noise:
             own = {"replicate": own["replicate"]}
         else:
-            own |= self.values
+            own |= {name: _unless_later(name, value) for name, value in self.values.items()}
             for (i, j), value in self.entries.items():
                 own[f"W[{i},{j}]"] = np.where(value == self.replaced[i, j], np.nan, value)
         return np.broadcast_to(philox.stream_hash(own), (self.size,))
@@ -101,6 +101,12 @@ class ParameterSets:
         if "stream" in self.__dict__:
             taken.__dict__["stream"] = self.stream[index]
         return taken
+
+
+def _unless_later(name: str, value: Array) -> Array:
+    """Return values as the hash of the noise takes them: NaN, which adds nothing, for a later parameter at its default."""
+    row = PARAMETERS[name]
+    return np.where((value == row.default).all(axis=1, keepdims=True), np.nan, value) if row.later else value
 
 
 def gather(model: Model, swept: Mapping[str, Array], size: int, common_noise: bool) -> ParameterSets:

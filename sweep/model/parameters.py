@@ -21,8 +21,9 @@ Array = npt.NDArray[np.float64]
 class Parameter:
     """One parameter of a set: what it is called, what it means, and which values it may take.
 
-    ``neutral`` is the value with which it changes nothing, if there is one; ``at_start`` says that it is read once,
-    before the first step, and is no part of the equations.
+    ``neutral`` is the value with which it changes nothing, if there is one. ``at_start`` says that it is read once, before
+    the first step, and is no part of the equations. ``later`` says that it was added after stores had been written: while
+    it has its default it is no part of the hash that names a set's noise, so that the noise of older jobs stays.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Parameter:
     integer: bool = False
     neutral: float | None = None
     at_start: bool = False
+    later: bool = False
 
 
 def _table(*parameters: Parameter) -> dict[str, Parameter]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sweep.design import arrays
 from sweep.design.arrays import ParameterSets, gather
 from sweep.model.network import Model
-from sweep.model.parameters import PARAMETERS, SELECTORS
+from sweep.model.parameters import PARAMETERS, SELECTORS, Parameter
 
 MODEL = Model(units=3, weights=np.eye(3), parameters={"tau_s": [1.0, 2.0, 3.0], "gain": 0.5, "noise": 0.1})
 
@@ -139,3 +142,20 @@ def test_sweeping_a_parameter_at_its_own_value_keeps_the_stream(name: str, value
     """The values of a set name its stream, not which of them are swept, nor whether units share one number."""
     swept = {name: np.atleast_1d(np.array(value))}
     assert gather(MODEL, swept, 1, common_noise=False).stream == gather(MODEL, {}, 1, common_noise=False).stream
+
+
+def test_a_parameter_that_came_later_leaves_the_noise_of_others_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At its default it is no part of a stream, at any other value of any unit it is; one that is not marked always is."""
+    before = gather(MODEL, {}, 1, common_noise=False)
+    for later in (True, False):
+        row = Parameter(name="scale", symbol="s", units="1", default=1.0, long_name="largest rate", later=later)
+        monkeypatch.setattr(arrays, "PARAMETERS", {**PARAMETERS, "scale": row})
+
+        def stream(values: np.ndarray) -> int:
+            return int(dataclasses.replace(before, values={**before.values, "scale": values}).stream[0])
+
+        without = int(before.stream[0])
+        assert (stream(np.full((1, 3), 1.0)) == without) is later
+        assert (stream(np.full((1, 1), 1.0)) == without) is later
+        assert stream(np.array([[1.0, 1.0, 2.0]])) != without
+        assert stream(np.array([[0.5]])) != without
