@@ -9,6 +9,7 @@ import importlib.util
 import os
 import re
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +24,17 @@ Source = str | os.PathLike[str]
 
 DELIMITERS = {".txt": None, ".csv": ",", ".tsv": "\t"}
 """The separator of the columns in a text file, by its extension; None means any white space."""
+
+
+@dataclass(frozen=True)
+class FromFile:
+    """The mark of an argument that may be a file: the keys of a job file of which one gives it.
+
+    ``file`` is a path and ``resource`` a package resource; any other key has the numbers themselves.
+    """
+
+    ways: tuple[str, ...] = ("file", "resource")
+
 
 # Two characters or more before the colon: "C:\\data.csv" is a path.
 _RESOURCE = re.compile(r"([A-Za-z_][\w.]+):(.*)")

@@ -47,8 +47,10 @@ class Report:
         The observable that says how good a set is.
     best : {"max", "min"}
         Which of its values is best.
-    x, y : str, optional
-        Coordinates of the heat map; the first two dimensions of the design by default.
+    x : str, optional
+        Coordinate along the width of the heat map; the first dimensions of the design by default.
+    y : str, optional
+        Coordinate along its height.
     panel : str, optional
         Coordinate with a panel of its own for every value.
     select : mapping, optional
@@ -79,13 +81,13 @@ class Job:
     integration : Integration
         Step, duration, transient, scheme, precision.
     observe : sequence of str or Record
-        What to measure: names of :data:`sweep.observables.OBSERVABLES` and :func:`sweep.record`.
+        What to measure: names of observables, see :data:`sweep.observables.OBSERVABLES`, and records.
     design : Design
         The sets; one set if not given.
     input : Signal or sequence of Signal, optional
-        u(t). A sequence is an ensemble, of which the parameter ``stimulus`` chooses.
+        u(t). Several are an ensemble, of which the parameter ``stimulus`` chooses.
     target : Target or sequence of Target, optional
-        What to compare the rates with. A sequence gives the results a dimension ``target``.
+        What to compare the rates with. Several give the results a dimension ``target``.
     seed : int
         Key of the noise.
     noise_pairing : {"independent", "common"}
@@ -95,8 +97,10 @@ class Job:
         Most sets in a block; chosen by size and work if not given. It never changes a result.
     report : Report, optional
         What the command line shows at the end.
-    title, description : str
-        For people; they go into the attributes of the result.
+    title : str
+        What the job is, in a line; it goes into the attributes of the result, like the description.
+    description : str
+        What it is for, and what is known of its result.
 
     Raises
     ------

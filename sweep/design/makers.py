@@ -4,21 +4,35 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from sweep.checks import Count, whole
+from sweep.checks import Count, Whole, whole
 from sweep.design.axes import HeldAxis, Range, SampledAxis
 from sweep.design.design import Design
 from sweep.errors import JobError, short
+from sweep.files import FromFile, Source
 from sweep.model.parameters import parse_name
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+class Columns(Protocol):
+    """Named columns of numbers, such as a DataFrame of pandas, which is slow to import."""
+
+    @property
+    def columns(self) -> Any:
+        """Names of the columns."""
+        ...
+
+    def __iter__(self) -> Iterator[Any]:
+        """Go through the names."""
+        ...
 
 
 def grid(**values: npt.ArrayLike) -> Design:
@@ -68,7 +82,7 @@ def _sampled(kind: str, n: int, seed: int, ranges: Mapping[str, tuple[Any, ...]]
     return Design((SampledAxis(kind, n, seed, tuple(parsed)),))
 
 
-def sobol(n: int, seed: int, **ranges: tuple[Any, ...]) -> Design:
+def sobol(n: Count, seed: Whole, **ranges: tuple[Any, ...]) -> Design:
     """Draw points of a scrambled Sobol sequence, which fill the ranges more evenly than chance, along ``point``.
 
     Parameters
@@ -78,7 +92,7 @@ def sobol(n: int, seed: int, **ranges: tuple[Any, ...]) -> Design:
     seed : int
         Of the scrambling.
     **ranges : tuple
-        ``(low, high)`` for uniform, ``(low, high, "log")`` for log-uniform values of a parameter.
+        The low and the high end of a parameter: uniform between them, log-uniform if ``"log"`` comes third.
 
     Raises
     ------
@@ -105,7 +119,7 @@ def sobol(n: int, seed: int, **ranges: tuple[Any, ...]) -> Design:
     return design
 
 
-def latin_hypercube(n: int, seed: int, **ranges: tuple[Any, ...]) -> Design:
+def latin_hypercube(n: Count, seed: Whole, **ranges: tuple[Any, ...]) -> Design:
     """Draw a Latin hypercube along ``point``: each of n equal strata of every range is used exactly once.
 
     All points are made when the first is needed, and kept: memory is O(n), and another n gives other points.
@@ -117,7 +131,7 @@ def latin_hypercube(n: int, seed: int, **ranges: tuple[Any, ...]) -> Design:
     seed : int
         Of the sample.
     **ranges : tuple
-        ``(low, high)`` for uniform, ``(low, high, "log")`` for log-uniform values of a parameter.
+        The low and the high end of a parameter: uniform between them, log-uniform if ``"log"`` comes third.
 
     Raises
     ------
@@ -127,7 +141,7 @@ def latin_hypercube(n: int, seed: int, **ranges: tuple[Any, ...]) -> Design:
     return _sampled("latin_hypercube", n, seed, ranges)
 
 
-def random(n: int, seed: int, **ranges: tuple[Any, ...]) -> Design:
+def random(n: Count, seed: Whole, **ranges: tuple[Any, ...]) -> Design:
     """Draw independent points along ``point``.
 
     Parameters
@@ -137,7 +151,7 @@ def random(n: int, seed: int, **ranges: tuple[Any, ...]) -> Design:
     seed : int
         Of the sample.
     **ranges : tuple
-        ``(low, high)`` for uniform, ``(low, high, "log")`` for log-uniform values of a parameter.
+        The low and the high end of a parameter: uniform between them, log-uniform if ``"log"`` comes third.
 
     Raises
     ------
@@ -147,7 +161,7 @@ def random(n: int, seed: int, **ranges: tuple[Any, ...]) -> Design:
     return _sampled("random", n, seed, ranges)
 
 
-def table(dim: str, frame: pd.DataFrame | Mapping[str, npt.ArrayLike] | str | os.PathLike[str]) -> Design:
+def table(dim: str, frame: Annotated[Columns | Mapping[str, npt.ArrayLike] | Source, FromFile(("file",))]) -> Design:
     """Take the sets from a table: a row each, along one dimension.
 
     Parameters
@@ -193,13 +207,13 @@ def _read_csv(path: Path) -> pd.DataFrame:
         raise JobError(f"table {str(path)!r} cannot be read as CSV: {error}. Correct the path or the file.") from error
 
 
-def replicates(n: int) -> Design:
+def replicates(n: Count) -> Design:
     """Repeat every set with n independent streams of noise, along ``replicate``.
 
     Parameters
     ----------
     n : int
-        How many.
+        How often every set is repeated.
 
     Raises
     ------
@@ -207,3 +221,15 @@ def replicates(n: int) -> Design:
         If n is not a whole number of at least 1.
     """
     return grid(replicate=np.arange(whole("replicates.n", n, Count)))
+
+
+#: Every maker by the name that it has in a job file, where its arguments are keys.
+DESIGNS: Mapping[str, Callable[..., Design]] = {
+    "grid": grid,
+    "zipped": zipped,
+    "sobol": sobol,
+    "latin_hypercube": latin_hypercube,
+    "random": random,
+    "table": table,
+    "replicates": replicates,
+}

@@ -5,6 +5,7 @@ A job file and the same job in Python are equal therefore, and checked by the sa
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
@@ -14,24 +15,22 @@ from typing import Any
 import numpy as np
 
 from sweep import observables
-from sweep.design import makers
 from sweep.design.design import Design
+from sweep.design.makers import DESIGNS
 from sweep.errors import JobError
 from sweep.files import is_resource
 from sweep.job import Report
-from sweep.jobfile import signal_tables, tables
+from sweep.jobfile import tables
+from sweep.jobfile.derive import Maker, leads_with_dim, unfolded
 from sweep.jobfile.problems import located, quoted
-from sweep.jobfile.values import MOST_VALUES, Sourced, Swept, Table
-from sweep.model import weights as networks
+from sweep.jobfile.values import MOST_VALUES, Swept, Table
 from sweep.model.integration import Integration
 from sweep.model.network import Model
 from sweep.model.parameters import Array, parse_name
+from sweep.model.weights import INPUT_WEIGHTS, WEIGHTS, perturb
 from sweep.observables import Record
-from sweep.signals import recordings, waveforms
 from sweep.signals.signal import Signal
 from sweep.signals.targets import Target, model_output
-
-_SAMPLERS = {"sobol": makers.sobol, "latin_hypercube": makers.latin_hypercube, "random": makers.random}
 
 
 class Builder:
@@ -39,7 +38,7 @@ class Builder:
 
     Parameters
     ----------
-    table : JobTable
+    table : tables.JobTable
         The file.
     data : mapping
         The file as TOML has it, whose order counts.
@@ -49,7 +48,7 @@ class Builder:
         Receives a line for every problem.
     """
 
-    def __init__(self, table: tables.JobTable, data: Mapping[str, Any], folder: Path, problems: list[str]) -> None:
+    def __init__(self, table: Any, data: Mapping[str, Any], folder: Path, problems: list[str]) -> None:
         self._table = table
         self._data = data
         self._folder = folder
@@ -58,65 +57,52 @@ class Builder:
     def arguments(self) -> dict[str, Any]:
         """Return the arguments of `Job`; without those that have problems."""
         table = self._table
-        plain = ("title", "description", "seed", "noise_pairing", "sets_per_block")
-        parts = {key: value for key, value in table.given().items() if key in plain}
-        with self._at("model", table.model):
-            parts["model"] = self._model(table.model)
-        with self._at("integration", table.integration):
-            parts["integration"] = Integration(**table.integration.given())
+        parts: dict[str, Any] = table.given()
+        makers: dict[str, Callable[[Any], Any]] = {
+            "model": self._model,
+            "integration": lambda written: Integration(**written.given()),
+            "report": lambda written: Report(**written.given()),
+        }
+        for key in [key for key in makers if key in parts]:
+            written = parts.pop(key)
+            with self._at(key, written):
+                parts[key] = makers[key](written)
         parts["observe"] = self._observe(table.observe)
-        if table.input is not None:
-            parts["input"] = self._each("input", table.input, self._signal)
-        if table.target is not None:
-            parts["target"] = self._each("target", table.target, self._target)
+        for key, make in (("input", self._signal), ("target", self._target)):
+            if key in parts:
+                parts[key] = self._each(key, parts[key], make)
         parts["design"] = self._design(table.design)
-        if table.report is not None:
-            parts["report"] = Report(**table.report.given())
         return parts
 
     @contextmanager
-    def _at(self, path: str, table: Table | None = None) -> Iterator[None]:
+    def _at(self, path: str, table: Any = None) -> Iterator[None]:
         try:
             yield
         except JobError as error:
-            self._problems.append(located(path, table, str(error)))
+            self._problems.append(located(path, table if isinstance(table, Table) else None, str(error)))
         except MemoryError as error:
             self._problems.append(f"{path}: this does not fit into memory: {error}. Make it smaller.")
 
     # ------------------------------------------------------------------------------------------------ model and signals
 
-    def _model(self, table: tables.ModelTable) -> Model:
+    def _model(self, table: Any) -> Model:
         given = table.given()
-        for key, make in (("weights", self._weights), ("input_weights", self._input_weights)):
-            part = getattr(table, key)
-            if part is not None:
-                given[key] = None
+        for key, makers in (("weights", WEIGHTS), ("input_weights", INPUT_WEIGHTS)):
+            if key in given:
+                part, given[key] = given[key], None
                 with self._at(f"model.{key}", part):
-                    given[key] = make(part, table.units)
+                    given[key] = self._weights(makers[part.kind], part, table.units)
         return Model(**given)
 
-    def _weights(self, table: tables.Weights, units: int) -> Array:
+    def _weights(self, maker: Maker, table: Any, units: int) -> Array:
         arguments = table.given()
         perturbations = arguments.pop("perturbations", None)
-        match table:
-            case tables.FileWeights():
-                weights = networks.from_file(self._source(table))
-            case tables.ListedWeights():
-                weights = np.asarray(_rectangle(table.values))
-            case _:
-                weights = getattr(networks, table.kind)(units, **arguments)
+        if "units" in inspect.signature(maker).parameters:
+            arguments["units"] = units
+        weights: Array = self._made(maker, table, arguments)
         if perturbations is None:
             return weights
-        return networks.perturb(weights, perturbations.fractions, perturbations.seed)
-
-    def _input_weights(self, table: tables.InputWeights, units: int) -> Array:
-        match table:
-            case tables.FileInputWeights():
-                return networks.from_file(self._source(table))
-            case tables.ListedInputWeights():
-                return np.asarray(_rectangle(table.values))
-            case _:
-                return networks.input_weights(units, **table.given())
+        return perturb(weights, **perturbations.given())
 
     def _each(self, key: str, written: Any, make: Callable[[Any], Any]) -> Any:
         """Make one thing of one table, and a list of things of several."""
@@ -127,26 +113,27 @@ class Builder:
                 made.append(make(table))
         return made if several else made[0] if made else None
 
-    def _signal(self, table: signal_tables.Signal | signal_tables.Target) -> Signal:
-        arguments = table.given()
-        arguments.pop("lags", None)
-        if isinstance(table, signal_tables.SamplesSignal | signal_tables.SpikesSignal):
-            # The first argument of the maker is the source, or the numbers themselves.
-            numbers = [arguments.pop(way) for (way,) in table.ways if way in arguments]
-            source = self._source(table) if table.file or table.resource else _rectangle(*numbers)
-            return (recordings.samples if table.kind == "samples" else recordings.spikes)(source, **arguments)
-        if isinstance(table, signal_tables.ModelTarget):
-            rates = table.rate_constants.given() if table.rate_constants else {}
-            own = {name: self._time_constants(name, rate) for name, rate in rates.items()}
-            for name in own.keys() & table.parameters.keys():
-                raise JobError(f"{name} is given twice, as a time constant and as a rate constant. Remove one of them.")
-            values = {name: np.asarray(value, dtype=np.float64) for name, value in (table.parameters | own).items()}
-            return model_output(values)
-        maker: Signal = getattr(waveforms, table.kind)(**arguments)
-        return maker
+    def _signal(self, table: Any) -> Signal:
+        signal: Signal = self._made(tables.SIGNALS[table.kind], table, table.given())
+        return signal
 
-    def _target(self, table: signal_tables.Target) -> Target:
-        return Target(self._signal(table), tuple(_values(table.lags)))
+    def _target(self, table: Any) -> Target:
+        arguments = table.given()
+        lags = tuple(_values(arguments.pop("lags", table.lags)))
+        if table.kind != "model":
+            return Target(self._made(tables.SIGNALS[table.kind], table, arguments), lags)
+        values = dict(table.parameters or {})
+        rates = table.rate_constants.given() if table.rate_constants else {}
+        for name, rate in rates.items():
+            if name in values:
+                raise JobError(f"{name} is given twice, as a time constant and as a rate constant. Remove one of them.")
+            values[name] = self._time_constants(name, rate)
+        return Target(model_output(values), lags)
+
+    def _made(self, maker: Maker, table: Table, arguments: dict[str, Any], *first: str) -> Any:
+        """Call a maker with the arguments of a table; what may be a file is not a keyword but comes first."""
+        source = [self._source(key, arguments.pop(key)) for key in table.source if key in arguments]
+        return maker(*first, *source, **arguments)
 
     def _observe(self, items: Sequence[str | tables.RecordTable]) -> list[str | Record]:
         chosen: list[str | Record] = []
@@ -158,42 +145,45 @@ class Builder:
                     chosen.append(observables.record(item.record, item.every, item.units))
         return chosen
 
-    def _source(self, table: Sourced) -> str | Path:
-        if table.file is not None:
-            return self._folder / table.file
-        resource = str(table.resource)
-        if not is_resource(resource):
-            raise JobError(
-                f"resource = {resource!r}: it must be 'package:folder/file.txt'. For a path write file = ..."
-            )
-        return resource
+    def _source(self, key: str, written: Any) -> Any:
+        if key == "file":
+            return self._folder / written
+        if key == "resource" and not is_resource(written):
+            raise JobError(f"resource = {written!r}: it must be 'package:folder/file.txt'. For a path write file = ...")
+        return written
 
     # ----------------------------------------------------------------------------------------------------------- design
 
-    def _design(self, table: tables.DesignTable) -> Design:
-        # The order of the file, which the model does not keep.
+    def _design(self, table: Any) -> Design:
         design = Design(())
-        for part in self._data.get("design", {}):
-            if part == "grid":
-                for name, values in table.grid.items():
-                    with self._at(f"design.grid.{quoted(name)}"):
-                        design *= makers.grid(**{name: self._swept(name, values)})
-            elif part == "zipped":
-                for dim, columns in table.zipped.items():
-                    with self._at(f"design.zipped.{quoted(dim)}"):
-                        swept = {name: self._swept(name, values) for name, values in columns.items()}
-                        design *= makers.zipped(dim, **swept)
-            elif part == "table":
-                for dim, sets in table.table.items():
-                    with self._at(f"design.table.{quoted(dim)}", sets):
-                        design *= makers.table(dim, self._folder / sets.file)
-            elif part in _SAMPLERS:
-                sample: tables.Sample = getattr(table, part)
-                with self._at(f"design.{part}", sample):
-                    design *= _SAMPLERS[part](sample.n, sample.seed, **{k: tuple(v) for k, v in sample.ranges.items()})
-        if table.replicates is not None:
-            with self._at("design.replicates"):
-                design *= makers.replicates(table.replicates)
+        written = self._data.get("design", {})  # whose order counts, and which the model does not keep
+        # Plain numbers last: in TOML they stand before tables, wherever they belong.
+        for part in sorted(written, key=lambda part: not isinstance(written[part], dict)):
+            maker, form, path = DESIGNS[part], getattr(table, part), f"design.{part}"
+            if leads_with_dim(maker):
+                for dim, one in form.items():
+                    with self._at(f"{path}.{quoted(dim)}", one):
+                        design *= self._part(maker, one, dim)
+                continue
+            problems = len(self._problems)
+            if isinstance(form, dict):
+                # Each parameter alone first, so that whatever is wrong with one has its place.
+                for name, values in form.items():
+                    with self._at(f"{path}.{quoted(name)}"):
+                        self._part(maker, {name: values})
+            if len(self._problems) == problems:
+                with self._at(path, form):
+                    design *= self._part(maker, form)
+        return design
+
+    def _part(self, maker: Maker, form: Any, *dim: str) -> Design:
+        design: Design
+        if isinstance(form, Table):
+            design = self._made(maker, form, unfolded(maker, form.given()), *dim)
+        elif isinstance(form, dict):
+            design = maker(*dim, **{name: self._swept(name, values) for name, values in form.items()})
+        else:
+            design = maker(*dim, form)
         return design
 
     def _swept(self, name: str, values: Any) -> Any:
@@ -218,7 +208,7 @@ class Builder:
 def _values(values: Any) -> Any:
     """Return a list as it is, and the values that a table stands for."""
     if isinstance(values, list):
-        return _rectangle(values)
+        return values
     if values.linspace is not None:
         return np.linspace(*values.linspace)
     if values.geomspace is not None:
@@ -231,10 +221,3 @@ def _values(values: Any) -> Any:
     if count > MOST_VALUES:
         raise JobError(f"step = {step}: that makes {count} values, and {MOST_VALUES} is the most. Take larger steps.")
     return np.array([float(start + step * number) for number in range(count)])
-
-
-def _rectangle(rows: Any) -> Any:
-    lengths = {len(row) if isinstance(row, list) else None for row in rows}
-    if len(lengths) > 1:
-        raise JobError("the rows must be of one length. Give every row as many numbers.")
-    return rows

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any
 
 from pydantic_core import ErrorDetails
 
 from sweep.errors import suggest
-from sweep.jobfile import signal_tables, tables
+from sweep.jobfile import tables
 from sweep.jobfile.values import Table
+from sweep.model.weights import INPUT_WEIGHTS, WEIGHTS
 
 
 def explain(detail: ErrorDetails, data: Mapping[str, Any], seen: Mapping[int, type[Table]]) -> str:
@@ -56,14 +57,13 @@ def explain(detail: ErrorDetails, data: Mapping[str, Any], seen: Mapping[int, ty
 
 
 def _kinds(location: tuple[int | str, ...]) -> str:
-    unions = {
-        "weights": tables.Weights,
-        "input_weights": tables.InputWeights,
-        "input": signal_tables.Signal,
-        "target": signal_tables.Target,
+    kinds = {
+        "weights": WEIGHTS,
+        "input_weights": INPUT_WEIGHTS,
+        "input": tables.SIGNALS,
+        "target": [*tables.SIGNALS, "model"],
     }
-    union = next(unions[str(part)] for part in reversed(location) if part in unions)
-    return ", ".join(get_args(member.model_fields["kind"].annotation)[0] for member in get_args(get_args(union)[0]))
+    return ", ".join(next(kinds[str(part)] for part in reversed(location) if part in kinds))
 
 
 def _remedy(kind: str, value: Any) -> str:

@@ -5,9 +5,12 @@ Everything is strict: "1" is no number, true no 1 and 1.5 no whole number.
 
 from __future__ import annotations
 
+import functools
+import operator
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import GenericAlias
 from typing import Annotated, Any, ClassVar
 
 from pydantic import (
@@ -46,6 +49,8 @@ class Table(BaseModel):
 
     #: Ways to write a table of which exactly one must be used, each the keys that it takes.
     ways: ClassVar[Ways] = ()
+    #: The keys of which one gives the first argument of the maker: a file, or numbers.
+    source: ClassVar[tuple[str, ...]] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -80,7 +85,6 @@ Text = Annotated[str, Field(strict=True)]
 Flag = Annotated[bool, Field(strict=True)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Positive = Annotated[float, Field(strict=True, allow_inf_nan=False, gt=0)]
-NotNegative = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0)]
 Whole = Annotated[int, Field(strict=True, ge=0)]
 Count = Annotated[int, Field(strict=True, ge=1, le=MOST_VALUES)]
 
@@ -113,6 +117,20 @@ def choice(message: str, **forms: type) -> Discriminator:
         return next((f"<{tag}>" for tag, kind in forms.items() if isinstance(value, kind)), None)
 
     return Discriminator(form, custom_error_type="form", custom_error_message=message)
+
+
+def of_one_kind(tables: Sequence[type[Table]]) -> Any:
+    """Return the form of a table that says by its key ``kind`` which of these it is."""
+    return Annotated[functools.reduce(operator.or_, tables), Field(discriminator="kind")]
+
+
+def one_or_several(key: str, tables: Sequence[type[Table]]) -> Any:
+    """Return the form of a key that has one table of some kind, or a list of such tables."""
+    one = of_one_kind(tables)
+    return Annotated[
+        Annotated[one, Tag("<one>")] | Annotated[GenericAlias(list, one), Tag("<several>")],
+        choice(f"must be a table [{key}], or several [[{key}]]", one=dict, several=list),
+    ]
 
 
 Numbers = Annotated[
@@ -168,11 +186,11 @@ ZippedValues = Annotated[
 ]
 
 
-def _range(value: list[Any]) -> list[Any]:
+def _range(value: list[Any]) -> tuple[Any, ...]:
     ends = value[:2]
     if len(ends) < 2 or value[2:] not in ([], ["log"]) or any(type(end) not in (int, float) for end in ends):
         raise JobError(f'= {value!r}: a range is [low, high], or [low, high, "log"] for equal ratios. Write it so.')
-    return value
+    return tuple(value)
 
 
 class _RangeSchema:
@@ -213,12 +231,6 @@ class ByParameter:
 ParameterKey = Annotated[str, AfterValidator(_parameter)]
 
 
-class Sourced(Table):
-    """Numbers from a file."""
-
-    ways: ClassVar[Ways] = (("file",), ("resource",))
-
-    file: Text | None = None
-    """Path of a .csv, .tsv, .txt or .npy file, relative to the job file."""
-    resource: Text | None = None
-    """A file inside an installed Python package, "package:folder/file.txt"; the package is not imported."""
+def by_parameter(value: Any) -> Any:
+    """Return the form of a table whose keys are parameters."""
+    return Annotated[GenericAlias(dict, (ParameterKey, value)), ByParameter()]

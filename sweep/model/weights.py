@@ -7,8 +7,7 @@ ensemble depends on the seed and on m alone, so a longer ensemble begins with th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated
 
 import numpy as np
@@ -18,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sweep.checks import Count, NotNegative, Whole, array, checked
 from sweep.errors import JobError
-from sweep.files import read_numbers
+from sweep.files import FromFile, Source, read_numbers
 
 Weights = NDArray[np.float64]
 
@@ -203,7 +202,7 @@ def input_weights(units: Count, channels: Count, seed: Whole, std: NotNegative =
 
 
 @checked
-def perturb(weights: ArrayLike, fractions: Sequence[float] | NDArray[np.float64], seed: Whole) -> Weights:
+def perturb(weights: ArrayLike, fractions: Sequence[NotNegative] | NDArray[np.float64], seed: Whole) -> Weights:
     """Add normal noise of exact relative sizes to a network.
 
     Network m is ``weights + D``. D is normal in every entry, and scaled so that ``|D| = fractions[m] |weights|`` in the
@@ -245,14 +244,14 @@ def perturb(weights: ArrayLike, fractions: Sequence[float] | NDArray[np.float64]
     return array("weights", perturbed)
 
 
-def from_file(path: str | Path) -> Weights:
+def from_file(path: Annotated[Source, FromFile()]) -> Weights:
     """Read W or U from a file.
 
     Parameters
     ----------
     path : str or path
-        A text file (``.csv``, ``.tsv``, ``.txt``; row i holds the weights to unit i), a ``.npy`` file, or a package
-        resource; see `sweep.files.read_numbers`.
+        A text file (``.csv``, ``.tsv``, ``.txt``) or a ``.npy`` file; row i holds the weights to unit i. See
+        `sweep.files.read_numbers`.
 
     Returns
     -------
@@ -271,6 +270,38 @@ def from_file(path: str | Path) -> Weights:
             f"(network, unit, unit). Save them with 2 or 3 dimensions."
         )
     return weights
+
+
+def listed(values: Sequence[Sequence[float]]) -> Weights:
+    """Take weights W or U that are written out.
+
+    Parameters
+    ----------
+    values : sequence of sequence of float
+        A row per unit: row i holds the weights into unit i.
+
+    Returns
+    -------
+    array of float64
+        (unit, unit) or (unit, channel); read-only.
+
+    Raises
+    ------
+    JobError
+        If the rows differ in length, or something is not a finite number.
+    """
+    return array("weights", values)
+
+
+#: Kinds of weights W and U by the names that they have in a job file; the number of units comes from the model.
+WEIGHTS: Mapping[str, Callable[..., Weights]] = {
+    "gaussian": gaussian,
+    "sparse": sparse,
+    "excitatory_inhibitory": excitatory_inhibitory,
+    "file": from_file,
+    "values": listed,
+}
+INPUT_WEIGHTS: Mapping[str, Callable[..., Weights]] = {"random": input_weights, "file": from_file, "values": listed}
 
 
 def _generator(seed: int, network: int, purpose: tuple[int, ...]) -> Generator:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sweep.checks import Positive, array, check_fields, number
-from sweep.errors import JobError, suggest
-from sweep.files import Source, read_numbers
+from sweep.checks import OneOf, Positive, Whole, array, check_fields, number, one_of
+from sweep.errors import JobError
+from sweep.files import FromFile, Source, read_numbers
 from sweep.model.parameters import Array
-from sweep.signals.signal import interval_number, nudged, refuse_shorter, step_times
+from sweep.signals.signal import Signal, interval_number, nudged, refuse_shorter, step_times
 from sweep.spec import stored
 
 TIME_UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
@@ -111,15 +112,18 @@ class Spikes:
 
 
 def samples(
-    array: ArrayLike | Source, interval: float, standardize: bool = False, column: int | None = None
+    array: Annotated[ArrayLike | Source, FromFile(("file", "resource", "values"))],
+    interval: Positive,
+    standardize: bool = False,
+    column: Whole | None = None,
 ) -> Samples:
     """Make a signal of measured values, each held until the next.
 
     Parameters
     ----------
     array : array or path
-        (time,) or (channel, time); or a file or package resource `sweep.files.read_numbers` can read, which has a row
-        per sample and a column per channel.
+        The values, (time,) or (channel, time). A file, or a package resource, has a row per sample and a column per
+        channel; see `sweep.files.read_numbers`.
     interval : float
         Time between samples, ms. The first is at 0 ms.
     standardize : bool
@@ -150,18 +154,19 @@ def samples(
 
 
 def spikes(
-    times: ArrayLike | Source,
-    window: float | None = None,
-    duration: float | None = None,
-    time_unit: str = "ms",
-    column: int | None = None,
+    times: Annotated[ArrayLike | Source, FromFile(("file", "resource", "times"))],
+    window: Positive | None = None,
+    duration: Positive | None = None,
+    time_unit: Annotated[str, OneOf(TIME_UNITS)] = "ms",
+    column: Whole | None = None,
 ) -> Spikes:
     """Make a spike train, or its rate code.
 
     Parameters
     ----------
     times : array or path
-        (spike,), in any order; or a file or package resource `sweep.files.read_numbers` can read.
+        The times of the spikes, (spike,), in any order. A file, or a package resource, has a row per spike; see
+        `sweep.files.read_numbers`.
     window : float, optional
         Width of the windows in which spikes are counted, ms, at least one step: the value is the number of spikes in
         the window. Without it spikes are impulses of area 1, the rho(t) of the paper.
@@ -181,12 +186,15 @@ def spikes(
     JobError
         If the file cannot be read, or a time is not finite or outside of the recording.
     """
-    if time_unit not in TIME_UNITS:
-        raise JobError(f"spikes.time_unit = {time_unit!r}: no unit of time. {suggest(str(time_unit), TIME_UNITS)}")
+    one_of("spikes.time_unit", time_unit, TIME_UNITS)
     values = _load("spikes.times", times, column)
     if isinstance(times, str | os.PathLike) and values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     return Spikes(values * TIME_UNITS[time_unit], window, duration)
+
+
+#: Recordings by the names that they have in a job file.
+RECORDINGS: Mapping[str, Callable[..., Signal]] = {"samples": samples, "spikes": spikes}
 
 
 def _load(key: str, source: ArrayLike | Source, column: int | None) -> Array:

@@ -8,6 +8,7 @@ number, it takes one per channel too.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Annotated, ClassVar
 
@@ -21,6 +22,7 @@ from sweep.signals.signal import (
     Array,
     Endless,
     Numbers,
+    Signal,
     interval_number,
     nudged,
     refuse_shorter,
@@ -201,8 +203,10 @@ def step(time: Numbers, after: Numbers = 1.0, before: Numbers = 0.0) -> Step:
     ----------
     time : float or sequence of float
         When it changes, ms: the first step that begins at or after this time has the new value.
-    after, before : float or sequence of float
-        The values from then on, and until then.
+    after : float or sequence of float
+        The value from then on.
+    before : float or sequence of float
+        The value until then.
 
     Returns
     -------
@@ -240,11 +244,11 @@ def sine(amplitude: Numbers = 1.0, frequency: Numbers = 1.0, phase: Numbers = 0.
     amplitude : float or sequence of float
         Half of the peak-to-peak height.
     frequency : float or sequence of float
-        Hz.
+        How often it repeats, Hz.
     phase : float or sequence of float
         Phase at t = 0, rad.
     offset : float or sequence of float
-        Mean.
+        The mean.
 
     Returns
     -------
@@ -274,6 +278,16 @@ def white_noise(std: NotNegative, seed: Seed, channels: Channels = 1, interval: 
     WhiteNoise
     """
     return WhiteNoise(std, seed, channels, interval)
+
+
+#: Formulas and noise by the names that they have in a job file.
+WAVEFORMS: Mapping[str, Callable[..., Signal]] = {
+    "constant": constant,
+    "step": step,
+    "pulse": pulse,
+    "sine": sine,
+    "white_noise": white_noise,
+}
 
 
 def _column(numbers: Numbers) -> Array:

@@ -1,0 +1,232 @@
+"""From a function to a table of a job file: one definition for Python, for TOML and for the schema.
+
+The keys of a table are the arguments of the function. What may stand there is the annotation of the argument, its default
+is that of the argument, and its description is what the docstring says of it; the docstring's first lines describe the
+table. So a signal, a design or a kind of weights that is added in Python is in job files without another line. Where a
+file is richer than Python, the form of a key is written out.
+
+Fields of dataclasses are read in the same way as arguments of functions.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from inspect import Parameter
+from types import GenericAlias, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import docstring_parser
+from annotated_types import Ge
+from numpy.typing import ArrayLike
+from pydantic import Field, create_model
+
+from sweep import checks
+from sweep.files import FromFile
+from sweep.jobfile.values import (
+    MOST_VALUES,
+    Flag,
+    Numbers,
+    OneOf,
+    Range,
+    SweptValues,
+    Table,
+    Text,
+    ZippedValues,
+    by_parameter,
+)
+from sweep.signals import signal
+
+Maker = Callable[..., Any]
+Keys = dict[str, Any]
+"""Keys of a table as pydantic makes them: what may stand there, and ``Field(default=..., description=...)``."""
+
+_FORMS: Mapping[Any, Any] = {
+    str: Text,
+    bool: Flag,
+    signal.Numbers: Numbers,
+    tuple[Any, ...]: Range,
+    ArrayLike: SweptValues,
+}
+
+
+def table(
+    maker: Maker,
+    name: str,
+    *,
+    kind: str | None = None,
+    without: Iterable[str] = (),
+    forms: Mapping[str, Any] | None = None,
+    more: Keys | None = None,
+) -> type[Table]:
+    """Make the table whose keys are the arguments of a function.
+
+    Parameters
+    ----------
+    maker : callable
+        A function or a dataclass, with annotations and a numpydoc docstring.
+    name : str
+        Of the table; its words are its title in the schema.
+    kind : str, optional
+        What its key ``kind`` must be; without it there is no such key.
+    without : iterable of str
+        Arguments that do not come from the table.
+    forms : mapping, optional
+        By argument, what stands in a file where that is richer than in Python. These keys come last, in this order: most
+        are tables, which in TOML stand after plain keys.
+    more : mapping, optional
+        Keys that are no arguments.
+
+    Returns
+    -------
+    type of Table
+        An argument that may be a file has a key for each way to give it, of which one must be used.
+
+    Raises
+    ------
+    TypeError
+        If an annotation has no form in job files.
+    """
+    forms = forms or {}
+    about, described = _documentation(maker)
+    hints = get_type_hints(maker, include_extras=True)
+    arguments = {key: argument for key, argument in _arguments(maker).items() if key not in without}
+    ways: tuple[str, ...] = ()
+    keys: Keys = {} if kind is None else {"kind": (Literal[kind], Field(description=about))}
+    for key in [*(key for key in arguments if key not in forms), *forms]:
+        argument, text = arguments[key], described.get(key, "")
+        if isinstance(mark := _marks(hints[key])[-1], FromFile):
+            ways = mark.ways
+            keys |= _source(ways, text)
+        elif argument.kind is Parameter.VAR_KEYWORD:
+            keys[key] = (by_parameter(form(hints[key])), Field(description=text))
+        else:
+            written = forms.get(key) or form(hints[key])
+            keys[key] = _key(written, argument.default, text)
+    made: type[Table] = create_model(name, __base__=Table, __doc__=about, **(keys | (more or {})))
+    made.source = ways
+    made.ways = tuple((way,) for way in ways) if len(ways) > 1 else ()
+    return made
+
+
+def form(annotation: Any) -> Any:
+    """Return what stands in a job file for an annotation.
+
+    Raises
+    ------
+    TypeError
+        If that is not known.
+    """
+    annotation = checks.without_none(annotation)
+    if annotation in _FORMS:
+        return _FORMS[annotation]
+    if get_origin(annotation) in (Union, UnionType):
+        return form(get_args(annotation)[0])  # an array may stand for a list
+    kind, *marks = _marks(annotation)
+    if kind is str and isinstance(marks[0], checks.OneOf):
+        return Annotated[str, OneOf(marks[0].names)]
+    if kind is int:
+        # More than this of anything is a slip of the pen.
+        most = MOST_VALUES if Ge(1) in marks else None
+        return Annotated[(int, *marks, Field(strict=True, le=most))]
+    if kind is float:
+        return Annotated[(float, *marks, Field(strict=True, allow_inf_nan=False))]
+    if get_origin(kind) is Sequence:
+        return GenericAlias(list, form(get_args(kind)[0]))
+    if get_origin(kind) is Mapping:
+        return GenericAlias(dict, (str, form(get_args(kind)[1])))
+    raise TypeError(f"{annotation} has no form in job files: use an annotation that has, or write its form out")
+
+
+def by_kind(makers: Mapping[str, Maker], ending: str, **options: Any) -> list[type[Table]]:
+    """Make a table for each function by its kind: of ``white_noise`` and ``Signal`` it is called WhiteNoiseSignal."""
+    return [table(maker, _title(kind) + ending, kind=kind, **options) for kind, maker in makers.items()]
+
+
+def part_of_design(name: str, maker: Maker) -> tuple[Any, Any]:
+    """Make the key of a maker of designs; the signature says what stands there.
+
+    A leading ``dim`` is the name of a dimension, and a table by such names stands there. What follows is, of a maker that
+    takes parameters and their values and nothing else, a table of those; of a maker that takes a single number, that
+    number; of any other, a table of its arguments.
+    """
+    about, _ = _documentation(maker)
+    arguments = list(_arguments(maker).values())
+    keyed = leads_with_dim(maker)
+    first = arguments[keyed]
+    hint = get_type_hints(maker, include_extras=True)[first.name]
+    if first.kind is Parameter.VAR_KEYWORD:
+        part = by_parameter(ZippedValues if keyed else SweptValues)
+    elif len(arguments) == keyed + 1 and not isinstance(_marks(hint)[-1], FromFile):
+        part = form(hint)
+    else:
+        part = table(maker, f"{_title(name)}Design", without=["dim"] if keyed else [])
+    if keyed:
+        part = GenericAlias(dict, (str, part))
+        about = f"{about} The keys are names of dimensions."
+    return part | None, Field(default=None, description=about)
+
+
+def leads_with_dim(maker: Maker) -> bool:
+    """Tell whether a maker of designs begins with the name of a dimension."""
+    return next(iter(_arguments(maker))) == "dim"
+
+
+def unfolded(maker: Maker, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a call: what a table has under the name of ``**ranges`` are keywords of their own."""
+    folded = {name for name, argument in _arguments(maker).items() if argument.kind is Parameter.VAR_KEYWORD}
+    plain = {name: value for name, value in arguments.items() if name not in folded}
+    return plain | {name: value for key in folded for name, value in arguments[key].items()}
+
+
+def _title(kind: str) -> str:
+    return kind.title().replace("_", "")
+
+
+def _arguments(maker: Maker) -> Mapping[str, Parameter]:
+    return inspect.signature(maker).parameters
+
+
+def _marks(annotation: Any) -> tuple[Any, ...]:
+    """Return a type and its marks."""
+    return get_args(annotation) if get_origin(annotation) is Annotated else (annotation,)
+
+
+def _key(written: Any, default: Any, text: str) -> tuple[Any, Any]:
+    """Return a key of a table: optional where the argument has a default, which the schema tells where it is a plain one."""
+    if default is Parameter.empty:
+        return written, Field(description=text)
+    plain = default if isinstance(default, str | int | float) else None
+    return written if plain is not None else written | None, Field(default=plain, description=text)
+
+
+def _source(ways: Sequence[str], text: str) -> Keys:
+    """Return the keys by which an argument is a file, a resource, or numbers that are written out."""
+    known = {
+        "file": (Text, f"Path of a file, relative to the job file. {text}"),
+        "resource": (Text, 'File of an installed Python package, "package:folder/file.txt"; it is not imported.'),
+    }
+    keys: Keys = {}
+    for way in ways:
+        written, about = known.get(way, (GenericAlias(list, Numbers), text))
+        keys[way] = _key(written, Parameter.empty if len(ways) == 1 else None, about)
+    return keys
+
+
+@functools.cache
+def _documentation(maker: Maker) -> tuple[str, Mapping[str, str]]:
+    """Return what a docstring says of a function, and of each of its arguments."""
+    parsed = docstring_parser.parse(inspect.getdoc(maker) or "", docstring_parser.DocstringStyle.NUMPYDOC)
+    described = {
+        name.strip(" *"): _plain(entry.description or "")
+        for entry in parsed.params
+        for name in entry.arg_name.split(",")
+    }
+    return _plain(f"{parsed.short_description or ''} {parsed.long_description or ''}"), described
+
+
+def _plain(text: str) -> str:
+    """Return a text in one line, without the marks of reStructuredText."""
+    return " ".join(re.sub(r":\w+:`([^`]*)`|`+", r"\1", text).split())
