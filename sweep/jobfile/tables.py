@@ -67,7 +67,7 @@ _LAGGED: dict[str, Any] = {
 }
 
 
-class RateConstants(Table):
+class RateConstants(Table, use_attribute_docstrings=True):
     """Time constants by their rate constants alpha = dt/tau."""
 
     tau_s: Positive | None = None
@@ -111,7 +111,7 @@ DesignTable = create_model(
 # ----------------------------------------------------------------------------------------------------------------- job
 
 
-class RecordTable(Table):
+class RecordTable(Table, use_attribute_docstrings=True):
     """A trajectory to keep."""
 
     record: Annotated[str, OneOf(VARIABLES)]

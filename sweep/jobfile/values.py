@@ -43,7 +43,7 @@ class Table(BaseModel):
     model_config = ConfigDict(
         extra="forbid",
         frozen=True,
-        use_attribute_docstrings=True,
+        defer_build=True,
         model_title_generator=lambda table: re.sub(r"(?<=[a-z])[A-Z]", lambda m: f" {m[0].lower()}", table.__name__),
     )
 
@@ -139,7 +139,7 @@ Numbers = Annotated[
 ]
 
 
-class Spaced(Table):
+class Spaced(Table, use_attribute_docstrings=True):
     """Values at regular distances."""
 
     ways: ClassVar[Ways] = (("linspace",), ("geomspace",), ("start", "stop", "step"))
@@ -167,7 +167,7 @@ Values = Annotated[
 ]
 
 
-class Swept(Spaced):
+class Swept(Spaced, use_attribute_docstrings=True):
     """Values of a swept parameter: at regular distances, or time constants by their rate constants."""
 
     ways: ClassVar[Ways] = (*Spaced.ways, ("rate_constants",))

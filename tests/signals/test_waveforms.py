@@ -341,7 +341,7 @@ def test_signal_that_is_too_short_is_refused_with_both_durations(signal: Signal)
         ),
         (
             lambda: sweep.spikes([5.0], time_unit="sec"),
-            r"spikes.time_unit = 'sec': no unit of time. Known: us, ms, s",
+            r"spikes.time_unit = 'sec' does not exist. Known: us, ms, s",
         ),
         (lambda: sweep.model_output({"tau": 1}), r"'tau' does not exist. Did you mean"),
         (lambda: sweep.model_output({"tau_s": -1}), r"tau_s = -1: "),
