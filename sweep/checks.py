@@ -268,7 +268,7 @@ def _real(value: Any) -> np.ndarray | None:
 def _disguised(value: Any) -> bool:
     """Tell whether NumPy would take something for a number that is none: a truth, or what lies below a mask."""
     if isinstance(value, list | tuple):
-        return any(type(item) is not float and _disguised(item) for item in value)
+        return any(type(item) not in (float, int) and _disguised(item) for item in value)
     if isinstance(value, np.ma.MaskedArray):
         return bool(np.ma.getmaskarray(value).any())
     return isinstance(value, bool | np.bool_) or (isinstance(value, np.ndarray) and value.dtype.kind == "b")
