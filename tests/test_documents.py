@@ -15,6 +15,7 @@ import sweep
 ROOT = Path(__file__).parent.parent
 TOML = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PROJECT = TOML["project"]
+(CONTRACT,) = (c for c in TOML["tool"]["importlinter"]["contracts"] if c.get("containers") == ["sweep"])
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [Path("README.md"), Path("CONTRIBUTING.md"), Path("docs/architecture.md")]
 
@@ -49,6 +50,12 @@ def test_the_readme_shows_every_room() -> None:
     assert {f"{path.name}/" for path in (ROOT / "sweep").iterdir() if (path / "__init__.py").is_file()} == {
         room.removeprefix("sweep/") for room in rooms if room.endswith("/") and room != "kernels/"
     }
+    floors = [floor.split(" | ") for floor in reversed(CONTRACT["layers"])]
+    order = [
+        room.removeprefix("sweep/").removesuffix(".py").strip("/") for room, _ in rows if room.startswith("sweep/")
+    ]
+    heights = [next(i for i, floor in enumerate(floors) if name in floor) for name in order]
+    assert heights == sorted(heights)
     for room, first in rows:
         assert (ROOT / room / first).exists(), room
         assert bool(first) == room.endswith("/"), room
@@ -84,8 +91,7 @@ def test_the_floors_drawn_are_the_floors_held() -> None:
     drawing = page.partition("```mermaid")[2].partition("```")[0]
     names = dict(re.findall(r'^ +(\w+)\["<b>(.*?)</b>', drawing, re.MULTILINE))
     chain = re.findall(r"^ +(\w+(?: --> \w+)+)$", drawing, re.MULTILINE)
-    (contract,) = (c for c in TOML["tool"]["importlinter"]["contracts"] if c.get("containers") == ["sweep"])
-    assert [names[node] for node in chain[0].split(" --> ")] == contract["layers"]
+    assert [names[node] for node in chain[0].split(" --> ")] == CONTRACT["layers"]
 
 
 def test_the_way_of_a_job_names_modules_that_are_there() -> None:
