@@ -24,11 +24,12 @@ class Bar:
         self._set_steps = 0
         self._next = 0.0
         self._bar = tqdm(
-            total=job.design.size,
-            initial=done,
+            # Set-steps are counted, and sets shown: sums of fractions of sets could exceed the total.
+            total=job.design.size * self._steps_per_set,
+            initial=done * self._steps_per_set,
             unit=" sets",
-            # Fractions of a set are counted, but not shown.
-            bar_format="{percentage:3.0f}%|{bar}| {n:,.0f}/{total:,} sets [{elapsed}<{remaining}, {rate_fmt}]",
+            unit_scale=1 / self._steps_per_set,
+            bar_format="{percentage:3.0f}%|{bar}| {n:,.0f}/{total:,.0f} sets [{elapsed}<{remaining}, {rate_fmt}]",
             disable=not show,
             smoothing=0.1,
             # On a terminal the bar moves; in a log file there is a line every few seconds.
@@ -55,5 +56,5 @@ class Bar:
         self.steps(sets * self._steps_per_set - reported)
 
     def _flush(self) -> None:
-        self._bar.update(self._set_steps / self._steps_per_set)
+        self._bar.update(self._set_steps)
         self._set_steps, self._next = 0, time.monotonic() + 0.1
