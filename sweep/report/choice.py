@@ -53,7 +53,7 @@ def default_report(ds: xr.Dataset, variable: str | None = None) -> Report:
 
 
 def report_of(ds: xr.Dataset) -> Report:
-    """Return the report that the job of a result asks for, as far as the result still has it, or the default one."""
+    """Return the report that the job of a result asks for, without what the result no longer has; else the default one."""
     stored = _job(ds).get("report")
     if stored is None:
         return default_report(ds)
@@ -79,15 +79,15 @@ def requested(
     panel: str | None = None,
     select: Mapping[str, float] | None = None,
 ) -> Report:
-    """Return a report of what is asked for, and for the rest of what the job asks for.
+    """Return the report that is asked for, completed from the report of the job.
 
     Parameters
     ----------
     ds : xarray.Dataset
         The result of a job.
     variable, best, x, y, panel, select
-        See :class:`sweep.Report`. Of the job's report only that is taken which lies along other dimensions; for
-        another variable than the job's, of the default report.
+        See :class:`sweep.Report`. What is not given is taken from the job's report if it lies along other dimensions.
+        If the variable is not the job's, it is taken from the default report.
 
     Returns
     -------
@@ -109,11 +109,11 @@ def requested(
         return name if name in ds.coords and taken.isdisjoint(ds[name].dims) else None
 
     return Report(
-        variable=variable or base.variable,
-        best=best or base.best,
-        x=x or left(base.x),
-        y=y or left(base.y),
-        panel=panel or left(base.panel),
+        variable=base.variable if variable is None else variable,
+        best=base.best if best is None else best,
+        x=left(base.x) if x is None else x,
+        y=left(base.y) if y is None else y,
+        panel=left(base.panel) if panel is None else panel,
         select={name: value for name, value in base.select.items() if left(name)} | given,
     )
 
@@ -131,13 +131,13 @@ def _observed(ds: xr.Dataset) -> list[str]:
 
 
 def axes_of(ds: xr.Dataset, report: Report) -> tuple[str | None, str | None]:
-    """Return what to draw over: what the report names, else the first parameters swept that it leaves."""
+    """Return what to draw over: what the report names, else the first swept parameters that it does not name."""
     variable = ds[report.variable]
     taken = {dim for name in (*report.select, report.panel) if name is not None for dim in ds[name].dims}
     free = [str(dim) for dim in variable.dims if dim not in taken and variable.sizes[dim] > 1]
     names: list[str] = []
     if "time" in free:
-        # A few units are lines, many a map.
+        # A few units are drawn as lines, many as a map.
         names = ["time", *(dim for dim in free if dim.endswith("unit") and variable.sizes[dim] > _MOST_LINES)]
     else:
         for dim in (dim for dim in free if dim in ds["status"].dims):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -33,14 +34,26 @@ _NO_VALUE = {
 }
 
 
-def draw_lines(
-    figure: Figure,
-    grid: Sequence[Axes],
-    panels: Sequence[Panel],
-    ds: xr.Dataset,
-    report: Report,
-    legend: dict[str, Artist],
-) -> None:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Canvas:
+    """Where panels are drawn.
+
+    Attributes
+    ----------
+    figure : Figure
+        All of it.
+    grid : sequence of Axes
+        Those of each panel.
+    legend : dict of str to Artist
+        What the legend will say; grows with what is drawn.
+    """
+
+    figure: Figure
+    grid: Sequence[Axes]
+    legend: dict[str, Artist]
+
+
+def draw_lines(canvas: Canvas, panels: Sequence[Panel], ds: xr.Dataset, report: Report) -> None:
     """Draw lines over x."""
     assert report.x is not None
     coordinate = ds[report.x]
@@ -50,13 +63,13 @@ def draw_lines(
     units = [ds[d].to_numpy() for d in ds[report.variable].dims if str(d).endswith("unit")]
     norm, cut = colour_scale([panel.values for panel in panels])
     ends = x[[0, -1]] if report.x == "time" else edges(x)
-    for axes, panel in zip(grid, panels, strict=True):
+    for axes, panel in zip(canvas.grid, panels, strict=True):
         lines = np.atleast_2d(panel.values)[:, order]
         for i, line in enumerate(lines):
             name = f"unit {units[0][i]}" if len(lines) > 1 else ""
             (drawn,) = axes.plot(x, line, style, color=f"C{i}" if name else "0.2", lw=1.2, ms=3)
             if name:
-                legend[name] = drawn
+                canvas.legend[name] = drawn
         scale(axes, "x", coordinate, len(panels))
         axes.set_xlim(ends[0], ends[-1])
         if isinstance(norm, LogNorm) and cut == "neither":
@@ -65,21 +78,14 @@ def draw_lines(
         axes.spines[["top", "right"]].set_visible(False)
     if report.x == "time":
         return
-    bottom, top = grid[0].get_ylim()
+    bottom, top = canvas.grid[0].get_ylim()
     corners = [((a, bottom), (b, bottom), (b, top), (a, top)) for a, b in itertools.pairwise(ends)]
-    for axes, panel in zip(grid, panels, strict=True):
-        _shade(axes, corners, panel.lacks[order], legend)
-    grid[0].set_ylim(bottom, top)
+    for axes, panel in zip(canvas.grid, panels, strict=True):
+        _shade(axes, corners, panel.lacks[order], canvas.legend)
+    canvas.grid[0].set_ylim(bottom, top)
 
 
-def draw_map(
-    figure: Figure,
-    grid: Sequence[Axes],
-    panels: Sequence[Panel],
-    ds: xr.Dataset,
-    report: Report,
-    legend: dict[str, Artist],
-) -> None:
+def draw_map(canvas: Canvas, panels: Sequence[Panel], ds: xr.Dataset, report: Report) -> None:
     """Draw cells, or points where x and y are not the axes of a grid, with one colour bar for all panels."""
     assert report.x is not None
     assert report.y is not None
@@ -88,7 +94,7 @@ def draw_map(
     cells = along_x.dims != along_y.dims and is_axis(along_x) and is_axis(along_y)
     colours = colormaps["viridis_r" if report.best == "min" else "viridis"]
     norm, cut = colour_scale([panel.values for panel in panels])
-    for axes, panel in zip(grid, panels, strict=True):
+    for axes, panel in zip(canvas.grid, panels, strict=True):
         scale(axes, "x", along_x, len(panels))
         scale(axes, "y", along_y, len(panels))
         values = np.clip(panel.values, norm.vmin, norm.vmax)
@@ -96,15 +102,15 @@ def draw_map(
             row, column = y.argsort(), x.argsort()
             across, up = edges(x[column]), edges(y[row])
             axes.pcolormesh(across, up, values[np.ix_(row, column)], cmap=colours, norm=norm, rasterized=True)
-            _shade(axes, *_runs(across, up, panel.lacks[np.ix_(row, column)]), legend)
+            _shade(axes, *_runs(across, up, panel.lacks[np.ix_(row, column)]), canvas.legend)
         else:
             xs, ys = (x, y) if along_x.dims == along_y.dims else (a.ravel() for a in np.meshgrid(x, y))
-            _scatter(axes, xs, ys, values.ravel(), panel.lacks.ravel(), {"cmap": colours, "norm": norm}, legend)
+            _scatter(axes, xs, ys, values.ravel(), panel.lacks.ravel(), {"cmap": colours, "norm": norm}, canvas.legend)
     if not any(np.isfinite(panel.values).any() for panel in panels):
         return
-    bar = figure.colorbar(ScalarMappable(norm, colours), ax=list(grid), extend=cut, pad=0.02, aspect=30)
+    bar = canvas.figure.colorbar(ScalarMappable(norm, colours), ax=list(canvas.grid), extend=cut, pad=0.02, aspect=30)
     bar.ax.tick_params(labelsize=9)
-    bar.set_label(wrapped(axis_label(ds[report.variable]), figure.get_figheight()))
+    bar.set_label(wrapped(axis_label(ds[report.variable]), canvas.figure.get_figheight()))
 
 
 def _scatter(

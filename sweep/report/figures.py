@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import xarray as xr
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sweep.errors import JobError, suggest
 from sweep.job import Report
 from sweep.report.choice import axes_of, check, check_result, is_trajectory, over_units, report_of, requested
-from sweep.report.drawing import draw_lines, draw_map
+from sweep.report.drawing import Canvas, draw_lines, draw_map
 from sweep.report.panels import panels_of
 from sweep.report.scales import axis_label, wrapped
 
@@ -94,16 +93,16 @@ def heat_map(ds: xr.Dataset, report: Report | None = None) -> Figure:
     if is_trajectory(ds, report) and "time" not in (x, y):
         raise JobError(f"report.x = {x!r}: {report.variable} is a trajectory. Draw it over 'time', or select a time.")
     panels = panels_of(ds, report)
-    figure, shown = _laid_out(len(panels), ds[x], ds[report.variable if y is None else y])
+    canvas = _laid_out(len(panels), ds[x], ds[report.variable if y is None else y])
     title = str(ds.attrs.get("title", ""))
     if report.panel is not None and len(panels) < ds[report.panel].size:
         title += f" ({len(panels)} of {ds[report.panel].size} values of {report.panel})"
+    figure, legend = canvas.figure, canvas.legend
     width = figure.get_figwidth()
     figure.suptitle(wrapped(title, width), fontsize=11)
-    legend: dict[str, Artist] = {}
     draw = draw_lines if y is None else draw_map
-    draw(figure, shown, panels, ds, report, legend)
-    for axes, panel in zip(shown, panels, strict=True):
+    draw(canvas, panels, ds, report)
+    for axes, panel in zip(canvas.grid, panels, strict=True):
         axes.set_title(wrapped(panel.title, width / _columns(len(panels))), fontsize=9)
         for name, mark in panel.marks.items():
             if len(mark) == 2:
@@ -119,8 +118,8 @@ def _columns(panels: int) -> int:
     return panels if panels <= 3 else math.ceil(math.sqrt(panels))
 
 
-def _laid_out(panels: int, x: xr.DataArray, y: xr.DataArray) -> tuple[Figure, list[Axes]]:
-    """Return a figure with axes for so many panels, whose labels are those of two coordinates."""
+def _laid_out(panels: int, x: xr.DataArray, y: xr.DataArray) -> Canvas:
+    """Return a canvas for so many panels, whose axes have the labels of two coordinates."""
     columns = _columns(panels)
     rows = math.ceil(panels / columns)
     size = (6.0, 4.6) if panels == 1 else (2.4 * columns + 1.4, 2.2 * rows + 1.5)
@@ -136,7 +135,7 @@ def _laid_out(panels: int, x: xr.DataArray, y: xr.DataArray) -> tuple[Figure, li
     below, beside = grid[(rows - 1) * columns + (columns - 1) // 2], grid[(rows - 1) // 2 * columns]
     below.set_xlabel(axis_label(x), x=0.5 if columns % 2 else 1.0)
     beside.set_ylabel(axis_label(y), y=0.5 if rows % 2 else 0.0)
-    return figure, shown
+    return Canvas(figure=figure, grid=shown, legend={})
 
 
 def save(ds: xr.Dataset, path: str | os.PathLike[str], report: Report | None = None) -> Path:

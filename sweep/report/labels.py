@@ -1,4 +1,4 @@
-"""What a place in a result is called: the labels there, which of them are worth saying, and their words."""
+"""The labels at a position of a result: which there are, which of them to say, and how."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ def is_parameter(name: str) -> bool:
 
 
 def along(ds: xr.Dataset, dim: str) -> list[str]:
-    """Return the coordinates that label a dimension: its own, the parameters in the order of their table, rates."""
+    """Return the coordinates that label a dimension: first its own, then parameters in the order of their table.
+
+    Rate constants come last.
+    """
     order = {name: i for i, name in enumerate((*PARAMETERS, "W", *SELECTORS))}
     names = [str(n) for n, c in ds.coords.items() if c.dims == (dim,) and (n == dim or str(n).startswith("alpha_"))]
     names += [str(n) for n, c in ds.coords.items() if c.dims[:1] == (dim,) and n != dim and is_parameter(str(n))]
@@ -41,7 +44,10 @@ def labels_at(ds: xr.Dataset, position: Position) -> dict[str, Any]:
 
 
 def telling(ds: xr.Dataset, labels: Mapping[str, Any], report: Report) -> tuple[str, ...]:
-    """Return the labels worth saying: rate constants only where the report is about them, then for their tau."""
+    """Return the labels to say.
+
+    A rate constant is said in place of its time constant if the report is drawn over it, and otherwise not at all.
+    """
     rates = {name for name in labels if name.startswith("alpha_")}
     asked = rates & {report.x, report.y, report.panel}
     silent = (rates - asked) | {f"tau_{name[-1]}" for name in asked}

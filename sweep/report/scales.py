@@ -1,4 +1,4 @@
-"""Scales that suit the values: linear or logarithmic, of an axis, of cells and of colours; and the label of an axis."""
+"""Scales and labels that suit the values: linear or logarithmic, for axes, cells and colours."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ _PER_INCH = 11
 
 
 def colour_scale(panels: Sequence[_Array]) -> tuple[Normalize, str]:
-    """Return the scale of all values and at which end it is cut: logarithmic where they span many decades."""
+    """Return the scale of all values, and at which end it is cut. It is logarithmic if they span many decades."""
     finite = np.concatenate([values[np.isfinite(values)] for values in panels])
     if not finite.size:
         return Normalize(0, 1), "neither"
     low, high = float(finite.min()), float(finite.max())
     positive = finite[finite > 0]
     if low >= 0 and positive.size and high / positive.min() > _WIDE:
-        # An exact zero, as of a student that is the teacher, has the colour of the smallest value.
+        # A student that is the teacher has exactly 0. It gets the colour of the smallest other value.
         return LogNorm(float(positive.min()), high), "min" if low == 0 else "neither"
     return Normalize(low, high), "neither"
 
 
 def is_axis(coordinate: xr.DataArray) -> bool:
-    """Tell whether values follow each other, up or down, as those of samples do not."""
+    """Tell whether the values rise or fall all along, unlike those of samples."""
     steps = np.diff(coordinate.to_numpy())
     return bool((steps > 0).all() or (steps < 0).all())
 
