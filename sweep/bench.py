@@ -1,7 +1,7 @@
-"""What this machine reaches, case by case, against what it could.
+"""Measure how fast this machine is in several cases, and compare with its limit.
 
-A back end's ``simulate`` is called directly, block by block on as many threads as it asks for: the measure is of the back
-end, neither of Dask nor of the labels of a result, and needs neither installed.
+``simulate`` of a back end is called directly, block by block, on as many threads as the back end asks for. So only the back end
+is measured, and neither Dask nor the labels of a result.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ from sweep.signals.waveforms import sine
 from sweep.version import __version__
 
 _REPEATS = 3
-#: What a calibration begins with.
+#: Numbers of sets and units with which a calibration begins.
 _FIRST_SETS, _FIRST_UNITS = 128, 2**14
-#: The most sets, and units of all: any device is busy then. More time is for more steps, for else the measure would be of
-#: how fast parameters and results are copied.
+#: The largest number of sets, and of units in all sets, with which any device is busy. A longer measurement has more steps
+#: instead, because otherwise it would mostly measure how fast parameters and results are copied.
 _MOST_SETS, _MOST_UNITS = 2**20, 2**24
-#: Blocks for each thread: two, so that a thread that is done early finds another.
+#: Blocks for each thread: two, so that a thread that is done early can take another one.
 _BLOCKS = 2
 _Seconds = Annotated[float, Gt(0), Le(600)]
 _PRODUCT = 768
@@ -53,7 +53,7 @@ _PRODUCT = 768
 
 @dataclass(frozen=True)
 class Case:
-    """A network of ``units`` units, ``sets`` parameter sets, ``steps`` steps."""
+    """A case to measure: a network of ``units`` units, with ``sets`` sets and ``steps`` steps."""
 
     name: str
     units: int
@@ -63,7 +63,7 @@ class Case:
 
     @property
     def updates(self) -> int:
-        """Unit-updates of the whole case."""
+        """Number of unit-updates of the whole case."""
         return self.units * self.sets * self.steps
 
     def values(self) -> dict[str, Array]:
@@ -75,11 +75,11 @@ class Case:
         }
 
     def weights(self) -> Array:
-        """Return W, common to all sets and scaled by each one's gain."""
+        """Return W, ``(unit, unit)``. All sets share it, and scale it by their gain."""
         return gaussian(units=self.units, seed=1)
 
     def job(self, blocks: int | None = None) -> Job:
-        """Return the case as a job, in so many blocks: mean, variance and final rate are observed."""
+        """Return the case as a job with this number of blocks, which observes mean, variance and final rate."""
         parameters = {"noise": self.noise} if self.noise else {}
         return Job(
             model=Model(units=self.units, weights=self.weights(), activation="tanh", parameters=parameters),
@@ -101,18 +101,18 @@ CASES = (S, M, NOISY, L, XL)
 
 @dataclass(frozen=True, kw_only=True)
 class Measure:
-    """A case, and how it went.
+    """The measurement of a case.
 
     Attributes
     ----------
     case : Case
-        With the sets and steps that were measured.
+        The case, with the numbers of sets and steps that were measured.
     rate : float
         Unit-updates per second.
     limit : float
-        What the rate cannot exceed.
+        The rate that cannot be exceeded, in unit-updates per second.
     by : str
-        What the limit is made of.
+        What limits the rate.
     """
 
     case: Case
@@ -133,12 +133,12 @@ TITLE = f"{'case':<9} {'N':>4} {'sets':>9} {'steps':>9} {'10^9/s':>8} {'limit':>
 
 
 def check_seconds(seconds: float) -> float:
-    """Return how long a measurement should take, if it is a time; raise JobError if not."""
+    """Check how long a measurement should take, and return it; raise JobError if it is not possible."""
     return number("--seconds", seconds, _Seconds, "Leave it out for 1.")
 
 
 def header(chosen: Probe) -> list[tuple[str, str]]:
-    """Return name and value of what a measure depends on."""
+    """Return names and values of everything that a measurement depends on."""
     return [
         ("tausweep", f"{__version__}, {datetime.date.today().isoformat()}"),
         ("back end", f"{chosen.name}, {chosen.reason}"),
@@ -154,16 +154,17 @@ def measures(engine: Backend, cases: Iterable[Case], seconds: float) -> Iterator
     Parameters
     ----------
     engine : Backend
-        What is measured.
+        The back end.
     cases : iterable of Case
-        Their steps are kept and their sets chosen; where the most sets are too few, there are more steps.
+        The cases. Their numbers of sets are chosen so that a measurement takes long enough. If the largest number of sets is
+        not enough, the number of steps is raised.
     seconds : float
-        About how long each of the three measurements of a case takes; their median counts.
+        About how long each of the three measurements of a case takes. Their median counts.
 
     Yields
     ------
     Measure
-        As soon as it is known.
+        The measurement of a case, as soon as it is known.
     """
     threads = engine.concurrency(cores())
     gpu = _gpu(engine)
@@ -181,15 +182,15 @@ def measures(engine: Backend, cases: Iterable[Case], seconds: float) -> Iterator
 
 
 def explained(engine: Backend) -> str:
-    """Say where the limits come from."""
+    """Return a text that explains the limits."""
     if gpu := _gpu(engine):
         return (
-            f"The limit is {gpu._device.speed:.3g} lane-instructions a second, what the device issues at its highest "
-            "clock, over the instructions of a unit-step."
+            f"The limit is {gpu._device.speed:.3g} lane-instructions a second, which the device issues at its highest "
+            "clock, divided by the estimated instructions of a unit-step."
         )
     return (
-        "The limit is what a float32 matrix product reached here on all cores, as if W r were all there is to do: "
-        "for few units the activation and the rest count for more."
+        "The limit is the speed of a float32 matrix product on all cores here, as if W r were the only work. "
+        "With few units the activation and the rest take longer than W r."
     )
 
 
@@ -204,11 +205,11 @@ def instructions(job: Job) -> float:
 
 
 def calibrated(engine: Backend, case: Case, seconds: float, threads: int) -> Case:
-    """Return the case with as many sets as take about so long, and more steps where those would be too many."""
+    """Return the case with so many sets that it takes about ``seconds``, and with more steps if they would be too many."""
     most = max(1, min(_MOST_SETS, _MOST_UNITS // case.units))
     sized = dataclasses.replace(case, sets=min(case.sets, max(_FIRST_SETS, _FIRST_UNITS // case.units), most))
     engine.compile(sized.job(_BLOCKS * threads))
-    # Once for all that happens only the first time.
+    # The first run includes work that is done only once, so it is not measured.
     seconds_of(engine, sized.job(_BLOCKS * threads), threads)
     while True:
         taken = seconds_of(engine, sized.job(_BLOCKS * threads), threads)
@@ -222,13 +223,13 @@ def calibrated(engine: Backend, case: Case, seconds: float, threads: int) -> Cas
 
 
 class _Stopped(BaseException):
-    """Another thread failed, or Ctrl-C was pressed. Not an Exception, so that nothing on the way takes it for a failure."""
+    """Raised if another thread failed or Ctrl-C was pressed. It is not an Exception, so that no handler catches it."""
 
 
 def seconds_of(engine: Backend, job: Job, threads: int) -> float:
-    """Simulate all blocks of a job on so many threads, and return how long it took.
+    """Simulate all blocks of a job on ``threads`` threads, and return the seconds that it took.
 
-    On an interrupt, or where a block fails, the other threads end at their next report of progress.
+    After an interrupt, or if a block fails, the other threads stop at their next report of progress.
     """
     stop = threading.Event()
 
@@ -254,8 +255,8 @@ def seconds_of(engine: Backend, job: Job, threads: int) -> float:
 
 
 def multiply_adds(threads: int, seconds: float) -> float:
-    """Return how many float32 multiply-adds per second BLAS reaches on so many cores, the best of three tries."""
-    # Imported where it is used, for a machine with a GPU need not have what it imports.
+    """Return the float32 multiply-adds per second that BLAS reaches on ``threads`` cores, the best of three tries."""
+    # Imported here, because a machine with a GPU need not have what it imports.
     from sweep.backends.numpy.blas import one_blas_thread
 
     rng = np.random.default_rng(0)
@@ -269,7 +270,7 @@ def multiply_adds(threads: int, seconds: float) -> float:
         return done
 
     best = 0.0
-    # A thread for each core with a product of its own: what OMP_NUM_THREADS says does not matter then.
+    # Each core has a thread with its own product, so that OMP_NUM_THREADS does not matter.
     with one_blas_thread(), ThreadPoolExecutor(threads) as pool:
         for _ in range(3):
             start = time.perf_counter()
@@ -280,7 +281,7 @@ def multiply_adds(threads: int, seconds: float) -> float:
 
 
 def processor() -> str:
-    """Return the name of the processor, as the system knows it."""
+    """Return the system's name of the processor."""
     path = Path("/proc/cpuinfo")
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
         if line.startswith("model name"):
@@ -289,7 +290,7 @@ def processor() -> str:
 
 
 def _rounded(number: float) -> int:
-    """Round to two digits: a table is easier to read, and nothing depends on more."""
+    """Round to two digits, so that tables are easier to read."""
     power: int = 10 ** max(0, math.floor(math.log10(max(1.0, number))) - 1)
     return max(1, round(number / power) * power)
 
@@ -306,6 +307,6 @@ def _version(name: str) -> str:
 
 
 def _cupy_version() -> str:
-    # By the names of its wheels, for to import it takes a second and may fail.
+    # Found by the names of its wheels, because importing it takes a second and may fail.
     found = (_version(name) for name in ("cupy-cuda13x", "cupy-cuda12x", "cupy"))
     return next(filter(None, found), "not installed")

@@ -1,12 +1,11 @@
-"""The checks of what a user gives: whole numbers, numbers, arrays of them, and names out of a few.
+"""Checks of what a user gives: whole numbers, numbers, arrays of numbers, and names from a list.
 
-What a number may be is said once, by the annotation of the argument or field that takes it::
+The rule for a number is written once, as the annotation of the argument or field::
 
     def sparse(units: Count, seed: Whole, density: Density, networks: Count | None = None) -> Weights: ...
 
-:func:`checked` and :func:`check_fields` hold the values against the annotations; job files and their schema read the
-same annotations. Booleans, texts, complex numbers and masked entries are never numbers. Shapes and units are the
-caller's.
+:func:`checked` and :func:`check_fields` compare the values with the annotations. Job files and their schema read the same
+annotations. Booleans, texts, complex numbers and masked entries are never numbers. Shapes and units are checked by the caller.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ Seed = Annotated[int, Ge(0), Lt(2**64)]
 Positive = Annotated[float, Gt(0)]
 NotNegative = Annotated[float, Ge(0)]
 
-# By the attribute that holds the limit of a bound: how the bound is said, and how a value keeps it.
+# For each attribute that holds the limit of a bound: the words for the bound, and the test of a value.
 _BOUNDS: Mapping[str, tuple[str, Callable[[Any, Any], bool]]] = {
     "ge": ("at least", operator.ge),
     "gt": ("above", operator.gt),
@@ -51,24 +50,24 @@ _BOUNDS: Mapping[str, tuple[str, Callable[[Any, Any], bool]]] = {
 
 @dataclass(frozen=True, eq=False)
 class OneOf:
-    """The mark of a text that is one of these names: ``Annotated[str, OneOf(SCHEMES)]``."""
+    """Marks a text that must be one of these names: ``Annotated[str, OneOf(SCHEMES)]``."""
 
     names: Collection[str]
 
 
 def whole(key: str, value: Any, rule: Any = Whole, remedy: str = "Correct the value.") -> int:
-    """Return a whole number.
+    """Check a whole number and return it.
 
     Parameters
     ----------
     key : str
-        What the number is, for the message.
+        Name of the number in the message.
     value : object
         An int, or an integer of NumPy.
     rule : type
         ``int`` with its bounds, such as :data:`Count`.
     remedy : str
-        What helps, for the message.
+        The remedy in the message.
 
     Raises
     ------
@@ -87,23 +86,23 @@ def whole(key: str, value: Any, rule: Any = Whole, remedy: str = "Correct the va
 
 
 def number(key: str, value: Any, rule: Any = float, remedy: str = "Correct the value.") -> float:
-    """Return a finite number.
+    """Check a finite number and return it.
 
     Parameters
     ----------
     key : str
-        What the number is, for the message.
+        Name of the number in the message.
     value : object
         A real number, of Python or NumPy.
     rule : type
-        ``float``, perhaps with bounds, such as :data:`Positive`.
+        ``float``, with or without bounds, such as :data:`Positive`.
     remedy : str
-        What helps, for the message.
+        The remedy in the message.
 
     Raises
     ------
     JobError
-        If it is not one number, not finite, or out of its bounds.
+        If it is not a single finite number, or out of its bounds.
     """
     given = None if isinstance(value, list | tuple) else _real(value)
     if given is None or given.ndim:
@@ -119,12 +118,12 @@ def number(key: str, value: Any, rule: Any = float, remedy: str = "Correct the v
 
 
 def array(key: str, value: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Copy numbers into an array that nothing can change any more.
+    """Check numbers and copy them into a read-only array.
 
     Parameters
     ----------
     key : str
-        What the numbers are, for the message.
+        Name of the numbers in the message.
     value : array_like
         Any shape.
 
@@ -136,7 +135,7 @@ def array(key: str, value: npt.ArrayLike) -> npt.NDArray[np.float64]:
     Raises
     ------
     JobError
-        If something is not a number, or not finite, or masked, or rows differ in length.
+        If an entry is not a number, not finite or masked, or if rows differ in length.
     """
     try:
         real = _real(value)
@@ -157,12 +156,12 @@ def array(key: str, value: npt.ArrayLike) -> npt.NDArray[np.float64]:
 
 
 def numbers_of(key: str, value: npt.ArrayLike) -> tuple[float, ...]:
-    """Return a number, or a list of them, as a tuple.
+    """Check a number, or a list of numbers, and return it as a tuple.
 
     Raises
     ------
     JobError
-        If it is neither, or a number is not finite.
+        If it is neither, or if a number is not finite.
     """
     given = array(key, value)
     if given.ndim > 1 or given.size == 0:
@@ -171,12 +170,12 @@ def numbers_of(key: str, value: npt.ArrayLike) -> tuple[float, ...]:
 
 
 def one_of(key: str, value: object, names: Collection[str]) -> str:
-    """Return a text that is one of these names.
+    """Check that a text is one of these names, and return it.
 
     Raises
     ------
     JobError
-        If it is not.
+        If it is not one of them.
     """
     if not isinstance(value, str) or value not in names:
         raise JobError(f"{key} = {short(value)} does not exist. {suggest(str(value), names)}")
@@ -184,7 +183,7 @@ def one_of(key: str, value: object, names: Collection[str]) -> str:
 
 
 def checked(function: Callable[P, T]) -> Callable[P, T]:
-    """Hold the arguments of a function against their annotations, and hand on what the checks return."""
+    """Decorate a function: its arguments are checked by their annotations, and replaced by what the checks return."""
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -198,19 +197,19 @@ def checked(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def check_fields(instance: object, prefix: str = "") -> None:
-    """Hold the fields of a frozen dataclass against their annotations, and set them to what the checks return.
+    """Check the fields of a frozen dataclass by their annotations, and set them to what the checks return.
 
     Parameters
     ----------
     instance : dataclass
-        While it is being made.
+        The instance, from its own ``__post_init__``.
     prefix : str
-        What the fields belong to, for the message: ``integration`` makes ``integration.dt = -1: must be ...``.
+        A prefix for the names in the message: ``integration`` makes ``integration.dt = -1: must be ...``.
 
     Raises
     ------
     JobError
-        If a value is not what its annotation says.
+        If a value does not keep the rule of its annotation.
     """
     owner: Any = type(instance)
     for name, check in _checks(owner).items():
@@ -219,7 +218,7 @@ def check_fields(instance: object, prefix: str = "") -> None:
 
 
 def without_none(annotation: Any) -> Any:
-    """Return an annotation, of an optional value that of the value."""
+    """Return an annotation without ``None``: ``float | None`` becomes ``float``."""
     if get_origin(annotation) not in (Union, UnionType):
         return annotation
     return functools.reduce(operator.or_, (part for part in get_args(annotation) if part is not type(None)))
@@ -227,7 +226,7 @@ def without_none(annotation: Any) -> Any:
 
 @functools.cache
 def _checks(owner: Any) -> Mapping[str, Callable[[str, Any], Any]]:
-    """Return a check for every argument or field that is annotated as a number or as one of some names."""
+    """Return a check for every argument or field whose annotation is a number or one of some names."""
     hints = get_type_hints(owner, include_extras=True)
     names = [field.name for field in dataclasses.fields(owner)] if isinstance(owner, type) else list(hints)
     found = {name: _check(hints[name]) for name in names}
@@ -235,7 +234,7 @@ def _checks(owner: Any) -> Mapping[str, Callable[[str, Any], Any]]:
 
 
 def _check(annotation: Any) -> Callable[[str, Any], Any] | None:
-    """Return the check that an annotation asks for; None where it asks for none."""
+    """Return the check for an annotation; None if it needs none."""
     rule = without_none(annotation)
     kind, *marks = get_args(rule) if get_origin(rule) is Annotated else (rule,)
     remedy = "Correct the value." if rule is annotation else "Correct the value, or leave it out."
@@ -252,9 +251,9 @@ def _check(annotation: Any) -> Callable[[str, Any], Any] | None:
 
 
 def _real(value: Any) -> np.ndarray | None:
-    """Return real numbers as an array of whatever type; None if something is not a real number.
+    """Return real numbers as an array of any type; None if something is not a real number.
 
-    NumPy raises ValueError for rows that differ in length.
+    NumPy raises ValueError if rows differ in length.
     """
     if _disguised(value):
         return None
@@ -266,7 +265,7 @@ def _real(value: Any) -> np.ndarray | None:
 
 
 def _disguised(value: Any) -> bool:
-    """Tell whether NumPy would take something for a number that is none: a truth, or what lies below a mask."""
+    """Return whether NumPy would accept something as a number although it is none: a boolean, or a masked entry."""
     if isinstance(value, list | tuple):
         return any(type(item) not in (float, int) and _disguised(item) for item in value)
     if isinstance(value, np.ma.MaskedArray):

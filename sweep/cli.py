@@ -1,6 +1,6 @@
 """The command ``sweep``. Exit codes: 0 done, 1 some sets failed or are missing, 2 bad usage or bad job.
 
-What a command needs is imported when it runs, so that help is there at once.
+A command imports what it needs when it runs, so that help appears at once.
 """
 
 from __future__ import annotations
@@ -34,8 +34,10 @@ _out, _err = Console(highlight=False, soft_wrap=True), Console(stderr=True, high
 JobFile = Annotated[Path, typer.Argument(metavar="JOB.toml", help="Job file.")]
 StorePath = Annotated[Path, typer.Argument(metavar="STORE", help="Store written by 'sweep run'.")]
 BackendName = Annotated[str, typer.Option("--backend", help="Back end: auto, or one that 'sweep doctor' names.")]
-Batch = Annotated[int | None, typer.Option("--batch", help="Most sets that the back end takes at once.")]
-Workers = Annotated[int | None, typer.Option("--workers", help="Processes of this machine instead of threads.")]
+Batch = Annotated[int | None, typer.Option("--batch", help="Largest number of sets that the back end takes at once.")]
+Workers = Annotated[
+    int | None, typer.Option("--workers", help="Number of processes to use on this machine, instead of threads.")
+]
 
 
 def _version(wanted: bool) -> None:
@@ -57,7 +59,7 @@ def _common(
 
 @app.command("plan")
 def plan_command(job: JobFile, backend: BackendName = "auto", workers: Workers = None, batch: Batch = None) -> None:
-    """Say what a job will take. Runs nothing."""
+    """Show how much work, memory and time a job needs. Runs nothing."""
     from sweep.execution.plan import plan
     from sweep.jobfile import load
 
@@ -68,14 +70,16 @@ def plan_command(job: JobFile, backend: BackendName = "auto", workers: Workers =
 @app.command()
 def run(
     job: JobFile,
-    store: Annotated[Path | None, typer.Option("--store", help="Store to write; JOB.zarr here by default.")] = None,
+    store: Annotated[
+        Path | None, typer.Option("--store", help="Store to write; by default JOB.zarr in the current folder.")
+    ] = None,
     backend: BackendName = "auto",
     workers: Workers = None,
     scheduler: Annotated[
         str | None, typer.Option("--scheduler", help="Address of a Dask scheduler, tcp://host:port.")
     ] = None,
     batch: Batch = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete a store that is there first.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete an existing store first.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
     """Run a job into a store, and show its best set. Running again resumes."""
@@ -104,7 +108,7 @@ def run(
         _err.print(f"interrupted: run again to go on with {path}.", markup=False)
         raise typer.Exit(1) from None
     opened = Store(path)
-    # Which back end the workers of a scheduler have is known only now.
+    # Which back end the workers of a scheduler used is known only now.
     _summary(path, opened, backends=scheduler is not None)
     if opened.job.design.size > 1:
         _show(path, _picture(path), loaded.report)
@@ -113,7 +117,7 @@ def run(
 
 @app.command()
 def status(store: StorePath) -> None:
-    """Say how far a store is, and what failed."""
+    """Show how much of a store is done, and what failed."""
     from sweep.results.store import Store
 
     opened = Store(store)
@@ -129,12 +133,14 @@ def plot_command(
     y: Annotated[str | None, typer.Option("--y", help="Coordinate of the vertical axis.")] = None,
     panel: Annotated[str | None, typer.Option("--panel", help="Coordinate with a panel for each value.")] = None,
     which: Annotated[str | None, typer.Option("--best", help="Which value is best: max or min.")] = None,
-    select: Annotated[list[str] | None, typer.Option("--select", help="Label to look at, NAME=VALUE; repeat.")] = None,
+    select: Annotated[
+        list[str] | None, typer.Option("--select", help="Label of the part to show, NAME=VALUE; may be repeated.")
+    ] = None,
     output: Annotated[Path | None, typer.Option("--output", help="PNG, PDF or SVG; STORE.png by default.")] = None,
 ) -> None:
     """Draw a result.
 
-    As a map, lines, points or trajectories, whatever fits. What is named here goes before what the job's report says.
+    As a map, lines, points or trajectories. Options take precedence over the job's report.
     """
     from sweep.report.choice import requested
     from sweep.results.store import open_dataset
@@ -154,7 +160,7 @@ def schema() -> None:
 
 @app.command("doctor")
 def doctor_command() -> None:
-    """Say what works here, and why not."""
+    """Show what works here, what does not, and why."""
     from sweep import doctor
 
     _table(doctor.rows())
@@ -165,7 +171,7 @@ def bench_command(
     backend: BackendName = "auto",
     seconds: Annotated[float, typer.Option("--seconds", help="About how long each measurement takes.")] = 1.0,
 ) -> None:
-    """Measure how fast this machine is, and against what limit."""
+    """Measure how fast this machine is, and how close to its limit."""
     from sweep import bench
     from sweep.backends.registry import choose, get_backend
 
@@ -189,7 +195,7 @@ def _table(rows: list[tuple[str, str]]) -> None:
 
 
 def _note(backend: str) -> None:
-    """Tell of a back end that was to be expected here and does not work."""
+    """Print a note if a back end that should work here does not."""
     from sweep.backends.registry import choose
 
     if note := choose(backend).note:
@@ -213,17 +219,17 @@ def _summary(path: Path, store: Store, backends: bool) -> None:
 
 
 def _exit_code(store: Store) -> int:
-    # Not by the status alone: a chunk of another variable may have been lost.
+    # The status alone is not enough: a chunk of another variable may have been lost.
     return 1 if store.pending() else 0
 
 
 def _picture(store: Path) -> Path:
-    # Its name contains the store's whole name, so that it takes nobody else's place.
+    # The name contains the whole name of the store, so that it does not replace another file.
     return store.with_name(f"{store.name}.png")
 
 
 def _show(store: Path, picture: Path, report: Report | None) -> None:
-    """Say which set is best, and draw the picture."""
+    """Print the best set, and draw the picture."""
     from sweep.report.best import best
     from sweep.report.choice import check, default_report, is_trajectory
     from sweep.report.figures import save
@@ -237,7 +243,7 @@ def _show(store: Path, picture: Path, report: Report | None) -> None:
             _out.print(best(dataset, report).words(), markup=False)
         _out.print(f"picture: {save(dataset, picture, report)}", markup=False)
     except (RuntimeError, ValueError) as error:
-        # What the codecs raise for a chunk that was damaged on disk says nothing of the chunk.
+        # If a chunk was damaged on disk, the error of the codec does not say which, so we look for it.
         chunks = [] if isinstance(error, SweepError) else Store(store).damaged()
         if not chunks:
             raise
@@ -258,11 +264,11 @@ def _label(text: str) -> tuple[str, float]:
 
 
 def main() -> None:
-    """Run the command line; errors on purpose become a message and an exit code."""
+    """Run the command line. Our own errors become a message and an exit code."""
     said: set[str] = set()
 
     def show(message: Warning | str, *_: object, **__: object) -> None:
-        # A job is rebuilt and checked several times on its way; once is enough to be told.
+        # A job is rebuilt and checked several times, but each warning is shown only once.
         if str(message) not in said:
             said.add(str(message))
             _err.print(f"warning: {message}", markup=False)

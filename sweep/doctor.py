@@ -1,4 +1,4 @@
-"""What works here, and why not: versions, machine, back ends, and who else owns the package name."""
+"""What works on this machine and what does not: versions, machine, back ends, and other packages with our name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LIBRARIES = ("numpy", "xarray", "zarr", "dask", "distributed")
 
 
 def rows() -> list[tuple[str, str]]:
-    """Return name and value of all that a bug report needs."""
+    """Return names and values of everything that a bug report needs."""
     memory = psutil.virtual_memory()
     chosen = choose("auto")
     return [
@@ -45,9 +45,9 @@ def rows() -> list[tuple[str, str]]:
 
 
 def _clashes() -> list[str]:
-    """Say of every other distribution that installs a package of our name what it breaks and what to do."""
+    """Return a warning for every other distribution that installs a package with our name, and what to do."""
     owners = importlib.metadata.packages_distributions().get(_PACKAGE, ())
-    # As pip compares names: without regard to case, hyphens, underscores and full stops.
+    # Names are compared as pip does it: case, hyphens, underscores and full stops make no difference.
     others = {re.sub(r"[-_.]+", "-", name).lower() for name in owners} - {_DISTRIBUTION}
     return [
         f"the distribution {name!r} {importlib.metadata.version(name)} is installed beside tausweep, and both own the "

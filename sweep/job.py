@@ -1,4 +1,4 @@
-"""A job: model + input + design + integration + observables, checked as a whole and identified by its hash."""
+"""A job: model, input, design, integration and observables. It is checked as a whole, and identified by its hash."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from sweep.spec import stored
 NOISE_PAIRINGS = ("independent", "common")
 _NOT_IDENTITY = ("sets_per_block", "report", "title", "description")
 
-#: Sizes that a block is chosen by: bytes of its chunk, updates of a unit, and units below which arrays are too short
-#: for their operations to be efficient.
+#: Limits for the size of a block: bytes of its chunks, unit-updates, and the smallest number of units with which operations on
+#: arrays are efficient.
 _BLOCK_BYTES = 64 * 2**20
 _BLOCK_UPDATES = 2 * 10**9
 _EFFICIENT_UNITS = 2**16
@@ -39,12 +39,12 @@ _MOST_BLOCKS = 10_000
 @stored("Report")
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """Which result the run ends with: the best set in words, and a heat map.
+    """What a run shows at its end: the best set in words, and a heat map.
 
     Parameters
     ----------
     variable : str
-        The observable that says how good a set is.
+        The observable by which sets are compared.
     best : {"max", "min"}
         Which of its values is best.
     x : str, optional
@@ -52,9 +52,9 @@ class Report:
     y : str, optional
         Coordinate along its height.
     panel : str, optional
-        Coordinate with a panel of its own for every value.
+        A coordinate; every value of it has its own panel.
     select : mapping, optional
-        Labels at which to look, such as ``{"network": 0}``.
+        Labels that choose a part of the result, such as ``{"network": 0}``.
     """
 
     variable: str
@@ -83,18 +83,17 @@ class Job:
     observe : sequence of str or Record
         What to measure: names of observables, see :data:`sweep.observables.OBSERVABLES`, and records.
     design : Design
-        The sets; one set if not given.
+        The sets; a single set by default.
     input : Signal or sequence of Signal, optional
         u(t). Several are an ensemble, of which the parameter ``stimulus`` chooses.
     target : Target or sequence of Target, optional
         What to compare the rates with. Several give the results a dimension ``target``.
     seed : int
-        Key of the noise.
+        Seed of the noise.
     noise_pairing : {"independent", "common"}
-        Whether each set has noise of its own, or all sets with the same replicate share theirs (common random
-        numbers).
+        Whether each set has its own noise, or all sets with the same replicate share theirs (common random numbers).
     sets_per_block : int, optional
-        Most sets in a block; chosen by size and work if not given. It never changes a result.
+        The largest number of sets in a block; by default it depends on size and work. It never changes a result.
     report : Report, optional
         What the command line shows at the end.
     title : str
@@ -105,7 +104,7 @@ class Job:
     Raises
     ------
     JobError
-        If the parts do not fit each other. Nothing has been computed or written then.
+        If the parts do not fit together. Then nothing has been computed or written yet.
     """
 
     model: Model
@@ -122,7 +121,7 @@ class Job:
     description: str = ""
 
     def __post_init__(self) -> None:
-        """Check that the parts fit each other."""
+        """Check that the parts fit together."""
         parts: tuple[tuple[str, type], ...] = (("model", Model), ("integration", Integration), ("design", Design))
         for name, kind in parts:
             if not isinstance(getattr(self, name), kind):
@@ -177,7 +176,7 @@ class Job:
         self.integration.check_stability(shortest)
 
     def _range(self, name: str) -> tuple[float, float]:
-        """Smallest positive and largest value that a parameter takes."""
+        """Return the smallest value above 0 and the largest value of a parameter."""
         if name in self.design.swept:
             return self.design.axis(name).range(name)
         values = self.model.parameter(name)
@@ -255,7 +254,7 @@ class Job:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Names by which the results of a run can be selected and plotted."""
+        """Names of the coordinates by which results can be selected and plotted."""
         rates = [f"alpha_{base[-1]}" for base in ("tau_s", "tau_r") if base in self.design.swept]
         extra = [dim for variable in self.variables for dim in variable.dims]
         return tuple(dict.fromkeys([*self.design.swept, *rates, *self.design.dims, *extra]))
@@ -264,22 +263,22 @@ class Job:
 
     @property
     def inputs(self) -> tuple[Signal, ...]:
-        """The ensemble of inputs; empty without an input."""
+        """All inputs; empty if there is none."""
         return () if self.input is None else self.input if isinstance(self.input, tuple) else (self.input,)
 
     @property
     def targets(self) -> tuple[Target, ...]:
-        """All targets; empty without one."""
+        """All targets; empty if there is none."""
         return () if self.target is None else self.target if isinstance(self.target, tuple) else (self.target,)
 
     @property
     def lags(self) -> tuple[float, ...]:
-        """Lags of the targets, ms."""
+        """Lags of the targets, ms; empty without a target."""
         return self.targets[0].lags if self.targets else ()
 
     @property
     def records(self) -> tuple[Record, ...]:
-        """The trajectories to keep."""
+        """The records (trajectories) to keep."""
         return tuple(item for item in self.observe if isinstance(item, Record))
 
     @property
@@ -288,7 +287,7 @@ class Job:
         return frozenset(item for item in self.observe if isinstance(item, str))
 
     def teacher(self, output: ModelOutput) -> Job:
-        """Return the job of one set whose recorded rates are a target made by a model."""
+        """Return the job of a teacher: one set, whose recorded rates are the target."""
         lags = max((0.0, *self.lags))
         own = {**self.model.parameters, **output.parameters}
         for name in ("network", "stimulus"):
@@ -314,33 +313,33 @@ class Job:
 
     @cached_property
     def variables(self) -> tuple[Variable, ...]:
-        """Layout of the result of one set, ``status`` and ``diverged_at`` last."""
+        """The variables of the result, with the shape for one set; ``diverged_at`` and ``status`` come last."""
         targets = len(self.target) if isinstance(self.target, tuple) else None
         own = observables.variables(self.observe, self.model.units, self.integration, len(self.lags), targets)
         return own + ALWAYS
 
     @property
     def bytes_per_set(self) -> int:
-        """Uncompressed size of the result of one set."""
+        """Size of the result of one set before compression, in bytes."""
         return sum(variable.bytes_per_set for variable in self.variables)
 
     @property
     def updates_per_set(self) -> int:
-        """Unit-updates (units times steps) that one set takes."""
+        """Number of unit-updates of one set: units times steps."""
         return self.model.units * self.integration.steps
 
     @cached_property
     def blocks(self) -> Blocks:
-        """The sets in blocks: the unit of compute, write, retry and resume, and one chunk of every variable."""
+        """The sets in blocks. A block is computed, written and tried again as a whole; it is a chunk of every variable."""
         return self.design.blocks(self.most_sets_per_block)
 
     @property
     def most_sets_per_block(self) -> int:
-        """What the job says, or what suits its size and work."""
+        """The largest number of sets in a block: given by the job, or chosen by its size and work."""
         if self.sets_per_block is not None:
             return self.sets_per_block
-        # Small enough for memory and for little to be lost when a run is killed, large enough that arrays are
-        # efficient and files few; halves of the whole so that workers share evenly.
+        # Small enough for the memory, and so that little is lost if a run is killed. Large enough that arrays are efficient and
+        # files few. The number of blocks is a power of two if possible, so that workers get equal shares.
         most = min(_BLOCK_BYTES // self.bytes_per_set, _BLOCK_UPDATES // self.updates_per_set)
         efficient = max(1, _EFFICIENT_UNITS // self.model.units)
         parts = 1
@@ -356,33 +355,33 @@ class Job:
     # ------------------------------------------------------------------------------------------------------ identity
 
     def spec(self) -> tuple[Mapping[str, Any], Mapping[str, np.ndarray]]:
-        """Return the job as JSON-ready data, and the arrays in it by the digest of their content: both to read only."""
+        """Return the job as JSON-ready data, and its arrays by the digest of their content. Do not change either."""
         return self._spec
 
     @cached_property
     def _spec(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        arrays: dict[str, np.ndarray] = {}  # whose digests take their time: that is why it is kept
+        arrays: dict[str, np.ndarray] = {}  # computing their digests takes time, so the result is cached
         return spec.encode(self, arrays), arrays
 
     @classmethod
     def from_spec(cls, data: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Job:
-        """Rebuild a job from :meth:`spec`. Nothing but the classes of a job can come out of it."""
+        """Rebuild a job from the result of :meth:`spec`. Only classes that belong to a job can be built."""
         job = spec.decode(data, arrays)
         if not isinstance(job, cls):
             raise JobError(f"the stored job is a {type(job).__name__}, not a Job.")
         return job
 
     def changes(self, other: Job) -> list[str]:
-        """List in what another job would have other results, a line each: ``integration.dt: 0.5 -> 0.25``."""
+        """Return the differences of another job that can change results, a line each: ``integration.dt: 0.5 -> 0.25``."""
         own, others = self.identity(), other.identity()
         return spec.differences(own, others)
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 of everything that can change a result."""
+        """The SHA-256 hash of everything in the job that can change a result."""
         return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()
 
     def identity(self) -> dict[str, Any]:
-        """Return the part of :meth:`spec` that the hash covers: all but the blocks and what is for people."""
+        """Return the part of :meth:`spec` that the hash covers: all except blocks, report, title and description."""
         data, _ = self.spec()
         return {key: value for key, value in data.items() if key not in _NOT_IDENTITY}

@@ -1,7 +1,7 @@
-"""What can be measured of a set: statistics over time, comparisons with a target, and recorded trajectories.
+"""What can be measured of a set: statistics over time, comparisons with a target, and records of trajectories.
 
-Every observable covers the steps after the transient, of which the state after each step counts: with dt the first
-step, the state after it belongs to the time dt. Statistics are accumulated in float64 over all those steps.
+Every observable covers all steps after the transient, and uses the state after each step. So the state after the first step of
+a simulation belongs to the time dt. Statistics are accumulated in float64 over all these steps.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sweep.statistics import STATISTICS, Wanted
 
 VARIABLES: Mapping[str, str] = {"x": "synaptic current", "r": "firing rate"}
 
-#: What became of a set, as CF flags. 0 is kept for "not run", so that a chunk never written cannot look finished.
+#: What became of a set, as CF flags. 0 means "not run", so that a chunk that was never written does not look finished.
 STATUS: Mapping[str, int] = {"not_run": 0, "ok": 1, "diverged": 2, "failed": 3}
 
 
@@ -35,7 +35,7 @@ class Observable:
 
     @property
     def compares(self) -> bool:
-        """Whether it compares with a target and so has a ``lag`` dimension."""
+        """Whether it compares with a target, and so has a dimension ``lag``."""
         return self.statistic in ("correlation", "mse")
 
 
@@ -85,7 +85,7 @@ def wanted(observed: Collection[str], of: str) -> Wanted:
 @stored("Record")
 @dataclass(frozen=True)
 class Record:
-    """A trajectory to keep: of ``x`` or ``r``, after every so many steps, of all units or some.
+    """A trajectory to keep: of ``x`` or ``r``, of all units or some of them.
 
     Parameters
     ----------
@@ -128,27 +128,27 @@ def record(variable: str, every: int = 1, units: Sequence[int] | None = None) ->
     variable : {"x", "r"}
         Synaptic current or firing rate.
     every : int
-        Keep the state after every so many steps.
+        Number of steps from one kept state to the next.
     units : sequence of int, optional
         The units to keep; all by default.
 
     Returns
     -------
     Record
-        Goes into ``observe``; gives the variable ``x`` or ``r`` with the dimensions ``(..., time, unit)``. Where only
-        some units are kept while other variables have all, the dimension is ``recorded_unit``.
+        An item for ``observe``. It gives the variable ``x`` or ``r`` with the dimensions ``(..., time, unit)``. The last
+        dimension is ``recorded_unit`` if only some units are kept and other variables have all units.
 
     Raises
     ------
     JobError
-        If there is no such variable, or the numbers are not possible.
+        If there is no such variable, or if a number is not possible.
     """
     return Record(variable, every, units)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Variable:
-    """A variable of the result: its dimensions besides the design's, their sizes, type and meaning."""
+    """A variable of the result: its dimensions besides those of the design, their sizes, its type and its meaning."""
 
     name: str
     dims: tuple[str, ...]
@@ -158,7 +158,7 @@ class Variable:
 
     @property
     def bytes_per_set(self) -> int:
-        """Uncompressed size of one set."""
+        """Size for one set before compression, in bytes."""
         return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
 
 
@@ -170,8 +170,8 @@ def parse(
     Raises
     ------
     JobError
-        For names that do not exist, doubles, units that do not exist, comparisons without a target, records that do
-        not share their times and units, or nothing at all.
+        If nothing is observed; if a name or a unit does not exist, or a name is there twice; if there is a comparison without
+        a target; or if records differ in their times or units.
     """
     if isinstance(observe, str | Record):
         observe = (observe,)
@@ -210,28 +210,28 @@ def parse(
 
 
 def record_steps(every: int, integration: Integration) -> np.ndarray:
-    """Return the numbers of the steps (from 0) whose results a record keeps, ``(time,)`` int64."""
+    """Return the numbers of the steps (from 0) after which a record keeps the state, ``(time,)`` int64."""
     return np.arange(integration.transient_steps + every - 1, integration.steps, every, dtype=np.int64)
 
 
 def variables(
     observe: Sequence[str | Record], units: int, integration: Integration, lags: int, targets: int | None
 ) -> tuple[Variable, ...]:
-    """Lay out the result of one set.
+    """Return the variables of the result of one set.
 
     Parameters
     ----------
     observe : sequence
-        As :func:`parse` returned it.
+        What is observed, as :func:`parse` returns it.
     units, lags : int
-        Sizes of those dimensions.
+        Number of units, and of lags.
     targets : int or None
-        Size of the ``target`` dimension; None where a single target needs none.
+        Size of the dimension ``target``; None if there is no such dimension.
 
     Returns
     -------
     tuple of Variable
-        Without ``status`` and ``diverged_at``, which every result has.
+        The variables, without ``status`` and ``diverged_at``, which every result has.
     """
     dtype = integration.dtype
     layout = []
@@ -262,7 +262,7 @@ def variables(
     return tuple(layout)
 
 
-#: Variables that every result has, whatever is observed.
+#: Variables that every result has.
 ALWAYS: tuple[Variable, ...] = (
     Variable(
         name="diverged_at",

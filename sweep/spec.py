@@ -1,14 +1,14 @@
-"""A job as JSON-ready data and back, with arrays aside, named by the digest of their content.
+"""A job as JSON-ready data and back. Its arrays are kept separately, by the digest of their content.
 
-Every class that can be part of a job is a frozen dataclass with a stored kind, a name that is written beside the class::
+Every class that can be part of a job is a frozen dataclass with a stored kind, a name that is written next to the class::
 
     @stored("Sine")
     @dataclass(frozen=True)
     class Sine: ...
 
-Stores hold this name, never that of the class: the class may be renamed or moved, the name may not, nor may the names of
-its fields. A field that is added later is declared with :func:`later`: it is left out of the data while it has its
-default, so that the jobs that do not use it keep their data and their hash.
+Stores contain this name, and never the name of the class. So the class may be renamed or moved, but its stored kind and the
+names of its fields may not change. A field that is added later is declared with :func:`later`. While it has its default it is
+left out of the data, so that jobs that do not use it keep their data and their hash.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from sweep.errors import JobError
 T = TypeVar("T")
 
 KINDS: dict[str, type] = {}
-"""Every stored kind and its class; complete once :mod:`sweep.job` is imported."""
+"""Every stored kind and its class. The table is complete once :mod:`sweep.job` is imported."""
 
 _NAMES: dict[type, str] = {}
 
 
 def stored(kind: str) -> Callable[[type[T]], type[T]]:
-    """Give a dataclass the name under which stores hold it, for ever.
+    """Decorate a dataclass with its stored kind. The kind may never change.
 
     Raises
     ------
     ValueError
-        If another class has that name.
+        If another class has this kind.
     """
 
     def register(cls: type[T]) -> type[T]:
@@ -50,7 +50,7 @@ def stored(kind: str) -> Callable[[type[T]], type[T]]:
 
 
 def later(default: str | float | bool | None) -> Any:
-    """Return a field that a stored kind did not always have; at its default it is left out of the data."""
+    """Return a field that older versions did not have. While it has its default it is left out of the data."""
     return dataclasses.field(default=default, metadata={"later": True})
 
 
@@ -60,9 +60,9 @@ def encode(value: Any, arrays: dict[str, np.ndarray]) -> Any:
     Parameters
     ----------
     value : object
-        Built of stored kinds, mappings, sequences, arrays, numbers, strings and None.
+        It may consist of stored kinds, mappings, sequences, arrays, numbers, strings and None.
     arrays : dict
-        Receives the arrays, by digest.
+        The arrays are put into this dict, by digest.
     """
     if type(value) in _NAMES:
         fields = {name: encode(getattr(value, name), arrays) for name in _written(value)}
@@ -85,12 +85,12 @@ def encode(value: Any, arrays: dict[str, np.ndarray]) -> Any:
 
 
 def decode(data: Any, arrays: Mapping[str, np.ndarray]) -> Any:
-    """Rebuild what :func:`encode` was given; only stored kinds can be built.
+    """Rebuild the value that :func:`encode` was given. Only stored kinds can be built.
 
     Raises
     ------
     JobError
-        If the data names another kind, or a field that its kind does not have, or an array that is missing.
+        If the data names an unknown kind, a field that its kind does not have, or a missing array.
     """
     if isinstance(data, Mapping):
         if "$array" in data:
@@ -119,7 +119,7 @@ def _rebuilt(data: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Any:
 
 
 def _written(value: Any) -> Iterator[str]:
-    """Name the fields that are written: all but the later ones that have their default."""
+    """Yield the names of the fields that are written: all except later ones that have their default."""
     for field in dataclasses.fields(value):
         own = getattr(value, field.name)
         default = "later" in field.metadata and type(own) is type(field.default) and own == field.default
@@ -128,7 +128,7 @@ def _written(value: Any) -> Iterator[str]:
 
 
 def differences(old: Any, new: Any, path: str = "") -> list[str]:
-    """List where two encoded values differ, a line a key: ``integration.dt: 0.5 -> 0.25``."""
+    """Return the differences of two encoded values, a line for each key: ``integration.dt: 0.5 -> 0.25``."""
     mappings = isinstance(old, Mapping) and isinstance(new, Mapping) and "$array" not in old
     if mappings and old.get("$class") == new.get("$class"):
         lines = []

@@ -1,4 +1,4 @@
-"""Axes of a design: parameters with values that are held, or drawn from ranges on demand."""
+"""Axes of a design: parameters whose values are held in memory, or drawn from ranges when they are needed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sweep.model.parameters import PARAMETERS, SELECTORS, Array, check_value, pa
 from sweep.observables import ALWAYS, OBSERVABLES, VARIABLES
 from sweep.spec import stored
 
-#: Names that the result gives to its own dimensions and variables; no dimension of a design may take one.
+#: Names of the result's own dimensions and variables. No dimension of a design may have one of these.
 RESERVED = (
     *("unit", "recorded_unit", "time", "lag", "target", "alpha_s", "alpha_r"),
     *(variable.name for variable in ALWAYS),
@@ -42,21 +42,21 @@ class HeldAxis:
     Parameters
     ----------
     dim : str
-        The dimension. If it is itself the parameter, the axis is one of a grid and the values are its labels.
+        Name of the dimension. If it is the name of the only parameter, this is an axis of a grid, and the values are labels.
     columns : mapping of str to array_like
-        The parameters that vary together, each ``(n,)``, or ``(n, unit)`` for one value per unit.
+        The parameters that vary together, each ``(n,)``, or ``(n, unit)`` with a value for each unit.
 
     Raises
     ------
     JobError
-        For names, shapes or values that are not possible, and for labels that are not unique.
+        If a name, a shape or a value is not possible, or if labels are not unique.
     """
 
     dim: str
     columns: Mapping[str, Array]
 
     def __post_init__(self) -> None:
-        """Check everything, spell the names canonically and make the arrays read-only."""
+        """Check everything, write the names in their standard spelling, and make the arrays read-only."""
         columns: dict[str, Array] = {}
         for given, values in self.columns.items():
             name = str(parse_name(given))
@@ -81,7 +81,7 @@ class HeldAxis:
 
     @property
     def n(self) -> int:
-        """How many values each parameter has."""
+        """Number of values of each parameter."""
         return len(next(iter(self.columns.values())))
 
     @property
@@ -90,17 +90,17 @@ class HeldAxis:
         return tuple(self.columns)
 
     def width(self, name: str) -> int:
-        """How many values a set has of the parameter: 1, or one per unit."""
+        """Return the number of values of the parameter in one set: 1, or one for each unit."""
         column = self.columns[name]
         return column.shape[1] if column.ndim == 2 else 1
 
     def range(self, name: str) -> tuple[float, float]:
-        """Smallest value above 0 (infinite if there is none) and largest value of a parameter."""
+        """Smallest value above 0 (inf if there is none) and largest value of a parameter."""
         column = self.columns[name]
         return float(np.min(column, where=column > 0, initial=np.inf)), float(column.max())
 
     def values(self, start: int, stop: int) -> dict[str, Array]:
-        """Return the values from number `start` up to `stop`, each ``(n,)`` or ``(n, unit)``, float64, read-only."""
+        """Return values ``start`` to ``stop - 1`` of each parameter, ``(n,)`` or ``(n, unit)`` float64, read-only."""
         _check_slice(start, stop, self.n)
         return {name: column[start:stop] for name, column in self.columns.items()}
 
@@ -151,7 +151,7 @@ def _column(dim: str, name: str, values: npt.ArrayLike) -> Array:
     if not given.size:
         raise JobError(f"{name} along {dim!r} is empty: an axis needs at least one value. Give one, or drop the axis.")
     if given.ndim == 2 and given.shape[1] == 1:
-        # One value per unit of a single unit is one value per set.
+        # With a single unit, a value for each unit is a value for each set.
         given = given[:, 0]
     return check_value(name, given)
 
@@ -159,12 +159,21 @@ def _column(dim: str, name: str, values: npt.ArrayLike) -> Array:
 @stored("Range")
 @dataclass(frozen=True)
 class Range:
-    """Where a sampled parameter lies: uniform between two ends, or log-uniform.
+    """The range of a sampled parameter, uniform or log-uniform between two ends.
+
+    Parameters
+    ----------
+    name : str
+        Name of the parameter.
+    low, high : float
+        The ends, in the parameter's units.
+    log : bool
+        Whether the logarithm is uniform, instead of the value.
 
     Raises
     ------
     JobError
-        If the parameter is not continuous, or the ends are not possible.
+        If the parameter is not continuous, or if the ends are not possible.
     """
 
     name: str
@@ -173,7 +182,7 @@ class Range:
     log: bool = False
 
     def __post_init__(self) -> None:
-        """Check the ends and spell the name canonically."""
+        """Check the ends, and write the name in its standard spelling."""
         key = parse_name(self.name)
         what = f"range {key} = ({self.low}, {self.high})"
         if key.parameter.integer:
@@ -192,21 +201,21 @@ class Range:
 
     def scale(self, unit_interval: Array) -> Array:
         """Map numbers in [0, 1) to the range."""
-        # A contiguous copy: NumPy's exp may take another code path, with other last bits, for a strided column.
+        # A contiguous copy, because for a strided column NumPy's exp may use other code, which gives other last bits.
         u = np.ascontiguousarray(unit_interval)
         low, high = (math.log(self.low), math.log(self.high)) if self.log else (self.low, self.high)
         values = u * (high - low) + low
         return np.clip(np.exp(values) if self.log else values, self.low, self.high)
 
 
-# scipy.stats takes a second to import, and most designs are grids: only where it is needed.
+# scipy.stats takes a second to import, and most designs are grids, so it is imported only where it is needed.
 
 
 def _sobol(n: int, d: int, seed: int, start: int, stop: int) -> Array:
     from scipy.stats import qmc
 
     engine = qmc.Sobol(d, rng=seed)
-    # The first draw is of one point: scipy warns where a first draw is not a power of two, of a slice as of a whole.
+    # The first draw is a single point, because SciPy warns if the first draw is not a power of two, even for a slice.
     head = np.asarray(engine.random(1), dtype=np.float64)[start:stop]
     if start > 1:
         engine.fast_forward(start - 1)
@@ -223,12 +232,12 @@ def _latin_hypercube_whole(n: int, d: int, seed: int) -> Array:
 
 
 def _latin_hypercube(n: int, d: int, seed: int, start: int, stop: int) -> Array:
-    # Every stratum is used once, so no point is known before all are: O(n) memory, shared by all axes alike.
+    # Every stratum is used once, so no point is known before all are. This takes O(n) memory; equal axes share it.
     return _latin_hypercube_whole(n, d, seed)[start:stop]
 
 
 def _random(n: int, d: int, seed: int, start: int, stop: int) -> Array:
-    # PCG64 spends one step on one float64, so the generator can be put in front of any point.
+    # PCG64 uses one step for one float64, so the generator can jump to any point.
     return np.random.Generator(np.random.PCG64(seed).advance(start * d)).random((stop - start, d))
 
 
@@ -242,27 +251,27 @@ _SAMPLERS: Mapping[str, Callable[[int, int, int, int, int], Array]] = {
 @stored("SampledAxis")
 @dataclass(frozen=True)
 class SampledAxis:
-    """An axis of points drawn from ranges, computed for whatever slice is asked and never held.
+    """An axis of points drawn from ranges. Any slice is computed when it is needed, and not kept.
 
-    Any slice has the bits that the whole would have. ``random`` jumps to a slice at once; ``sobol`` skips to it in
-    constant memory, at some 3 ns per point skipped; ``latin_hypercube`` needs the whole, ``(n, parameter)`` float64,
-    which is computed once per process and kept. The first points of ``sobol`` and ``random`` do not depend on n.
+    A slice has the same bits as in the whole. ``random`` jumps to a slice at once. ``sobol`` skips to it in constant memory,
+    in about 3 ns for each point. ``latin_hypercube`` needs all points, ``(n, parameter)`` float64; these are computed once
+    per process and kept. The first points of ``sobol`` and ``random`` do not depend on n.
 
     Parameters
     ----------
     kind : {"sobol", "latin_hypercube", "random"}
         How the points are drawn.
     n : int
-        How many.
+        Number of points.
     seed : int
-        At least 0.
+        Seed of the sample, at least 0.
     ranges : tuple of Range
-        Where they lie. Their order is part of the sample: it says which column is which parameter's.
+        The range of each parameter. Their order is part of the sample: it says which column belongs to which parameter.
 
     Raises
     ------
     JobError
-        If a number or name is not possible, or a parameter is named twice.
+        If a number or a name is not possible, or if a parameter is named twice.
     """
 
     dim: ClassVar[str] = "point"
@@ -296,7 +305,7 @@ class SampledAxis:
         return tuple(r.name for r in self.ranges)
 
     def width(self, name: str) -> int:
-        """How many values a set has of the parameter: 1."""
+        """Return the number of values of the parameter in one set, which is 1."""
         return 1
 
     def range(self, name: str) -> tuple[float, float]:
@@ -305,7 +314,7 @@ class SampledAxis:
         return own.low or math.ulp(0.0), own.high
 
     def values(self, start: int, stop: int) -> dict[str, Array]:
-        """Return the values from number `start` up to `stop`, each ``(n,)`` float64."""
+        """Return values ``start`` to ``stop - 1`` of each parameter, ``(n,)`` float64."""
         _check_slice(start, stop, self.n)
         points = _SAMPLERS[self.kind](self.n, len(self.ranges), self.seed, start, stop)
         return {r.name: r.scale(points[:, column]) for column, r in enumerate(self.ranges)}

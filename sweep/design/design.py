@@ -1,7 +1,7 @@
 """Labelled sets and blocks: which parameter sets there are, and which of them are stored together.
 
-A design is a tuple of axes and never the list of its sets: whatever is asked of it is worked out for the block that
-was asked for, so 10**8 sets plan as fast as ten. Sets are numbered in C order, the last axis fastest.
+A design is a tuple of axes, and never a list of all its sets. Everything is computed for single blocks, when it is needed. So
+10**8 sets are planned as fast as ten. Sets are numbered in C order: the last axis varies fastest.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sweep.spec import stored
 
 @dataclass(frozen=True)
 class Block:
-    """One block: its number, and the sets it holds as a hyper-rectangle along the design's dimensions."""
+    """One block: its number, and its sets, which form a hyper-rectangle along the design's dimensions."""
 
     number: int
     start: tuple[int, ...]
@@ -31,12 +31,12 @@ class Block:
 
     @property
     def slices(self) -> tuple[slice, ...]:
-        """The region of the block in an array over the design's dimensions."""
+        """The block's region in an array over the design's dimensions."""
         return tuple(map(slice, self.start, self.stop))
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Sets along each dimension; blocks at the far edges may be smaller than the rest."""
+        """Number of sets along each dimension. The last block of a dimension may be smaller than the others."""
         return tuple(stop - start for start, stop in zip(self.start, self.stop, strict=True))
 
     @property
@@ -47,7 +47,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Blocks:
-    """The chunk grid: equal hyper-rectangles that cover the design, numbered in C order. A sequence of `Block`.
+    """A sequence of :class:`Block`: equal hyper-rectangles that cover the design, numbered in C order.
 
     Parameters
     ----------
@@ -77,16 +77,16 @@ class Blocks:
         return Block(number=number, start=start, stop=stop)
 
     def __iter__(self) -> Iterator[Block]:
-        """Go through the blocks in order."""
+        """Return an iterator over the blocks, in order."""
         return (self[number] for number in range(len(self)))
 
     def slabs(self, sets: int) -> Iterator[range]:
-        """Join blocks that follow one another to rectangles of at most so many sets, or of one block.
+        """Join consecutive blocks to hyper-rectangles of at most ``sets`` sets, but at least one block.
 
         Yields
         ------
         range
-            The numbers of the blocks, from the first start to the last stop of which the rectangle reaches.
+            The numbers of the blocks. Their region goes from the start of the first to the stop of the last.
         """
         first = 0
         for slab in Blocks(sets=self.counts, shape=_cut(self.counts, max(1, sets // math.prod(self.shape)))):
@@ -95,18 +95,18 @@ class Blocks:
 
 
 def _cut(lengths: tuple[int, ...], room: int) -> tuple[int, ...]:
-    """Return the shape of equal parts with room for so many: trailing dimensions whole, then part of one, then points."""
+    """Return the shape of equal parts of at most ``room`` points: last dimensions whole, part of one, single points."""
     shape: list[int] = []
     for n in reversed(lengths):
         most = min(n, room)
-        # As many parts as that takes, but of equal length, so that the last is not a tiny rest.
+        # As many parts as needed, but of about equal length, so that the last one is not tiny.
         shape.append(-(-n // -(-n // most)))
         room = room // n if room >= n else 1
     return tuple(reversed(shape))
 
 
 def _unravel(number: int, shape: tuple[int, ...]) -> tuple[int, ...]:
-    # In Python's integers: a design may have more sets than NumPy can count.
+    # With Python's integers, because a design may have more sets than NumPy's integers can count.
     position: list[int] = []
     for n in reversed(shape):
         number, i = divmod(number, n)
@@ -117,19 +117,19 @@ def _unravel(number: int, shape: tuple[int, ...]) -> tuple[int, ...]:
 @stored("Design")
 @dataclass(frozen=True, eq=False)
 class Design:
-    """All parameter sets, labelled: every combination of the points of its axes.
+    """All parameter sets, with labels: every combination of the points of the axes.
 
-    Designs multiply; ``Design(())`` is one set without dimensions, and the product's neutral element.
+    Designs can be multiplied. ``Design(())`` is one set without dimensions; multiplying by it changes nothing.
 
     Parameters
     ----------
     axes : tuple of HeldAxis or SampledAxis
-        One per dimension, the last one fastest.
+        One for each dimension. The last one varies fastest.
 
     Raises
     ------
     JobError
-        If a dimension or a parameter is there twice, or per-unit values disagree on the number of units.
+        If there are two equal dimensions or parameters, or if the numbers of units differ.
     """
 
     axes: tuple[Axis, ...] = ()
@@ -169,7 +169,7 @@ class Design:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Sets along each dimension."""
+        """Number of sets along each dimension."""
         return tuple(axis.n for axis in self.axes)
 
     @property
@@ -179,7 +179,7 @@ class Design:
 
     @property
     def swept(self) -> tuple[str, ...]:
-        """Names of the parameters swept, in order."""
+        """Names of the swept parameters, in order."""
         return tuple(name for axis in self.axes for name in axis.swept)
 
     def axis(self, name: str) -> Axis:
@@ -189,12 +189,12 @@ class Design:
     def blocks(self, sets_per_block: int) -> Blocks:
         """Cut the design into blocks.
 
-        Whole trailing dimensions first, then a balanced part of one, then single points of the leading ones.
+        A block has the last dimensions as a whole, about equal parts of one dimension, and single points of the first ones.
 
         Parameters
         ----------
         sets_per_block : int
-            No block has more sets than this.
+            The largest number of sets of a block.
 
         Raises
         ------
@@ -204,7 +204,7 @@ class Design:
         return Blocks(sets=self.shape, shape=_cut(self.shape, whole("sets_per_block", sets_per_block, Count)))
 
     def values(self, block: Block) -> dict[str, Array]:
-        """Return what the sets of a block are.
+        """Return the values of the swept parameters in a block.
 
         Parameters
         ----------
@@ -214,7 +214,7 @@ class Design:
         Returns
         -------
         dict of str to ndarray
-            For every parameter swept ``(set,)`` or ``(set, unit)`` float64, the block's sets in C order.
+            The values of every swept parameter, ``(set,)`` or ``(set, unit)`` float64, with the block's sets in C order.
         """
         values: dict[str, Array] = {}
         for k, axis in enumerate(self.axes):
@@ -225,11 +225,11 @@ class Design:
         return values
 
     def coordinates(self) -> dict[str, tuple[tuple[str, ...], npt.NDArray[Any], dict[str, str]]]:
-        """Return the labels of the result, as xarray takes them: ``{name: (dims, values, attributes)}``.
+        """Return the labels of the result, in the form that xarray takes: ``{name: (dims, values, attributes)}``.
 
-        Along the axis of a grid the parameter is the index. Along any other the sets are numbered, and the parameters
-        are coordinates ``(dim,)`` or ``(dim, unit)``. Selectors are int64, all others float64. All values of sampled
-        axes are made here: memory and time grow with the longest axis, though not with the number of sets.
+        Along an axis of a grid the parameter is the index. Along other axes the sets are numbered, and the parameters are
+        coordinates ``(dim,)`` or ``(dim, unit)``. Selectors are int64, all others float64. All values of sampled axes are
+        computed here, so memory and time grow with the longest axis, but not with the number of sets.
         """
         coordinates: dict[str, tuple[tuple[str, ...], npt.NDArray[Any], dict[str, str]]] = {}
         for axis in self.axes:
@@ -244,7 +244,7 @@ class Design:
         return coordinates
 
     def labels(self, index: int) -> dict[str, float | int | Array]:
-        """Return the labels of one set, which :meth:`index` takes back.
+        """Return the labels of one set, by which :meth:`index` finds it.
 
         Parameters
         ----------
@@ -254,8 +254,8 @@ class Design:
         Returns
         -------
         dict
-            Every parameter swept, a float, an int (selectors) or ``(unit,)``; and the position along each axis whose
-            dimension is not itself a parameter.
+            Every swept parameter: a float, an int (selectors) or an array ``(unit,)``. Also the position along each axis
+            whose dimension is not a parameter.
 
         Raises
         ------
@@ -274,13 +274,13 @@ class Design:
         return labels
 
     def index(self, **labels: npt.ArrayLike) -> int:
-        """Return the number of the set that carries these labels.
+        """Return the number of the set that has these labels.
 
         Parameters
         ----------
         **labels
-            A value for every dimension: that of the parameter for the axis of a grid, the position for any other.
-            Parameters along such an axis may be given as well and must then be those of that position.
+            A value for every dimension: for an axis of a grid the parameter's value, for other axes the position. The
+            parameters along these other axes may be given too; they must then agree with the position.
 
         Returns
         -------
@@ -290,7 +290,7 @@ class Design:
         Raises
         ------
         JobError
-            If a dimension is missing, a label is unknown, or no set has such a value; values must match exactly.
+            If a dimension is missing, if a label is unknown, or if no set has exactly this value.
         """
         given = {name.replace(" ", ""): value for name, value in labels.items()}
         known = dict.fromkeys((*self.dims, *self.swept))
@@ -308,7 +308,7 @@ class Design:
 
 
 def _position(axis: Axis, given: Mapping[str, npt.ArrayLike]) -> int:
-    """Return where along an axis the labels point."""
+    """Return the position along an axis that the labels name."""
     label = given[axis.dim]
     if axis.dim in axis.swept:
         column = axis.values(0, axis.n)[axis.dim]

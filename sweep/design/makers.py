@@ -1,4 +1,4 @@
-"""Makers of designs: grids, parameters that vary together, samples, tables, replicates. Their products combine them."""
+"""Functions that make designs: grids, parameters that vary together, samples, tables, replicates. Designs multiply."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ class Columns(Protocol):
 
 
 def grid(**values: npt.ArrayLike) -> Design:
-    """Sweep every combination of values: one dimension per parameter, named after it.
+    """Sweep every combination of values, with one dimension for each parameter, which has its name.
 
     Parameters
     ----------
     **values : array_like
-        ``(n,)`` unique values of a parameter; ``grid(**{"W[0,1]": [...]})`` sweeps a single weight.
+        ``(n,)`` different values of a parameter. ``grid(**{"W[0,1]": [...]})`` sweeps a single weight.
 
     Raises
     ------
     JobError
-        For names or values that are not possible, and values that occur twice.
+        If a name or a value is not possible, or if a value occurs twice.
     """
     given: Mapping[str, Any] = values
     return Design(tuple(HeldAxis(str(parse_name(name)), {name: column}) for name, column in given.items()))
@@ -58,14 +58,14 @@ def zipped(dim: str, **values: npt.ArrayLike) -> Design:
     Parameters
     ----------
     dim : str
-        Name of the dimension, not a parameter's. Along it the sets are numbered from 0.
+        Name of the dimension, which must not be the name of a parameter. Its sets are numbered from 0.
     **values : array_like
-        ``(n,)`` values of a parameter, or ``(n, unit)`` for one value per unit; the same n for all.
+        ``(n,)`` values of a parameter, or ``(n, unit)`` with a value for each unit. n is the same for all.
 
     Raises
     ------
     JobError
-        For names, shapes or values that are not possible.
+        If a name, a shape or a value is not possible.
     """
     return Design((HeldAxis(dim, dict[str, Any](values)),))
 
@@ -88,16 +88,16 @@ def sobol(n: Count, seed: Whole, **ranges: tuple[Any, ...]) -> Design:
     Parameters
     ----------
     n : int
-        How many points, best a power of two; at most 2**30.
+        Number of points. It should be a power of two, and is at most 2**30.
     seed : int
-        Of the scrambling.
+        Seed of the scrambling.
     **ranges : tuple
         The low and the high end of a parameter: uniform between them, log-uniform if ``"log"`` comes third.
 
     Raises
     ------
     JobError
-        For names, ends or numbers that are not possible.
+        If a name, an end or a number is not possible.
 
     Warns
     -----
@@ -122,21 +122,21 @@ def sobol(n: Count, seed: Whole, **ranges: tuple[Any, ...]) -> Design:
 def latin_hypercube(n: Count, seed: Whole, **ranges: tuple[Any, ...]) -> Design:
     """Draw a Latin hypercube along ``point``: each of n equal strata of every range is used exactly once.
 
-    All points are made when the first is needed, and kept: memory is O(n), and another n gives other points.
+    All points are computed and kept when the first one is needed, so memory is O(n). Another n gives other points.
 
     Parameters
     ----------
     n : int
-        How many points.
+        Number of points.
     seed : int
-        Of the sample.
+        Seed of the sample.
     **ranges : tuple
         The low and the high end of a parameter: uniform between them, log-uniform if ``"log"`` comes third.
 
     Raises
     ------
     JobError
-        For names, ends or numbers that are not possible.
+        If a name, an end or a number is not possible.
     """
     return _sampled("latin_hypercube", n, seed, ranges)
 
@@ -147,16 +147,16 @@ def random(n: Count, seed: Whole, **ranges: tuple[Any, ...]) -> Design:
     Parameters
     ----------
     n : int
-        How many points.
+        Number of points.
     seed : int
-        Of the sample.
+        Seed of the sample.
     **ranges : tuple
         The low and the high end of a parameter: uniform between them, log-uniform if ``"log"`` comes third.
 
     Raises
     ------
     JobError
-        For names, ends or numbers that are not possible.
+        If a name, an end or a number is not possible.
     """
     return _sampled("random", n, seed, ranges)
 
@@ -167,15 +167,14 @@ def table(dim: str, frame: Annotated[Columns | Mapping[str, npt.ArrayLike] | Sou
     Parameters
     ----------
     dim : str
-        Name of the dimension, not a parameter's. Along it the sets are numbered from 0.
+        Name of the dimension, which must not be the name of a parameter. Its sets are numbered from 0.
     frame : DataFrame, mapping of columns, or path of a CSV file
-        The columns are parameters. In a file the first line names them (``"W[0,1]"`` in quotes); ``#`` starts a
-        comment.
+        The columns are parameters. In a file the first line has their names (``"W[0,1]"`` in quotes); ``#`` begins a comment.
 
     Raises
     ------
     JobError
-        For a file that cannot be read, and names or values that are not possible.
+        If the file cannot be read, or if a name or a value is not possible.
     """
     if isinstance(frame, str | os.PathLike):
         frame = _read_csv(Path(frame))
@@ -193,14 +192,15 @@ def table(dim: str, frame: Annotated[Columns | Mapping[str, npt.ArrayLike] | Sou
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
-    # Only tables need pandas, and it is slow to import.
+    # Imported here, because only tables need pandas, and importing it is slow.
     import pandas as pd
 
     try:
-        # Opened here, because pandas would take a path for a URL and fetch it.
+        # Opened here, because pandas would read a path that looks like a URL from the network.
         with path.open(encoding="utf-8-sig") as file:
-            # The names are read as a row like any other, because pandas renames doubles, and takes the first column
-            # for row names where the others are one longer; as text, because float() rounds exactly and pandas not.
+            # The names are read as a normal row, because pandas would rename doubles, and would take the first column as names
+            # of rows if the other lines have one more entry. Everything is read as text, because float() rounds exactly, and
+            # pandas does not.
             frame = pd.read_csv(file, header=None, dtype=str, comment="#", skipinitialspace=True)
         return frame.iloc[1:].set_axis(frame.iloc[0], axis="columns").astype(np.float64)
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""What a job will take: sets, blocks, disk, memory, time. Known before anything is written."""
+"""The plan of a job: its sets, blocks, disk, memory and time, known before anything is written."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from sweep.execution.prepare import prepare
 from sweep.job import Job
 from sweep.observables import Record
 
-#: A run of a calibration is long enough when it takes so many seconds.
+#: A run of the calibration is long enough if it takes this many seconds.
 _LONG_ENOUGH = 0.05
 _FIRST_STEPS = 16
 _TRIES = 2
-#: How much longer than the shorter of its two runs the longer one takes at least.
+#: The longer of the two runs of the calibration takes at least this many times as long as the shorter one.
 _APART = 1.5
 
 
@@ -33,26 +33,26 @@ def cores() -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a job will take.
+    """The plan of a job: how much there is to do, and what it needs.
 
     Attributes
     ----------
     sets, blocks, sets_per_block : int
-        How many, and the most sets in one block.
+        Number of sets and of blocks, and the largest number of sets in a block.
     shape : mapping of str to int
-        Sets along each dimension of the design.
+        Number of sets along each dimension of the design.
     updates : int
-        Unit-updates (sets times units times steps).
+        Number of unit-updates: sets times units times steps.
     disk : int
         Bytes of the results before compression.
     memory : int
-        Bytes that one worker needs at the same time, about.
+        Bytes of memory that one worker needs, approximately.
     backend, reason : str
-        The back end chosen, and why.
+        The chosen back end, and the reason for it.
     method : str
-        How it will do the job.
+        How the back end simulates the job.
     workers, threads : int
-        Processes, and blocks at work in each.
+        Number of processes, and of blocks that each computes at a time.
     seconds : float
         Estimated time, from a short calibration.
     """
@@ -72,7 +72,7 @@ class Plan:
     seconds: float
 
     def rows(self) -> list[tuple[str, str]]:
-        """Return name and value of what people want to know."""
+        """Return names and values for people, a pair for each row of a table."""
         # Imported here: whoever asks for cores() alone can do without Dask.
         from dask.utils import format_bytes, format_time
 
@@ -90,37 +90,37 @@ class Plan:
         ]
 
     def __str__(self) -> str:
-        """Return the rows as an aligned text."""
+        """Return the rows as aligned text."""
         return "\n".join(f"{name:<10}{value}" for name, value in self.rows())
 
     __repr__ = __str__
 
 
 def plan(job: Job, backend: str = "auto", *, batch: int | None = None, workers: int | None = None) -> Plan:
-    """Say what a job will take, without running it.
+    """Return the plan of a job, without running it.
 
     Parameters
     ----------
     job : Job
-        Of any size: 10**8 sets plan as fast as ten.
+        The job. It may have any size: 10**8 sets are planned as fast as ten.
     backend : str
-        ``"auto"``, or the name of a back end.
+        ``"auto"`` for the fastest that works here, or the name of a back end.
     batch : int, optional
-        Most sets that the back end takes at once.
+        The largest number of sets that the back end takes at once.
     workers : int, optional
-        Processes; the threads of this one if not given.
+        Number of processes; by default the threads of this process are used.
 
     Returns
     -------
     Plan
-        Prints as a table.
+        The plan, which prints as a table.
 
     Raises
     ------
     BackendError
         If the back end cannot work here.
     JobError
-        If `batch` or `workers` is not a whole number of at least 1.
+        If ``batch`` or ``workers`` is not a whole number of at least 1.
     """
     batch, workers = positive("batch", batch), positive("workers", workers)
     chosen = choose(backend)
@@ -130,7 +130,7 @@ def plan(job: Job, backend: str = "auto", *, batch: int | None = None, workers: 
     threads = min(engine.concurrency(1 if workers else cores()), len(blocks))
     at_once = min((workers or 1) * threads, len(blocks))
     pace = _calibrate(job, engine, threads, batch)
-    # Parameters travel as float64, a handful per set.
+    # Parameters are float64, a few for each set.
     parameters = largest * 8 * (len(job.design.swept) + 2)
     per_block = largest * job.bytes_per_set + parameters + engine.working_bytes(job, largest, batch)
     return Plan(
@@ -151,27 +151,27 @@ def plan(job: Job, backend: str = "auto", *, batch: int | None = None, workers: 
 
 
 def positive(name: str, value: int | None) -> int | None:
-    """Return what must be a whole number of at least 1, if it is given."""
+    """Return ``value``, checked to be None or a whole number of at least 1."""
     return None if value is None else whole(name, value, Count)
 
 
 @dataclass(frozen=True)
 class _Pace:
-    """Seconds that a set takes besides its steps, and seconds of a step of it, while all threads are at work."""
+    """Seconds that a set takes besides its steps, and seconds of one of its steps, while all threads work."""
 
     set: float
     step: float
 
 
 def _calibrate(job: Job, backend: Backend, threads: int, batch: int | None) -> _Pace:
-    """Measure the pace with so many threads, from the first sets over a few steps."""
+    """Measure the pace with ``threads`` threads, with the first sets and a few steps."""
     block = job.blocks[0]
     parameters = job.parameter_sets(block)
     sets = min(block.size, batch or block.size, max(64, 2**16 // job.model.units))
     parameters = parameters.take(np.arange(sets))
 
     def seconds(short: Job) -> float:
-        """Return how long a set takes, the shortest of some tries: others may use the machine."""
+        """Return the seconds that a set takes: the shortest of some tries, because others may use the machine."""
         prepared = prepare(short)
         backend.simulate(prepared, parameters, batch=batch)
         tries = []
@@ -191,7 +191,7 @@ def _calibrate(job: Job, backend: Backend, threads: int, batch: int | None) -> _
             if short.integration.steps == job.integration.steps:
                 return _Pace(taken, 0.0)
             elapsed = taken * threads * sets
-            # Two lengths tell the steps from what a set takes besides them, if they differ by more than chance.
+            # From two lengths follow the time of a step and the rest, if the two times differ by more than chance.
             if few is None and elapsed < _LONG_ENOUGH:
                 few, least = short, taken
             elif few is None:
@@ -206,7 +206,7 @@ def _calibrate(job: Job, backend: Backend, threads: int, batch: int | None) -> _
 
 
 def _shortened(job: Job, steps: int) -> Job:
-    """Return a job that does the same for a few steps."""
+    """Return a job that does the same, but with few steps."""
     timing = job.integration
     ahead = max(0.0, -min((0.0, *job.lags)))
     duration = min(timing.duration, ahead + steps * timing.dt)

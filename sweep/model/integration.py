@@ -1,13 +1,13 @@
-"""Time: the step, the duration, the scheme, and whether Euler's method is stable there.
+"""Time: the step, the duration, the scheme, and whether Euler's method is stable.
 
-With the rate constants alpha_s = dt/tau_s and alpha_r = dt/tau_r one step is, in increment form,::
+With the rate constants alpha_s = dt/tau_s and alpha_r = dt/tau_r one step is, in increment form::
 
     x <- x + alpha_s * (gain * W r + input_gain * U u + bias - x) + noise * sqrt(2 alpha_s) * xi
     r <- r + alpha_r * (f(slope * (x - threshold)) - r)
 
-"sequential" (the paper's scheme) lets r see the new x; "simultaneous" is the textbook's explicit Euler, in which it
-sees the old one. The noise is Euler-Maruyama's; an uncoupled linear unit then has the stationary variance
-noise**2 / (1 - alpha_s/2).
+In the scheme "sequential" (that of the paper) r sees the new x. "simultaneous" is the explicit Euler method of textbooks, in
+which r sees the old x. Noise is added as in the Euler-Maruyama method. An uncoupled linear unit then has the stationary
+variance noise**2 / (1 - alpha_s/2).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _MOST_STEPS = 2**32 - 1024
 
 
 def rate_constant(dt: float, tau: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Return alpha = dt/tau, and 1 where tau is 0, which means "instantaneous"."""
+    """Return alpha = dt/tau. It is 1 where tau is 0, because a time constant of 0 means "instantaneous"."""
     tau = np.asarray(tau, dtype=np.float64)
     alpha: npt.NDArray[np.float64] = np.divide(dt, tau, out=np.ones_like(tau), where=tau > 0)
     return alpha
@@ -45,17 +45,17 @@ class Integration:
     Parameters
     ----------
     dt : float
-        The step, ms.
+        Length of a step, ms.
     duration : float
-        Simulated time, ms, a whole number of steps; it contains the transient.
+        Simulated time, ms, a whole number of steps. The transient is part of it.
     transient : float
-        Time at the start that no observable sees, ms, a whole number of steps.
+        Time at the start that no observable includes, ms, a whole number of steps.
     scheme : {"sequential", "simultaneous"}
-        Whether r sees the new x (the paper's) or the old one (explicit Euler).
+        Whether r sees the new x (as in the paper) or the old one (explicit Euler).
     precision : {"float32", "float64"}
-        Of the state. Statistics are always kept in float64.
+        Type of the state. Statistics are always kept in float64.
     allow_unstable : bool
-        Simulate even where dt/tau is 2 or more and Euler's method is unstable.
+        Whether to simulate even if dt/tau is 2 or more, where Euler's method is unstable.
 
     Raises
     ------
@@ -71,7 +71,7 @@ class Integration:
     allow_unstable: bool = False
 
     def __post_init__(self) -> None:
-        """Check that the times fit each other."""
+        """Check that the times agree."""
         check_fields(self, "integration")
         if self.duration < self.dt:
             raise JobError(
@@ -85,13 +85,13 @@ class Integration:
         if self.duration / self.dt > _MOST_STEPS:
             raise JobError(
                 f"integration.duration = {self.duration:g} ms has {self.duration / self.dt:.3g} steps of dt = {self.dt:g} ms: "
-                f"there can be at most {_MOST_STEPS:g}, for they are numbered in 32 bits. Shorten it or lengthen dt."
+                f"there can be at most {_MOST_STEPS:g}, because they are numbered in 32 bits. Shorten it or lengthen dt."
             )
         self.count("integration.duration", self.duration)
         self.count("integration.transient", self.transient)
 
     def count(self, key: str, time: float) -> int:
-        """Return how many steps a time takes.
+        """Return the number of steps in a time.
 
         Raises
         ------
@@ -108,12 +108,12 @@ class Integration:
 
     @property
     def steps(self) -> int:
-        """Number of Euler steps, the transient's among them."""
+        """Number of Euler steps, including those of the transient."""
         return self.count("integration.duration", self.duration)
 
     @property
     def transient_steps(self) -> int:
-        """Number of steps that no observable sees."""
+        """Number of steps in the transient."""
         return self.count("integration.transient", self.transient)
 
     @property
@@ -122,13 +122,12 @@ class Integration:
         return np.dtype(self.precision)
 
     def check_stability(self, shortest: Mapping[str, float]) -> None:
-        """Warn where alpha = dt/tau overshoots (> 1) and refuse where it is unstable (>= 2).
+        """Warn if Euler's method overshoots (alpha = dt/tau > 1), and refuse if it is unstable (alpha >= 2).
 
         Parameters
         ----------
         shortest : mapping
-            The shortest non-zero time constant of the job by parameter, ms; 0, which means instantaneous, is always
-            stable and does not count.
+            The shortest time constant above 0 in the job, ms, by parameter. 0 means instantaneous, and is always stable.
 
         Raises
         ------
@@ -139,14 +138,14 @@ class Integration:
             alpha = self.dt / tau
             if not math.isfinite(alpha) or alpha > 1e100:
                 raise JobError(
-                    f"{name}: its range begins at 0, and with any dt Euler's method is unstable for time constants next to "
-                    f"0. Begin at {self.dt:g} ms, the step, or sweep 0 itself apart, which is instantaneous."
+                    f"{name}: its range begins at 0, but near 0 Euler's method is unstable with any dt. Begin the range at "
+                    f"{self.dt:g} ms, the step; a value of exactly 0, which is instantaneous, can be swept separately."
                 )
             if alpha >= 2 and not self.allow_unstable:
                 raise JobError(
                     f"{name} = {tau:g} ms with integration.dt = {self.dt:g} ms: dt/tau = {alpha:g}, and Euler's method is "
                     f"unstable from 2 on. Use a dt of at most {tau:g} ms, a longer {name}, or exactly 0 for an instantaneous "
-                    "variable; integration.allow_unstable = true simulates it all the same."
+                    "variable. To simulate it as it is, set integration.allow_unstable = true."
                 )
             if alpha > 1 + 1e-9:
                 warnings.warn(

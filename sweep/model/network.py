@@ -5,8 +5,8 @@ Quax, D'Asaro & van Gerven, "Adaptive time scales in recurrent neural networks",
     tau_s dx/dt = -x + gain * W r + input_gain * U u(t) + bias      x: synaptic current
     tau_r dr/dt = -r + f(slope * (x - threshold))                   r: firing rate
 
-The first follows from spikes that pass the exponential kernel K(t) = exp(-t/tau_s)/tau_s, the second from the
-delay of the membrane. :mod:`sweep.model.integration` says how they are stepped in time.
+The first equation follows from spikes that pass the exponential kernel K(t) = exp(-t/tau_s)/tau_s, the second from the delay
+of the membrane. :mod:`sweep.model.integration` describes the steps in time.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ class Model:
     units : int
         Number of units N.
     weights : array_like, optional
-        ``(unit, unit)``, or ``(network, unit, unit)`` for an ensemble chosen by the parameter ``network``.
+        ``(unit, unit)``, or ``(network, unit, unit)`` for an ensemble, of which the parameter ``network`` chooses.
         ``weights[i, j]`` is the weight from unit j to unit i. Without weights the units are uncoupled.
     input_weights : array_like, optional
-        ``(unit, channel)``. Without them an input of one channel reaches every unit with weight 1, and an input of
-        N channels reaches each unit with its own.
+        ``(unit, channel)``. Without them an input of one channel goes to every unit with weight 1, and of an input with
+        N channels each unit gets its own channel.
     activation : str
         ``linear``, ``relu``, ``tanh``, ``sigmoid`` or ``softplus``.
     parameters : mapping
-        Values common to all sets: a number, or for a parameter that may differ from unit to unit a sequence
-        ``(unit,)``. What is not given has the default of :data:`PARAMETERS`; what the design sweeps overrides it.
+        Values that all sets share: a number, or a sequence ``(unit,)`` for a parameter that may differ between units. Other
+        parameters have the default of :data:`PARAMETERS`. A parameter that the design sweeps has the values of the design.
 
     Raises
     ------
@@ -109,7 +109,7 @@ class Model:
 
     @property
     def networks(self) -> int:
-        """How many weight matrices there are to choose from."""
+        """Number of weight matrices in the ensemble."""
         return self.weights.shape[0] if self.weights is not None and self.weights.ndim == 3 else 1
 
     def parameter(self, name: str) -> Array:
@@ -118,12 +118,12 @@ class Model:
         return np.atleast_1d(np.asarray(self.parameters.get(name, row.default), dtype=np.float64))
 
     def input_matrix(self, channels: int) -> Array:
-        """Return U ``(unit, channel)`` for an input of so many channels.
+        """Return U ``(unit, channel)`` for an input with ``channels`` channels.
 
         Raises
         ------
         JobError
-            If the input weights have another number of channels, or there are none and none can be assumed.
+            If the input weights have another number of channels, or if there are none and the input needs them.
         """
         if self.input_weights is not None:
             if self.input_weights.shape[1] != channels:

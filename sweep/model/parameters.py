@@ -19,7 +19,7 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
-    """One parameter of a set: what it is called, what it means, and which values it may take.
+    """One parameter of a set: its name, its meaning, and the values that it may take.
 
     ``neutral`` is the value with which it changes nothing, if there is one. ``at_start`` says that it is read once, before
     the first step, and is no part of the equations. ``later`` says that it was added after stores had been written: while
@@ -95,7 +95,7 @@ PARAMETERS: Mapping[str, Parameter] = _table(
     Parameter(name="r0", symbol="r_0", units="1", default=0.0, at_start=True, long_name="firing rate at the start"),
 )
 
-#: Parameters that choose instead of measure: which matrix, which input, which stream of noise.
+#: Parameters that choose something: a weight matrix, an input, or a stream of noise.
 SELECTORS: Mapping[str, Parameter] = _table(
     *(
         Parameter(
@@ -104,7 +104,7 @@ SELECTORS: Mapping[str, Parameter] = _table(
             units="1",
             default=0,
             lower=0,
-            # They travel as float64, which holds every whole number up to here.
+            # They are stored as float64, which can hold every whole number up to here.
             upper=2**53,
             per_unit=False,
             integer=True,
@@ -124,18 +124,18 @@ _NAME = re.compile(r"(\w+)\s*(?:\[\s*(\d+)\s*(?:,\s*(\d+)\s*)?\])?")
 
 @dataclass(frozen=True)
 class ParameterName:
-    """A parameter as it is swept: ``tau_s``, one unit of it ``tau_s[3]``, or one weight ``W[0,1]`` (to 0, from 1)."""
+    """The name of a swept parameter: ``tau_s``, its value in one unit ``tau_s[3]``, or a weight ``W[0,1]`` (to 0, from 1)."""
 
     base: str
     index: tuple[int, ...] = ()
 
     def __str__(self) -> str:
-        """Return the canonical spelling."""
+        """Return the name in its standard spelling."""
         return f"{self.base}[{','.join(map(str, self.index))}]" if self.index else self.base
 
     @property
     def parameter(self) -> Parameter:
-        """The row of the parameter table, its long name completed by the index."""
+        """The row of the parameter table, with the index added to its long name."""
         row = _ENTRY if self.base == "W" else PARAMETERS.get(self.base) or SELECTORS[self.base]
         if not self.index:
             return row
@@ -150,16 +150,17 @@ def parse_name(name: str) -> ParameterName:
     Parameters
     ----------
     name : str
-        ``"tau_s"``, ``"tau_s[3]"`` (unit 3 alone) or ``"W[0,1]"`` (the weight to unit 0 from unit 1).
+        ``"tau_s"``, ``"tau_s[3]"`` (in unit 3 alone) or ``"W[0,1]"`` (the weight to unit 0 from unit 1).
 
     Returns
     -------
     ParameterName
+        The parameter and its index.
 
     Raises
     ------
     JobError
-        If there is no such parameter, or it takes no index.
+        If there is no such parameter, or if it does not take this index.
     """
     match = _NAME.fullmatch(name.strip())
     base = match[1] if match else name
@@ -182,12 +183,12 @@ def parse_name(name: str) -> ParameterName:
 
 
 def check_value(name: str, values: npt.ArrayLike) -> Array:
-    """Return values of a parameter as an array, and refuse those that it cannot take.
+    """Return values of a parameter as an array; raise JobError for values that it cannot have.
 
     Parameters
     ----------
     name : str
-        As :func:`parse_name` reads it.
+        Name of the parameter; see :func:`parse_name`.
     values : array_like
         Any shape.
 
@@ -199,7 +200,7 @@ def check_value(name: str, values: npt.ArrayLike) -> Array:
     Raises
     ------
     JobError
-        For what is not a finite number, values out of bounds and fractions where whole numbers are needed.
+        If a value is not a finite number, is out of bounds, or is not whole although the parameter needs whole numbers.
     """
     parameter = parse_name(name).parameter
     array = checks.array(name, values)

@@ -1,1 +1,1 @@
-"""What a result says: the best set in words, and pictures."""
+"""Reports of a result: the best set in words, and figures."""

@@ -1,4 +1,4 @@
-"""Which set is best, and how to say it in words."""
+"""Find the best set of a result, and describe it in words."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ from sweep.report.labels import Position, is_parameter, labels_at, phrase, telli
 
 @dataclass(frozen=True, kw_only=True)
 class BestSet:
-    """The set with the best value of a variable, and what there is to say of it.
+    """The set with the best value of a variable, with its labels.
 
     Parameters
     ----------
     variable : str
-        What was compared.
+        The variable by which sets were compared.
     value : float
-        Its best value; NaN if no set has one.
+        Its best value; NaN if no set has a value.
     status : str
-        ``ok``; where no set has a value, the most common status.
+        ``ok``; or if no set has a value, the most frequent status.
     labels : mapping
-        Every label along the dimensions of the design, and ``target``, ``lag`` and ``unit`` where the variable has
-        them; a tuple where a parameter has a value per unit. Where no set has a value, that of the panel alone.
+        All labels of the set along the dimensions of the design, and ``target``, ``lag`` and ``unit`` if the variable has
+        these dimensions. A tuple for a parameter with a value for each unit. If no set has a value, only the panel's label.
     units : mapping
         Units of the labels.
     said : tuple of str
         The labels that :meth:`words` names: those that differ between sets and do not follow from others.
     counts : mapping
-        How many of the sets compared have which status.
+        Number of compared sets by status.
     edges : tuple of str
-        Ends of swept ranges at which the set lies: ``"upper end of tau_s"``.
+        The ends of swept ranges at which the set lies: ``"upper end of tau_s"``.
     panel : str, optional
-        The label that says which panel this is the best set of.
+        The label that says to which panel this set belongs.
     panels : tuple of BestSet
-        The best of each panel, where the report has panels.
+        The best set of each panel, if the report has panels.
     """
 
     variable: str
@@ -60,7 +60,7 @@ class BestSet:
     panels: tuple[BestSet, ...] = ()
 
     def words(self) -> str:
-        """Say which set is best in a sentence, or a line for each panel."""
+        """Return a sentence that names the best set, or a line for each panel."""
         if self.panels:
             return "\n".join(panel.words() for panel in self.panels)
         said = {name: phrase(name, self.labels[name], self.units[name]) for name in self.said}
@@ -76,25 +76,25 @@ class BestSet:
 
 
 def best(ds: xr.Dataset, report: Report | None = None) -> BestSet:
-    """Find the best set.
+    """Find the best set of a result.
 
     Parameters
     ----------
     ds : xarray.Dataset
-        The result of a job, in memory or lazy, of a finished run or not.
+        The result of a job, in memory or lazy. The run may be unfinished.
     report : Report, optional
-        What is best: of which variable, the highest or the lowest; by default what the job says.
+        The variable to compare, and whether its largest or smallest value is best; by default the job's report.
 
     Returns
     -------
     BestSet
-        Sets that are not ok and values that are not finite are never best. Of several equals the first.
+        The best set; of several equal ones the first. Sets that are not ok and values that are not finite are never best.
 
     Raises
     ------
     JobError
-        If `ds` is not the result of a job, or the report names what it does not have, or a trajectory, which has no
-        best value.
+        If ``ds`` is not the result of a job, if the report names something that the result does not have, or if the variable
+        is a trajectory, which has no single value to compare.
     """
     check_result(ds)
     report = report_of(ds) if report is None else report
@@ -114,7 +114,7 @@ def best(ds: xr.Dataset, report: Report | None = None) -> BestSet:
 
 
 def best_positions(ds: xr.Dataset, report: Report) -> list[Position]:
-    """Return the position of the best set of every panel, which has only panel and selection if no set has a value."""
+    """Return the position of the best set of every panel; only of panel and selection if no set has a value."""
     held = selected(ds, report)
     judge = default_report(ds) if is_trajectory(ds, report) else report
     ok = ds["status"] == STATUS["ok"]
@@ -133,10 +133,10 @@ def best_positions(ds: xr.Dataset, report: Report) -> list[Position]:
 
 
 def _search(score: xr.DataArray, panel: str | None) -> list[Position]:
-    """Return where the score is largest, for every position along the panel's dimension.
+    """Return the position of the largest score, for every position along the panel's dimension.
 
-    Nothing but maxima along dimensions is asked for, which Dask reduces block by block in bounded memory: all sets
-    once, and then ever thinner slabs.
+    Only maxima along dimensions are computed, first over all sets and then over smaller and smaller parts. Dask computes these
+    block by block, in bounded memory.
     """
     dims = [str(dim) for dim in score.dims if dim != panel]
     keep = [*dims[:1]] if panel is None else [panel, *dims[:1]]
@@ -174,22 +174,23 @@ def _describe(ds: xr.Dataset, report: Report, position: Position) -> BestSet:
 
 
 def _counts(ds: xr.Dataset, position: Position) -> dict[str, int]:
-    """Return how many sets have which status."""
+    """Return the number of sets with each status."""
     status = ds["status"].isel(position, missing_dims="ignore")
-    # One pass over a lazy status for all of them.
+    # All in one pass over a lazy status.
     found = xr.Dataset({name: (status == value).sum() for name, value in STATUS.items()}).compute()
     return {name: int(found[name]) for name in STATUS}
 
 
 def _ends(ds: xr.Dataset, position: Position) -> list[str]:
-    """Return at which ends of the ranges swept a position lies."""
+    """Return the ends of swept ranges at which a position lies."""
     found = []
     for dim, index in position.items():
         # Samples have no ends, and selectors no order.
         if ds.sizes[dim] < 3 or dim in SELECTORS or not (is_parameter(dim) or dim == "lag"):
             continue
         values = ds[dim].to_numpy()
-        # Beyond its bound a parameter has no values; shorter than a step, a time constant is instantaneous.
+        # The lower end does not count if the parameter cannot be smaller, or if a time constant is shorter than a step, which
+        # is instantaneous already.
         bound = 0.0 if dim == "lag" else parse_name(dim).parameter.lower
         rate = ds.coords.get(f"alpha_{dim[-1]}") if dim in ("tau_s", "tau_r") else None
         if values[index] == values.max():

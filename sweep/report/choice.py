@@ -1,4 +1,4 @@
-"""What to report of a result: which variable, over which axes, at which labels."""
+"""Choose what to report of a result: the variable, the axes and the labels."""
 
 from __future__ import annotations
 
@@ -19,25 +19,26 @@ from sweep.report.labels import Position, along, is_parameter
 from sweep.results.dataset import assemble
 from sweep.spec import decode
 
-#: More units than this are drawn as a map instead of as lines.
+#: With more units than this a trajectory is drawn as a map, and not as lines.
 _MOST_LINES = 8
 
 
 def default_report(ds: xr.Dataset, variable: str | None = None) -> Report:
-    """Return what to report of a result whose job does not say.
+    """Return the default report of a result, for a job without a report.
 
     Parameters
     ----------
     ds : xarray.Dataset
         The result of a job.
     variable : str, optional
-        What to report.
+        The variable to report.
 
     Returns
     -------
     Report
-        The highest correlation with the target, else the smallest difference from it, else the highest value of the
-        first statistic observed; over the first two coordinates swept, with a panel per target.
+        Without ``variable`` it is about the largest correlation with the target, or the smallest difference from it, or the
+        largest value of the first observed statistic. The axes are the first two swept coordinates, and each target has a
+        panel.
     """
     names = _observed(ds)
     statistics = [name for name in names if "time" not in ds[name].dims] or names
@@ -92,12 +93,12 @@ def requested(
     Returns
     -------
     Report
-        Not yet checked against the result.
+        The report, which has not been checked against the result yet.
 
     Raises
     ------
     JobError
-        If `ds` is not the result of a job, or `best` neither ``"max"`` nor ``"min"``.
+        If ``ds`` is not the result of a job, or if ``best`` is neither ``"max"`` nor ``"min"``.
     """
     check_result(ds)
     own = report_of(ds)
@@ -124,7 +125,7 @@ def _job(ds: xr.Dataset) -> dict[str, Any]:
 
 
 def _observed(ds: xr.Dataset) -> list[str]:
-    """Return the variables in the order in which the job names them, which a store does not keep."""
+    """Return the variables in the order of the job, because a store does not keep the order."""
     present = [str(name) for name in ds.data_vars if name not in {variable.name for variable in ALWAYS}]
     order = [item if isinstance(item, str) else item["variable"] for item in _job(ds).get("observe", ())]
     return [name for name in order if name in present] or present
@@ -144,7 +145,7 @@ def axes_of(ds: xr.Dataset, report: Report) -> tuple[str | None, str | None]:
             names += [name for name in along(ds, dim) if is_parameter(name) and ds[name].ndim == 1] or [dim]
         names = sorted(names, key=lambda name: name in SELECTORS) or free
     given = [name for name in (report.x, report.y) if name is not None]
-    # A parameter says nothing new over its own rate constant.
+    # A parameter and its own rate constant say the same.
     same = {f"tau_{name[-1]}" for name in given if name.startswith("alpha_")}
     left = iter([name for name in names if name not in {*given, *same}])
     x = report.x if report.x is not None else next(left, None)
@@ -153,12 +154,12 @@ def axes_of(ds: xr.Dataset, report: Report) -> tuple[str | None, str | None]:
 
 
 def check_result(ds: xr.Dataset) -> None:
-    """Refuse what is not the result of a job.
+    """Raise JobError if something is not the result of a job.
 
     Raises
     ------
     JobError
-        If it is no Dataset, or lacks the status of its sets or whatever was observed.
+        If it is not a Dataset, or does not have the status of its sets, or no observable.
     """
     if not isinstance(ds, xr.Dataset):
         raise JobError(f"ds is a {type(ds).__name__}: give the xarray.Dataset of a result, as sweep.open returns it.")
@@ -192,19 +193,19 @@ def check(ds: xr.Dataset, report: Report) -> None:
         if name not in usable:
             raise JobError(f"{key} = {name!r}: {report.variable} does not vary along it. Known: {', '.join(usable)}.")
         dim = str(ds[name].dims[0])
-        # Two parameters of the same samples can be drawn over each other; nothing else can share a dimension.
+        # Two parameters of the same samples can be the two axes. Otherwise no two coordinates may share a dimension.
         if dim in owner and ({key, owner[dim]} != {"report.x", "report.y"} or named["report.x"] == named["report.y"]):
             raise JobError(f"{key} = {name!r} lies along the same dimension as {owner[dim]}: remove one of the two.")
         owner[dim] = key
 
 
 def check_job(job: Job) -> None:
-    """Refuse a report that could not be given when the job has run.
+    """Check, before a job runs, that its report will be possible.
 
     Raises
     ------
     JobError
-        If the report names what the result will not have.
+        If the report names something that the result will not have.
     """
     if job.report is None or not job.design.dims:
         return
@@ -216,9 +217,9 @@ def check_job(job: Job) -> None:
 
 
 def over_units(ds: xr.Dataset, report: Report) -> xr.Dataset:
-    """Replace the variable reported by its mean over units, unless the report names them or shows a trajectory.
+    """Replace the report's variable by its mean over units, unless the report names units or shows a trajectory.
 
-    A set is judged by all its units, not by its luckiest one.
+    So a set is judged by all its units, and not by its best one.
     """
     if report.variable not in ds or is_trajectory(ds, report):
         return ds
@@ -231,12 +232,12 @@ def over_units(ds: xr.Dataset, report: Report) -> xr.Dataset:
 
 
 def is_trajectory(ds: xr.Dataset, report: Report) -> bool:
-    """Say whether the report shows a record over time, which has no single value to compare sets by."""
+    """Return whether the report shows a record over time. A record has no single value by which to compare sets."""
     return "time" in ds[report.variable].dims and "time" not in report.select
 
 
 def selected(ds: xr.Dataset, report: Report) -> Position:
-    """Return the positions nearest to what the report selects."""
+    """Return the positions that are nearest to the labels that the report selects."""
     found: Position = {}
     asked: Mapping[str, Any] = report.select
     for name, value in asked.items():

@@ -1,4 +1,4 @@
-"""Values to marks on axes: lines, cells, points, and shades where sets have no value."""
+"""Draw values on axes: as lines, cells or points, with shades where sets have no value."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from sweep.report.panels import Panel
 from sweep.report.scales import axis_label, colour_scale, edges, is_axis, scale, wrapped
 
 _Array = npt.NDArray[Any]
-#: Sets without a value, by status: name in the legend, grey and hatch of a cell, marker of a point.
+#: How sets without a value are drawn, by status: name in the legend, grey and hatch of a cell, marker of a point.
 _NO_VALUE = {
     STATUS["not_run"]: ("not run", "0.92", "", "."),
     STATUS["ok"]: ("not defined", "1.0", "...", "+"),
@@ -127,7 +127,7 @@ def _scatter(
 
 
 def _runs(across: _Array, up: _Array, lacks: _Array) -> tuple[list[Any], _Array]:
-    """Return the corners of runs of neighbouring cells with the same lack, and that lack: few even in large maps."""
+    """Return the corners of runs of neighbouring cells without a value for the same reason, and that status."""
     corners, codes = [], []
     for j, row in enumerate(lacks):
         starts = np.flatnonzero(np.diff(row, prepend=-2))
@@ -140,7 +140,7 @@ def _runs(across: _Array, up: _Array, lacks: _Array) -> tuple[list[Any], _Array]
 
 
 def _shade(axes: Axes, corners: Sequence[Any], lacks: _Array, legend: dict[str, Artist]) -> None:
-    """Shade the cells that have no value, by what became of their sets."""
+    """Shade the cells that have no value, by the status of their sets."""
     for status, (name, grey, hatch, _) in _NO_VALUE.items():
         chosen = [c for c, lack in zip(corners, lacks, strict=True) if lack == status]
         if chosen:

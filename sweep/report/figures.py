@@ -1,4 +1,4 @@
-"""Dataset to figure: how the result looks around the best set."""
+"""Make a figure of a result around its best set."""
 
 from __future__ import annotations
 
@@ -37,36 +37,36 @@ def plot(
     panel: str | None = None,
     select: Mapping[str, float] | None = None,
 ) -> Figure:
-    """Draw a result around its best set: as a map, lines, points or trajectories, whatever fits.
+    """Draw a result around its best set, as a map, lines, points or trajectories.
 
-    What is named here goes before what the job's report says. What both leave open is held at the best set, or at the
-    best of each panel.
+    Arguments take precedence over the job's report. Dimensions that neither of them names are held at the best set, or at the
+    best set of each panel.
 
     Parameters
     ----------
     ds : xarray.Dataset
-        The result of a job, in memory or lazy, of a finished run or not. No more is computed than the search for the
-        best set and the values shown take.
+        The result of a job, in memory or lazy. The run may be unfinished. Of a lazy result only the search for the best set
+        and the values that are shown are computed.
     variable : str, optional
-        Observable or record.
+        Name of an observable or a record.
     best : {"max", "min"}, optional
-        Which of its values is best.
+        Whether its largest or its smallest value is best.
     x, y : str, optional
         Coordinates of the horizontal and of the vertical axis.
     panel : str, optional
-        Coordinate with a panel for each value.
+        A coordinate; every value of it has its own panel.
     select : mapping, optional
-        Labels to look at, such as ``{"network": 0}``; the nearest that there is counts.
+        Labels that choose a part of the result, such as ``{"network": 0}``. The nearest labels of the result are taken.
 
     Returns
     -------
     matplotlib.figure.Figure
-        Not bound to any display: save it with ``figure.savefig("result.png")``, or let a notebook show it.
+        The figure. It needs no display: save it with ``figure.savefig("result.png")``, or let a notebook show it.
 
     Raises
     ------
     JobError
-        If `ds` is not the result of a job, has not what is named, or has nothing to draw over.
+        If ``ds`` is not the result of a job, if it does not have something that is named, or if there is nothing to draw over.
 
     Examples
     --------
@@ -77,9 +77,9 @@ def plot(
 
 
 def heat_map(ds: xr.Dataset, report: Report | None = None) -> Figure:
-    """Draw what a report says, or by default what that of the job says; see :func:`plot`.
+    """Draw a report, by default that of the job; see :func:`plot`.
 
-    Grids are drawn as cells, samples as points, a single coordinate as a line, trajectories over time.
+    Grids are drawn as cells, samples as points, a single coordinate as a line, and trajectories over time.
     """
     check_result(ds)
     report = report_of(ds) if report is None else report
@@ -131,7 +131,8 @@ def _laid_out(panels: int, x: xr.DataArray, y: xr.DataArray) -> Canvas:
         axes.tick_params(which="both", length=0, labelbottom=False)
     for axes in shown[-columns:]:
         axes.tick_params(labelbottom=True)
-    # One label for all panels, of which it may be wider than one. The labels of a figure would cover its legend.
+    # One label for all panels, because it may be wider than a panel. matplotlib's labels of a whole figure would cover the
+    # legend.
     below, beside = grid[(rows - 1) * columns + (columns - 1) // 2], grid[(rows - 1) // 2 * columns]
     below.set_xlabel(axis_label(x), x=0.5 if columns % 2 else 1.0)
     beside.set_ylabel(axis_label(y), y=0.5 if rows % 2 else 0.0)
@@ -139,26 +140,26 @@ def _laid_out(panels: int, x: xr.DataArray, y: xr.DataArray) -> Canvas:
 
 
 def save(ds: xr.Dataset, path: str | os.PathLike[str], report: Report | None = None) -> Path:
-    """Draw :func:`heat_map` into a file.
+    """Draw a report into a file; see :func:`heat_map`.
 
     Parameters
     ----------
     ds : xarray.Dataset
         The result of a job.
     path : path
-        Ends in ``.png``, ``.pdf`` or ``.svg``. Its folder is made if need be.
+        Path of the file, which ends in ``.png``, ``.pdf`` or ``.svg``. Its folder is created if it does not exist.
     report : Report, optional
-        What to show; by default what the job says.
+        What to show; by default the job's report.
 
     Returns
     -------
     Path
-        The file written.
+        Path of the file.
 
     Raises
     ------
     JobError
-        If the file cannot be of that kind, or for what :func:`heat_map` refuses.
+        If the file has another ending or cannot be written, and as :func:`heat_map` does.
     """
     file = Path(path)
     if file.suffix.lower() not in _FORMATS:

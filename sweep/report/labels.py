@@ -15,7 +15,7 @@ Position = dict[str, int]
 
 
 def is_parameter(name: str) -> bool:
-    """Say whether a coordinate is a parameter that can be swept."""
+    """Return whether a coordinate is a parameter that can be swept."""
     try:
         return bool(parse_name(name).base)
     except JobError:
@@ -34,7 +34,7 @@ def along(ds: xr.Dataset, dim: str) -> list[str]:
 
 
 def labels_at(ds: xr.Dataset, position: Position) -> dict[str, Any]:
-    """Return the labels at a position: numbers, and tuples for parameters with a value per unit."""
+    """Return the labels at a position: numbers, or tuples for parameters with a value for each unit."""
     labels = {}
     for dim, index in position.items():
         for name in along(ds, dim):
@@ -55,6 +55,6 @@ def telling(ds: xr.Dataset, labels: Mapping[str, Any], report: Report) -> tuple[
 
 
 def phrase(name: str, value: Any, units: str) -> str:
-    """Write ``tau_s = 0.43 ms``."""
+    """Return a label as text, such as ``tau_s = 0.43 ms``."""
     number = f"{min(value):.4g} to {max(value):.4g}" if isinstance(value, tuple) else f"{value:.4g}"
     return f"{name} = {number}{'' if units == '1' else f' {units}'}"

@@ -1,4 +1,4 @@
-"""What the panels of a figure show: values around a best set, cut from a result."""
+"""The contents of a figure's panels: values around a best set, taken from a result."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _MOST_PANELS = 12
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Panel:
-    """What one panel shows.
+    """The contents of one panel.
 
-    `values` and `lacks` are ``(y, x)``; without y ``(x,)``, of a trajectory ``(unit, time)``; where x and y belong to
-    the same samples ``(sample,)``. `lacks` is the status of a set that has no value, and -1 elsewhere. The marks are
-    points by their name in the legend, or of one number a line across.
+    ``values`` and ``lacks`` are ``(y, x)``, or ``(x,)`` without y. For a trajectory they are ``(unit, time)``, and if x and y are
+    parameters of the same samples ``(sample,)``. ``lacks`` is the status of a set that has no value, and -1 for the others.
+    ``marks`` are points, by their name in the legend; a mark with a single number is a line across the panel.
     """
 
     title: str
@@ -36,7 +36,7 @@ class Panel:
 
 
 def panels_of(ds: xr.Dataset, report: Report) -> list[Panel]:
-    """Compute what is shown, each panel at its own best set."""
+    """Compute the contents of all panels, each at its own best set."""
     variable = ds[report.variable]
     drawn = [str(ds[name].dims[0]) for name in (report.y, report.x) if name is not None]
     if report.y is None and is_trajectory(ds, report):
@@ -50,7 +50,7 @@ def panels_of(ds: xr.Dataset, report: Report) -> list[Panel]:
 
 def _panel(ds: xr.Dataset, report: Report, drawn: Sequence[str], position: Position) -> Panel:
     variable = ds[report.variable]
-    # The first position stands in where no set is best.
+    # If no set is best, the first position is shown.
     held = {str(dim): position.get(str(dim), 0) for dim in variable.dims if dim not in drawn}
     cut = ds.isel(held)
     cut = xr.Dataset({"value": cut[report.variable], "status": cut["status"]}).compute()
@@ -59,12 +59,12 @@ def _panel(ds: xr.Dataset, report: Report, drawn: Sequence[str], position: Posit
     values = value.to_numpy().astype(np.float64)
     lacking = ~np.isfinite(values)
     if "time" not in drawn:
-        # What a trajectory was before it diverged is worth seeing, what a statistic would be is not.
+        # A trajectory is worth seeing up to the time when it diverged; the statistic of a set that diverged is not.
         lacking |= status != STATUS["ok"]
     labels = labels_at(ds, held)
     names = sorted(telling(ds, labels, report), key=lambda name: name != report.panel)
     said = [phrase(name, labels[name], str(ds[name].attrs.get("units", "1"))) for name in names]
-    # A line breaks between labels, not within.
+    # Lines may be broken between labels, but not within a label.
     title = ", ".join(text.replace(" ", "\N{NO-BREAK SPACE}") for text in said)
     marks: dict[str, tuple[float, ...]] = {}
     names = [name for name in (report.x, report.y) if name is not None]

@@ -18,11 +18,11 @@ from sweep.model.parameters import PARAMETERS, parse_name
 from sweep.report.labels import is_parameter
 
 _Array = npt.NDArray[Any]
-#: Values that span more than this factor are coloured by their logarithm.
+#: If the largest value is more than this many times the smallest, colours are logarithmic.
 _WIDE = 1e3
-#: Values that span less than this factor are drawn over a linear axis, however they are spaced.
+#: If the largest value is less than this many times the smallest, the axis is linear for any spacing of the values.
 _NARROW = 4
-#: So many letters of a title or label fit into an inch.
+#: Number of letters of a title or a label in an inch.
 _PER_INCH = 11
 
 
@@ -46,7 +46,7 @@ def is_axis(coordinate: xr.DataArray) -> bool:
 
 
 def is_geometric(values: _Array) -> bool:
-    """Tell whether values are spread evenly over the logarithm rather than the number itself."""
+    """Return whether the logarithms of values are spaced more evenly than the values themselves."""
     ordered = np.sort(values.astype(np.float64))
     if ordered.size < 3 or ordered[0] <= 0 or ordered[-1] < _NARROW * ordered[0]:
         return False
@@ -55,7 +55,7 @@ def is_geometric(values: _Array) -> bool:
 
 
 def edges(values: _Array) -> _Array:
-    """Return the edges of cells around ascending values, ``(n + 1,)``, halfway on the scale that suits them."""
+    """Return the edges of cells around rising values, ``(n + 1,)``, halfway between them on the scale that suits them."""
     if is_geometric(values):
         return np.asarray(np.exp(_halfway(np.log(values))))
     return _halfway(values.astype(np.float64))
@@ -69,7 +69,7 @@ def _halfway(values: _Array) -> _Array:
 
 
 def scale(axes: Axes, which: str, coordinate: xr.DataArray, panels: int) -> None:
-    """Give an axis the scale and ticks that suit the values; there is room for fewer in small panels."""
+    """Give an axis the scale and the ticks that suit the values. Small panels get fewer ticks."""
     axis = axes.xaxis if which == "x" else axes.yaxis
     values = coordinate.to_numpy()
     axis.set_tick_params(labelsize=9)
@@ -87,7 +87,7 @@ def scale(axes: Axes, which: str, coordinate: xr.DataArray, panels: int) -> None
 
 
 def axis_label(array: xr.DataArray) -> str:
-    """Write ``time constant of the synaptic current τ_s (ms)``."""
+    """Return the label of an axis, such as ``time constant of the synaptic current τ_s (ms)``."""
     name, units = str(array.name), str(array.attrs.get("units", "1"))
     text = name
     if name.startswith("alpha_"):
@@ -101,5 +101,5 @@ def axis_label(array: xr.DataArray) -> str:
 
 
 def wrapped(text: str, inches: float) -> str:
-    """Break a text into lines that are at most so wide."""
+    """Break a text into lines of at most this width."""
     return "\n".join(line for part in text.splitlines() for line in textwrap.wrap(part, int(inches * _PER_INCH)))

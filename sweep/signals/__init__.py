@@ -1,4 +1,4 @@
-"""What drives a network and what its rates are compared with: waveforms, recordings, targets."""
+"""Inputs of a network, and targets that its rates are compared with: waveforms, recordings, targets."""
 
 from __future__ import annotations
 

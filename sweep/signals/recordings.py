@@ -19,13 +19,13 @@ from sweep.signals.signal import Signal, interval_number, nudged, refuse_shorter
 from sweep.spec import stored
 
 TIME_UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
-"""Length of a unit of time, ms."""
+"""Units of time, in ms."""
 
 
 @stored("Samples")
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Measured values (channel, time), each held for ``interval`` ms; the first from 0 ms on."""
+    """Measured values (channel, time). Each holds for ``interval`` ms; the first begins at 0 ms."""
 
     kind: ClassVar[str] = "samples"
     values: Array
@@ -49,7 +49,7 @@ class Samples:
 
     @property
     def duration(self) -> float:
-        """How long the signal lasts, ms."""
+        """Length of the signal, ms."""
         return len(self.values[0]) * self.interval
 
     def sample(self, start: int, stop: int, dt: float) -> Array:
@@ -61,10 +61,10 @@ class Samples:
 @stored("Spikes")
 @dataclass(frozen=True, eq=False)
 class Spikes:
-    """A spike train rho(t) = sum of delta(t - times), or the rate code that counts it in windows.
+    """A spike train rho(t) = sum of delta(t - times), or the numbers of its spikes in windows.
 
-    Without a window a spike is an impulse of area 1 in the step in which it falls. With a window of w ms the value is
-    the number of spikes in the window [k w, (k + 1) w) that contains t.
+    Without a window a spike is an impulse of area 1, in the step that contains it. With a window of w ms the value at t is the
+    number of spikes in the window [k w, (k + 1) w) that contains t.
     """
 
     kind: ClassVar[str] = "spikes"
@@ -82,7 +82,7 @@ class Spikes:
                 f"Give the times of one unit, or name a column of the file."
             )
         times = array("spikes.times", np.sort(times))
-        if self.end is not None:  # what users know as the duration
+        if self.end is not None:  # users give it as ``duration``
             remedy = "Leave it out if the recording has no end."
             object.__setattr__(self, "end", number("spikes.duration", self.end, Positive, remedy))
         check_fields(self, self.kind)
@@ -96,7 +96,7 @@ class Spikes:
 
     @property
     def duration(self) -> float:
-        """How long was recorded, ms; inf if that was not said."""
+        """Length of the recording, ms; inf if it was not given."""
         return math.inf if self.end is None else self.end
 
     def sample(self, start: int, stop: int, dt: float) -> Array:
@@ -117,7 +117,7 @@ def samples(
     standardize: bool = False,
     column: Whole | None = None,
 ) -> Samples:
-    """Make a signal of measured values, each held until the next.
+    """Make a signal from measured values, each of which holds until the next.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def samples(
     interval : float
         Time between samples, ms. The first is at 0 ms.
     standardize : bool
-        Shift and scale each channel to mean 0 and standard deviation 1 over all of its samples.
+        Whether to shift and scale each channel to mean 0 and standard deviation 1 over all its samples.
     column : int, optional
         The only column of the file to use, counted from 0.
 
@@ -160,7 +160,7 @@ def spikes(
     time_unit: Annotated[str, OneOf(TIME_UNITS)] = "ms",
     column: Whole | None = None,
 ) -> Spikes:
-    """Make a spike train, or its rate code.
+    """Make a spike train, or a signal of spike counts.
 
     Parameters
     ----------
@@ -168,10 +168,10 @@ def spikes(
         The times of the spikes, (spike,), in any order. A file, or a package resource, has a row per spike; see
         `sweep.files.read_numbers`.
     window : float, optional
-        Width of the windows in which spikes are counted, ms, at least one step: the value is the number of spikes in
-        the window. Without it spikes are impulses of area 1, the rho(t) of the paper.
+        Width of the windows in which spikes are counted, ms, at least one step. The value is the number of spikes in the
+        window. Without it spikes are impulses of area 1, as rho(t) in the paper.
     duration : float, optional
-        How long was recorded, ms; without it the train goes on, silent, for ever.
+        Length of the recording, ms. Without it the signal has no end, and no spikes after the last one.
     time_unit : str
         Unit of ``times``: ``us``, ``ms`` or ``s``.
     column : int, optional
@@ -184,7 +184,7 @@ def spikes(
     Raises
     ------
     JobError
-        If the file cannot be read, or a time is not finite or outside of the recording.
+        If the file cannot be read, or if a time is not finite or is outside of the recording.
     """
     one_of("spikes.time_unit", time_unit, TIME_UNITS)
     values = _load("spikes.times", times, column)

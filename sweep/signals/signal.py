@@ -1,8 +1,8 @@
-"""What every u(t) and every target offers, and how times become steps.
+"""The protocol of inputs and targets, and how times become steps.
 
-A signal is a small frozen object that can be sampled anywhere: step n, which goes from n dt to (n + 1) dt, uses the
-value at n dt, whichever piece of the run is asked for. Times are in ms, frequencies in Hz. Where a signal takes a
-number, it takes one per channel too.
+A signal is a small frozen object that can be sampled in any steps. Step n, which goes from n dt to (n + 1) dt, uses the value at
+n dt, and this does not depend on which other steps are sampled. Times are in ms, frequencies in Hz. Instead of a number a
+signal may always have a number for each channel.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ Numbers = float | Sequence[float] | Array
 
 @runtime_checkable
 class Signal(Protocol):
-    """What every u(t) and every target offers."""
+    """An input u(t) or a target, as the rest of the engine sees it."""
 
     kind: ClassVar[str]
 
     @property
     def channels(self) -> int:
-        """Number of channels; 0 is one per unit of the model."""
+        """Number of channels; 0 means one for each unit of the model."""
         ...
 
     @property
     def duration(self) -> float:
-        """How long the signal lasts, ms; inf where it has no end."""
+        """Length of the signal, ms; inf if it has no end."""
         ...
 
     def sample(self, start: int, stop: int, dt: float) -> Array:
@@ -42,7 +42,7 @@ class Signal(Protocol):
         Parameters
         ----------
         start, stop : int
-            Absolute step numbers, >= 0; pieces have the same bits as the whole.
+            Step numbers >= 0, counted from the start of the simulation. Any part has the same bits as the whole.
         dt : float
             Length of a step, ms.
 
@@ -64,12 +64,12 @@ class Endless:
 
     @property
     def duration(self) -> float:
-        """How long the signal lasts: inf."""
+        """Length of the signal: inf."""
         return math.inf
 
 
 def step_times(signal: Signal, start: int, stop: int, dt: float) -> Array:
-    """Return the times of steps in ms, (step,), or refuse those that the signal does not have."""
+    """Return the times of steps in ms, (step,); raise JobError if the signal does not reach so far."""
     times = np.arange(start, stop, dtype=np.float64) * dt
     if start < 0:
         raise JobError(
@@ -85,16 +85,16 @@ def step_times(signal: Signal, start: int, stop: int, dt: float) -> Array:
 
 
 def nudged(times: Array, dt: float) -> Array:
-    """Move times up by a billionth of a step, so that n dt never rounds to before the interval that it begins."""
+    """Move times up by a billionth of a step, so that n dt is never rounded into the interval before."""
     return times + (1e-9 * dt + 8 * np.finfo(np.float64).eps * times)
 
 
 def interval_number(times: Array, width: float) -> NDArray[np.int64]:
-    """Return the number of the interval of a width that each time lies in."""
+    """Return for each time the number of the interval that contains it; interval k is [k width, (k + 1) width)."""
     return np.floor(times / width).astype(np.int64)
 
 
 def refuse_shorter(kind: str, key: str, length: float, dt: float, remedy: str) -> None:
-    """Refuse a length, ms, in which less than a step fits."""
+    """Raise JobError if a length, in ms, is shorter than a step."""
     if length < dt * (1 - 1e-9):
         raise JobError(f"{kind}.{key} = {length:g} ms: must be at least a step, dt = {dt:g} ms. {remedy}")

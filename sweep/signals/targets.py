@@ -1,4 +1,4 @@
-"""Targets: what the rates are compared with, recorded or made by a model."""
+"""Targets that the rates are compared with, recorded or made by a model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sweep.spec import stored
 @stored("ModelOutput")
 @dataclass(frozen=True, eq=False)
 class ModelOutput(Endless):
-    """The rates r of the job's own network with other parameters: a teacher, which the back end simulates first."""
+    """The rates r of the job's own network with other parameters. This teacher is simulated first."""
 
     kind: ClassVar[str] = "model"
     channels: ClassVar[int] = 0
@@ -42,7 +42,7 @@ class ModelOutput(Endless):
             object.__setattr__(self, "weights", weights)
 
     def sample(self, start: int, stop: int, dt: float) -> Array:
-        """Refuse: the values are not known before the model has been simulated."""
+        """Raise JobError, because the values are not known before the model has been simulated."""
         raise JobError(
             "model_output: has no values of its own before it is simulated, so it can be a target and not an input. "
             "Write target=Target(model_output(...))."
@@ -57,15 +57,15 @@ class Target:
     Parameters
     ----------
     signal : Signal
-        What was measured; one channel for all units, or one per unit.
+        The measured signal, with one channel for all units, or one for each unit.
     lags : sequence of float
-        (lag,), ms, no two the same. At a lag L the rate after the step from t to t + dt is compared with the target of
-        that step, read L later: y(t + L). For positive L the response that was measured comes later than the model's.
+        (lag,), ms, all different. At a lag L the rate after the step from t to t + dt is compared with the target at t + L,
+        y(t + L). With a positive L the measured response comes later than the model's.
 
     Raises
     ------
     JobError
-        If the signal is none, or the lags are not distinct finite numbers.
+        If ``signal`` is not a signal, or if the lags are not different finite numbers.
     """
 
     signal: Signal
@@ -86,14 +86,15 @@ class Target:
 
 
 def model_output(parameters: Mapping[str, float | Array], weights: ArrayLike | None = None) -> ModelOutput:
-    """Make the target that is the rates of the same network with parameters of its own: a teacher.
+    """Make a target from the rates of the same network with other parameters: a teacher.
 
     Parameters
     ----------
     parameters : mapping
-        Name to number, or to one per unit (unit,); what is not named is as in the job's model.
+        The teacher's parameters by name: a number, or one for each unit (unit,). Other parameters are those of the job's
+        model.
     weights : array, optional
-        (unit, unit), the weights of the teacher; without it those of the job's model.
+        (unit, unit), the weights of the teacher; by default those of the job's model.
 
     Returns
     -------
@@ -102,6 +103,6 @@ def model_output(parameters: Mapping[str, float | Array], weights: ArrayLike | N
     Raises
     ------
     JobError
-        If a parameter does not exist or cannot have its value, or the weights are not square.
+        If a parameter does not exist or cannot have this value, or if the weights are not square.
     """
     return ModelOutput(parameters, None if weights is None else array("model_output.weights", weights))

@@ -1,8 +1,7 @@
-"""u(t): what drives a network, as formulas and noise. Recordings are in :mod:`sweep.signals.recordings`.
+"""Inputs u(t) that are formulas or noise. Recordings are in :mod:`sweep.signals.recordings`.
 
-A signal is a small frozen object that can be sampled anywhere: step n, which goes from n dt to (n + 1) dt, uses the
-value at n dt, whichever piece of the run is asked for. Times are in ms, frequencies in Hz. Where a signal takes a
-number, it takes one per channel too.
+See :mod:`sweep.signals.signal` for how signals are sampled. Times are in ms, frequencies in Hz. Instead of a number a signal may
+have a number for each channel.
 """
 
 from __future__ import annotations
@@ -32,13 +31,13 @@ from sweep.spec import stored
 
 Channels = Annotated[int, Ge(1), Lt(2**31)]
 
-# Philox stream of white-noise inputs ("input" in ASCII): apart from the streams of the sets under the same seed.
+# Philox stream of white-noise inputs ("input" in ASCII), different from the streams of the sets with the same seed.
 _STREAM = np.array([0x696E707574], dtype=np.uint64)
 
 
 @dataclass(frozen=True)
 class _Formula(Endless):
-    """A signal whose fields are all numbers, one for all channels or one per channel."""
+    """A signal whose fields are all numbers: one for all channels, or one for each channel."""
 
     kind: ClassVar[str]
 
@@ -80,7 +79,7 @@ class Constant(_Formula):
 @stored("Step")
 @dataclass(frozen=True)
 class Step(_Formula):
-    """u(t) = before for t < time, after from then on; time in ms."""
+    """u(t) = before for t < time, and after from then on; time in ms."""
 
     kind: ClassVar[str] = "step"
     time: Numbers
@@ -111,7 +110,7 @@ class Pulse(_Formula):
             raise JobError(f"pulse.width = {np.min(self.width):g} ms: must be above 0. Use constant(0.0) for no pulse.")
         if self.period is not None and np.any(np.less(self.period, self.width)):
             raise JobError(
-                f"pulse.period = {self.period} ms: must be at least the width, {self.width} ms, or pulses overlap. "
+                f"pulse.period = {self.period} ms: must be at least the width, {self.width} ms, so that pulses do not overlap. "
                 f"Lengthen the period or shorten the width."
             )
 
@@ -141,7 +140,7 @@ class Sine(_Formula):
         fastest = np.abs(self.frequency).max()
         if fastest > 500.0 / dt:
             raise JobError(
-                f"sine.frequency = {fastest:g} Hz: steps of dt = {dt:g} ms show nothing above {500.0 / dt:g} Hz. Use a smaller "
+                f"sine.frequency = {fastest:g} Hz: steps of dt = {dt:g} ms show at most {500.0 / dt:g} Hz. Use a smaller "
                 "dt, or a slower sine."
             )
         seconds = step_times(self, start, stop, dt) / 1000.0
@@ -152,10 +151,10 @@ class Sine(_Formula):
 @stored("WhiteNoise")
 @dataclass(frozen=True)
 class WhiteNoise(Endless):
-    """Independent normal numbers, each held for ``interval`` ms, or for one step.
+    """Independent normal numbers, each of which holds for ``interval`` ms, or for one step.
 
-    Number k of the noise is normal k of the Philox generator, so it can be asked for anywhere. The standard deviation
-    is that of the held values: the power of the noise is proportional to the interval.
+    Number k of the noise is normal k of the Philox generator, so it can be sampled in any steps. ``std`` is the standard
+    deviation of these numbers, so the power of the noise is proportional to the interval.
     """
 
     kind: ClassVar[str] = "white_noise"
@@ -187,7 +186,7 @@ def constant(value: Numbers) -> Constant:
     Parameters
     ----------
     value : float or sequence of float
-        A number, or one per channel.
+        The value; a number, or one for each channel.
 
     Returns
     -------
@@ -221,13 +220,13 @@ def pulse(start: Numbers, width: Numbers, amplitude: Numbers = 1.0, period: Numb
     Parameters
     ----------
     start : float or sequence of float
-        Begin of the (first) pulse, ms.
+        Start of the (first) pulse, ms.
     width : float or sequence of float
         Length of a pulse, ms; at least one step.
     amplitude : float or sequence of float
-        Value during a pulse; 0 elsewhere.
+        Value during a pulse; it is 0 at other times.
     period : float or sequence of float, optional
-        Time from the begin of a pulse to that of the next, ms; without it there is one pulse.
+        Time from the start of a pulse to the start of the next, ms. Without it there is one pulse.
 
     Returns
     -------
@@ -242,7 +241,7 @@ def sine(amplitude: Numbers = 1.0, frequency: Numbers = 1.0, phase: Numbers = 0.
     Parameters
     ----------
     amplitude : float or sequence of float
-        Half of the peak-to-peak height.
+        Half of the difference between the largest and the smallest value.
     frequency : float or sequence of float
         How often it repeats, Hz.
     phase : float or sequence of float
@@ -260,7 +259,7 @@ def sine(amplitude: Numbers = 1.0, frequency: Numbers = 1.0, phase: Numbers = 0.
 def white_noise(std: NotNegative, seed: Seed, channels: Channels = 1, interval: Positive | None = None) -> WhiteNoise:
     """Make an input of independent normal numbers, the same for every set.
 
-    Noise that differs from set to set is the parameter ``noise`` of the model.
+    For noise that differs between sets use the parameter ``noise`` of the model.
 
     Parameters
     ----------
@@ -271,7 +270,8 @@ def white_noise(std: NotNegative, seed: Seed, channels: Channels = 1, interval: 
     channels : int
         Number of channels, all independent.
     interval : float, optional
-        How long a number is held, ms, at least one step; without it for one step, so that the noise depends on dt.
+        How long each number holds, ms, at least one step. Without it a number holds for one step, so the noise depends on
+        dt.
 
     Returns
     -------

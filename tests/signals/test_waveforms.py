@@ -124,7 +124,7 @@ def test_sine_is_the_formula(amplitude: float, frequency: float, phase: float, o
 def test_sine_that_the_steps_cannot_show_is_refused() -> None:
     """Above half the rate of the steps a sine would turn into a slower one without a word."""
     signals.sine(frequency=500.0).sample(0, 2, 1.0)
-    with pytest.raises(JobError, match=r"sine.frequency = 501 Hz: steps of dt = 1 ms show nothing above 500 Hz"):
+    with pytest.raises(JobError, match=r"sine.frequency = 501 Hz: steps of dt = 1 ms show at most 500 Hz"):
         signals.sine(frequency=501.0).sample(0, 2, 1.0)
 
 
