@@ -10,13 +10,13 @@
 //   SEQUENTIAL         1: r sees the new x (the default scheme), 0: the old one (textbook explicit Euler)
 //   COMPENSATED        1: x and r are Kahan sums
 //   COUPLING           0: no weights, 1: one matrix for all sets, 2: each set chooses a matrix or replaces entries
-//   EACH_PARAMETER(X)  X(name, mode, neutral) for every parameter of the equations: the Mode says whether it varies by unit,
+//   EACH_PARAMETER(X)  X(name, mode, neutral) for every parameter of the equations. The Mode says whether it varies by unit,
 //                      by set, by both or not at all; with the value `neutral` it changes nothing
 //   STIMULI            number of inputs to choose from; 0: no input
 //   INPUT_UNITS        1: the input is the same for all units, else UNITS
 //   MOMENTS_X, _R      1: mean, 2: mean and variance
-//   EACH_RUNNING(X)    X(row, variable, function) for every running number: function is one of observables.cuh
-//   RUNNING_X, _R      how many of them there are of x and of r
+//   EACH_RUNNING(X)    X(row, variable, function) for every running number; the function is one of observables.cuh
+//   RUNNING_X, _R      number of running numbers of x and of r
 //   COMPARISONS        number of series (targets times lags) that r is compared with
 //   CORRELATION, MSE   1: compare in this way
 //   TARGET_UNITS       1: the series are the same for all units, else UNITS

@@ -35,7 +35,7 @@ template <int order> struct Moments {  // 0: none, 1: mean, 2: mean and variance
         }
     }
 
-    // How many rows of Arguments.sums it has, and visit(row, value) for each of them; the first is the shift.
+    // Number of its rows in Arguments.sums. each() calls visit(row, value) for each of them; the first is the shift.
     static constexpr int SUMS = order ? 1 + order : 0;
     template <typename Visit> SWEEP_DEVICE void each(int first, Visit visit) {
         if constexpr (order > 0) {
@@ -73,7 +73,7 @@ SWEEP_DEVICE lane with_square(lane sum, lane r, lane y) {
 
 enum ComparisonRow { PRODUCTS, SQUARES };
 
-// The running numbers: each new state changes them at once.
+// The running numbers, which are updated by every state.
 SWEEP_DEVICE lane lowest(lane so_far, lane value) { return lanes::minimum(so_far, value); }
 SWEEP_DEVICE lane highest(lane so_far, lane value) { return lanes::maximum(so_far, value); }
 

@@ -1,9 +1,9 @@
-"""The statistics over time: what back ends add up step by step, and what is made of it at the end.
+"""The statistics over time: the numbers that back ends accumulate step by step, and the values computed from them at the end.
 
-A back end accumulates two kinds of numbers of a variable and unit. *Moments*: the mean over the observed steps, and from
-the second on the mean power of the deviation from it; they are summed with a shift and merged in float64, so that millions
-of steps lose no digits. *Running* numbers: each state changes them at once. A statistic says which of these it needs, and
-how its value follows from them. All back ends use this table.
+For a variable and a unit a back end accumulates two kinds of numbers. *Moments* are the mean over the observed steps, the mean of
+the squared deviation from it (the variance), and so on. They are summed with a shift and merged in float64, so that millions of
+steps lose no digits. *Running* numbers are updated by each state. A statistic says which of these it needs, and how its value is
+computed from them. All back ends use this table.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ Numbers = npt.NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Running:
-    """A number that every state changes.
+    """A number that is updated by every state.
 
     Attributes
     ----------
     kernel : str
-        The name of its function in ``kernels/observables.cuh``, which takes the number so far and the new state.
+        Name of the function in ``kernels/observables.cuh`` that takes the number so far and the new state.
     start : float
         The number before the first state.
     update : callable
-        The same for arrays: takes the numbers ``(unit, set)``, which it changes in place, and states
+        The same function for arrays. It takes the numbers ``(unit, set)``, which it changes in place, and states
         ``(step, unit, set)``.
     """
 
@@ -51,16 +51,16 @@ HIGHEST = Running("highest", -np.inf, _raise)
 
 @dataclass(frozen=True, kw_only=True)
 class Accumulated:
-    """What a back end has accumulated of one variable; each number is ``(unit, set)``.
+    """The numbers that a back end has accumulated of one variable, each ``(unit, set)``.
 
     Attributes
     ----------
     final : ndarray
         The state after the last step.
     moments : sequence of ndarray
-        Mean, variance, ...: as many as were asked for, float64.
+        Mean, variance, ..., as many as were asked for; float64.
     running : mapping of str to ndarray
-        The running numbers by the names of their functions.
+        The running numbers, by the names of their kernel functions.
     """
 
     final: Numbers
@@ -70,16 +70,16 @@ class Accumulated:
 
 @dataclass(frozen=True, kw_only=True)
 class Statistic:
-    """One number of a variable and unit: what it means, what it needs, and how it is computed.
+    """A statistic of a variable and a unit: its meaning, what it needs, and how it is computed.
 
     Attributes
     ----------
     name, long_name : str
-        ``{of}`` in the long name stands for what the variable is called.
+        Its name and its meaning. ``{of}`` in the long name stands for the meaning of the variable.
     value : callable
-        Makes it of what was accumulated.
+        Computes it from the accumulated numbers.
     moments : int
-        How many moments it needs: 1 is the mean, 2 the mean and the variance.
+        Number of moments that it needs: 1 for the mean, 2 for the mean and the variance.
     running : tuple of Running
         The running numbers that it needs.
     """
@@ -121,14 +121,14 @@ STATISTICS: Mapping[str, Statistic] = {
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is wanted of one variable, and what that needs.
+    """The statistics that are wanted of one variable, and the numbers that they need.
 
     Attributes
     ----------
     names : collection of str
-        Statistics, by the names of :data:`STATISTICS`.
+        The statistics, by their names in :data:`STATISTICS`.
     moments : int
-        The most moments that one of them needs.
+        Number of moments that they need.
     running : tuple of Running
         The running numbers that they need, each once.
     """
@@ -137,7 +137,7 @@ class Wanted:
 
     @property
     def moments(self) -> int:
-        """How many moments are needed."""
+        """Number of moments that are needed."""
         return max((STATISTICS[name].moments for name in self.names), default=0)
 
     @property

@@ -1,4 +1,4 @@
-"""How a store comes to be: under a lock, whole or not at all."""
+"""Create a store, under a lock, completely or not at all."""
 
 from __future__ import annotations
 

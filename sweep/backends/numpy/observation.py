@@ -27,7 +27,7 @@ LANES = 64
 
 
 class Moments:
-    """Mean over time, and variance where it is wanted, by shifted sums.
+    """Mean over time, and variance if it is wanted, from shifted sums.
 
     The shift must be close to the signal; otherwise rounding errors are as large as a small variance. So a new shift is taken
     from the signal whenever the number of stretches has doubled. Then it does not matter for long if the start is far from
@@ -70,7 +70,7 @@ class Moments:
         self.shift = shift.copy()
 
     def values(self, count: int) -> list[Array]:
-        """Return the mean over so many steps, and the variance where it is wanted; each ``(unit, set)``."""
+        """Return the mean over ``count`` steps, and the variance if it is wanted, each ``(unit, set)``."""
         mean = self.shift + self._sum / count
         variance = np.maximum(self._squares - self._sum * (self._sum / count), 0.0) / count
         return [mean, variance][: self._order]
