@@ -1,4 +1,4 @@
-"""What a job asks of a kernel, and what all kernels have in common: their macros, their arguments, their layout."""
+"""What a job needs from a kernel, and what all kernels have in common: macros, arguments and layout."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from sweep.model.parameters import PARAMETERS, parse_name
 from sweep.observables import CORRELATION, MSE, VARIABLES, wanted
 from sweep.signals.targets import ModelOutput
 
-#: What stands for a parameter in a step: the rate constant alpha = dt/tau for a time constant.
+#: Parameters that have another form in the kernels: instead of a time constant they use its rate constant alpha = dt/tau.
 _IN_A_STEP = {"tau_s": "alpha_s", "tau_r": "alpha_r"}
-#: Parameters that the noise of a step depends on besides its own: its standard deviation is noise sqrt(2 alpha_s).
+#: Other parameters that a number in the kernels depends on: the noise of a step has the standard deviation noise sqrt(2 alpha_s).
 _BESIDES = {"noise": ("tau_s",)}
-#: What the equations contain, in the order of the kernels, with the parameters that each depends on.
+#: The numbers in the kernels' equations, in their order, with the parameters that each depends on.
 WHICH: dict[str, tuple[str, ...]] = {
     _IN_A_STEP.get(name, name): (name, *_BESIDES.get(name, ())) for name, row in PARAMETERS.items() if not row.at_start
 }
-#: By what a parameter varies: ``Mode`` of ``kernels/arguments.cuh``, in its order.
+#: What a parameter varies by: ``Mode`` of ``kernels/arguments.cuh``, in its order.
 MODES = ("NEUTRAL", "COMMON", "BY_UNIT", "BY_SET", "BY_BOTH")
 NEUTRAL, COMMON, BY_UNIT, BY_SET, BY_BOTH = range(5)
 #: The arrays of ``struct Arguments``, in its order.
@@ -37,7 +37,7 @@ POINTERS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Needs:
-    """What a job asks of a kernel: the macros of ``kernels/arguments.cuh`` that do not depend on the design."""
+    """What a job needs from a kernel: the macros of ``kernels/arguments.cuh`` that do not depend on the kernel's design."""
 
     units: int
     precision: str
@@ -61,7 +61,7 @@ class Needs:
 
     @classmethod
     def of(cls, job: Job, compensated: bool) -> Needs:
-        """Return the needs of those sets of a job whose sums are compensated, or of those whose are not."""
+        """Return the needs of a job, for its sets with compensated sums or for those without."""
         model, timing, names = job.model, job.integration, job.observed
         bases = {parse_name(name).base for name in job.design.swept}
         correlation, mse = CORRELATION in names, MSE in names
@@ -93,7 +93,7 @@ class Needs:
 
     @property
     def itemsize(self) -> int:
-        """Bytes of a number of the state."""
+        """Size of a number of the state, in bytes."""
         return np.dtype(self.precision).itemsize
 
     @property
@@ -103,18 +103,18 @@ class Needs:
 
     @property
     def columns(self) -> int:
-        """Numbers per step that do not depend on the set."""
+        """Number of columns of the series: numbers of a step that do not depend on the set."""
         kinds = self.correlation + self.mse
         return self.stimuli * self.input_units + kinds * self.comparisons * self.target_units
 
     @property
     def sums(self) -> int:
-        """Numbers per unit that add up within a segment, the shifts among them."""
+        """Number of sums of a unit within a segment, including the shifts."""
         moments = sum(1 + order for order in (self.moments_x, self.moments_r) if order)
         return moments + (self.correlation + self.mse) * self.comparisons
 
     def to_detect(self) -> Needs:
-        """Return what it takes to look for the step at which sets diverge, along the same trajectory."""
+        """Return the needs of a kernel that finds the step at which sets diverge, along the same trajectory."""
         return dataclasses.replace(
             self,
             moments_x=0,
@@ -130,14 +130,14 @@ class Needs:
         )
 
     def to_compare(self, comparisons: int, first: bool) -> Needs:
-        """Return what a pass over the steps needs that makes some of the comparisons; the first does all the rest."""
+        """Return the needs of a pass that makes some of the comparisons. The first pass also does everything else."""
         if first:
             return dataclasses.replace(self, comparisons=comparisons)
         return dataclasses.replace(
             self,
             comparisons=comparisons,
             moments_x=0,
-            moments_r=int(self.correlation),  # its sums are of deviations from the shift of the moments
+            moments_r=int(self.correlation),  # the sums use deviations from the shift of the moments
             running=(),
             record_x=False,
             record_r=False,
@@ -177,7 +177,7 @@ class Needs:
 
 
 def _modes(job: Job, bases: set[str]) -> tuple[int, ...]:
-    """By what each parameter varies, in the whole job: never in a block alone."""
+    """Return what each parameter varies by, in the whole job and not only in one block."""
     values = {name: job.model.parameter(name) for name in PARAMETERS}
     modes = []
     for sources in WHICH.values():
@@ -204,18 +204,18 @@ def _modes(job: Job, bases: set[str]) -> tuple[int, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class Kernel(ABC):
-    """A kernel, specialised, and how sets are laid out for it.
+    """A kernel cut to a job, and how sets are laid out for it.
 
     Attributes
     ----------
     file : str
-        In ``kernels/``.
+        Name of its file in ``kernels/``.
     needs : Needs
         What it is compiled for.
     tile_sets : int
-        The number of sets is padded to a multiple of it.
+        Number of sets in a tile. The number of sets of a batch is padded to a multiple of it.
     unroll : int
-        Steps in a turn of the time loop.
+        Number of steps in a turn of the time loop.
     """
 
     file: str
@@ -225,32 +225,32 @@ class Kernel(ABC):
 
     @property
     def by_value(self) -> bool:
-        """Whether weights and what varies by unit are passed by value."""
+        """Whether weights, and parameters that vary by unit alone, are passed by value."""
         return False
 
     @property
     def record_axes(self) -> tuple[str, str, str]:
-        """How records lie in memory: what a kernel stores at once is to be neighbours."""
+        """The order of a record's axes in memory: numbers that a kernel stores together are neighbours."""
         return ("record", "unit", "set")
 
     @property
     def one_step(self) -> bool:
-        """Whether a launch is one step, so that the rates and the sums of a segment wait in memory for the next."""
+        """Whether a launch is one step. Then the rates and the sums of a segment are kept in memory between launches."""
         return False
 
     @property
     def shares_network(self) -> bool:
-        """Whether the sets of a block must have the same network, and have entries of their own added one by one."""
+        """Whether the sets of a tile must have the same network. Then entries that a set replaces are added one by one."""
         return False
 
     @property
     def rows_of_rates(self) -> int:
-        """Rows of the rates where they wait in memory."""
+        """Number of rows of the rates, if they are kept in memory."""
         return self.needs.units
 
     @property
     def stage(self) -> int:
-        """Steps of the series that are in shared memory at a time; 0 where they are read where they are."""
+        """Number of steps whose series is in shared memory at a time; 0 if there is none."""
         return 0
 
     @property
@@ -260,19 +260,19 @@ class Kernel(ABC):
 
     @abstractmethod
     def describe(self) -> str:
-        """Say in words how the steps are taken."""
+        """Return how the steps are simulated, in words."""
 
     @abstractmethod
     def own_macros(self) -> dict[str, int | str]:
         """Return the macros of the design."""
 
     def packed(self, matrices: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
-        """Lay out weight matrices ``(network, to, from)`` as the kernel reads them."""
+        """Lay out weight matrices ``(network, to, from)`` in the order in which the kernel reads them."""
         return matrices
 
     @property
     def constants(self) -> int:
-        """How many numbers are passed by value."""
+        """Number of numbers that are passed by value."""
         needs = self.needs
         by_unit = sum(mode == BY_UNIT for mode in needs.modes) * needs.units
         return len(WHICH) + ((by_unit + (needs.coupling == 1) * needs.units**2) if self.by_value else 0)
@@ -287,7 +287,7 @@ class Kernel(ABC):
 
     @cached_property
     def specialisation(self) -> Specialisation:
-        """What to compile."""
+        """The source file and the macros to compile."""
         layout: dict[str, int | str] = {
             "STAGE": self.stage,
             "UNROLL": self.unroll,

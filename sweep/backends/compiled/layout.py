@@ -1,6 +1,6 @@
-"""A job's arrays as the kernels want them: laid out, padded, on the device, and back into results.
+"""The arrays of a job in the layout of the kernels, and results from the arrays of the kernels.
 
-Layouts are those of ``kernels/arguments.cuh``: everything that belongs to sets is ``[row][set]``.
+Layouts are those of ``kernels/arguments.cuh``: all arrays of sets are ``[row][set]``.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from sweep.model.parameters import Array, parse_name
 from sweep.observables import VARIABLES, record_steps, wanted
 from sweep.statistics import Accumulated
 
-#: Steps that a segment of the moments has at first, and at most: ``kernels/arguments.cuh``.
+#: Number of steps in the first segment of the moments, and in the longest: see ``kernels/arguments.cuh``.
 FIRST_SEGMENT, LONGEST_SEGMENT = 16, 1024
 
 
 def segment_stop(step: int) -> int:
-    """Return where the segment of a step stops, both counted from the end of the transient."""
+    """Return the first step after the segment that contains ``step``, both counted from the end of the transient."""
     if step >= LONGEST_SEGMENT:
         return (step // LONGEST_SEGMENT + 1) * LONGEST_SEGMENT
     return FIRST_SEGMENT << max(0, (step // FIRST_SEGMENT).bit_length())
@@ -34,14 +34,14 @@ def segment_stop(step: int) -> int:
 
 @dataclass(frozen=True)
 class Span:
-    """The steps of some launches: on one side of the end of the transient, whole segments where they are observed.
+    """The steps of a launch (or of launches of one step). All are in the transient, or they are whole segments after it.
 
     Attributes
     ----------
     first, stop : int
-        Absolute numbers of steps.
+        Steps ``first`` to ``stop - 1``, counted from the start of the simulation.
     bounds : tuple of int
-        Where the segments begin and stop, absolute; empty within the transient.
+        The first step of each segment, and the step after the last one; empty in the transient.
     """
 
     first: int
@@ -50,12 +50,12 @@ class Span:
 
     @property
     def steps(self) -> int:
-        """How many."""
+        """Number of steps."""
         return self.stop - self.first
 
 
 def spans(job: Job, most: int) -> list[Span]:
-    """Cut the steps of a job into spans of about so many steps."""
+    """Cut the steps of a job into spans of about ``most`` steps."""
     origin, end = job.integration.transient_steps, job.integration.steps
     cut = [Span(first, min(origin, first + most)) for first in range(0, origin, most)]
     bounds = [origin]
@@ -69,7 +69,7 @@ def spans(job: Job, most: int) -> list[Span]:
 
 
 def field(name: str, job: Job, parameters: ParameterSets) -> Array:
-    """Return what the equations contain, by one of the names of ``Which``, ``(set or 1, unit or 1)`` float64."""
+    """Return a number of the kernels' equations by its name in :data:`WHICH`, ``(set or 1, unit or 1)`` float64."""
     dt, values = job.integration.dt, parameters.values
     if name in ("alpha_s", "alpha_r"):
         return rate_constant(dt, values[f"tau{name[5:]}"])
@@ -79,7 +79,7 @@ def field(name: str, job: Job, parameters: ParameterSets) -> Array:
 
 
 def constants(job: Job, kernel: Kernel, parameters: ParameterSets) -> npt.NDArray[np.floating]:
-    """Return what is passed by value: what all sets have in common, then what varies by unit, then the weights."""
+    """Return the numbers passed by value: those common to all sets, then those that vary by unit, then the weights."""
     needs, first = kernel.needs, parameters.take(slice(1))
     modes = zip(WHICH, needs.modes, strict=True)
     common = [field(name, job, first)[0, 0] if mode == COMMON else 0.0 for name, mode in modes]
@@ -92,14 +92,14 @@ def constants(job: Job, kernel: Kernel, parameters: ParameterSets) -> npt.NDArra
 
 
 def by_unit(job: Job, kernel: Kernel, parameters: ParameterSets) -> npt.NDArray[np.floating]:
-    """Return what varies by unit alone, ``(row, unit)``."""
+    """Return the numbers that vary by unit alone, ``(row, unit)``."""
     needs, first = kernel.needs, parameters.take(slice(1))
     rows = [field(name, job, first)[0] for name, mode in zip(WHICH, needs.modes, strict=True) if mode == BY_UNIT]
     return np.array(rows, dtype=needs.precision).reshape(-1, needs.units)
 
 
 def by_set(job: Job, kernel: Kernel, parameters: ParameterSets) -> npt.NDArray[np.floating]:
-    """Return what varies by set, ``(row, set)``; a parameter that varies by unit too has a row for each."""
+    """Return the numbers that vary by set, ``(row, set)``. One that varies by unit too has a row for each unit."""
     needs, rows = kernel.needs, []
     for name, mode in zip(WHICH, needs.modes, strict=True):
         if mode in (BY_SET, BY_BOTH):
@@ -109,7 +109,7 @@ def by_set(job: Job, kernel: Kernel, parameters: ParameterSets) -> npt.NDArray[n
 
 
 def weights(job: Job, kernel: Kernel, parameters: ParameterSets) -> npt.NDArray[np.floating] | None:
-    """Return the weights that go to device memory, as the kernel reads them."""
+    """Return the weights for device memory, in the kernel's layout; None if there are none."""
     needs = kernel.needs
     if not needs.coupling or (kernel.by_value and needs.coupling == 1):
         return None
@@ -130,7 +130,7 @@ def _matrices(job: Job) -> Array:
 
 
 def places(job: Job) -> npt.NDArray[np.int32]:
-    """Return where a record keeps each unit, ``(unit,)``; -1 where it does not."""
+    """Return the place of each unit in a record, ``(unit,)``; -1 for a unit that is not recorded."""
     units = job.model.units
     kept = next((record.units for record in job.records), None)
     place = np.full(units, -1, dtype=np.int32)
@@ -142,14 +142,14 @@ def places(job: Job) -> npt.NDArray[np.int32]:
 def series(
     job: Job, kernel: Kernel, targets: TargetSeries | None, compared: slice, span: Span
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return what the steps of a span need that does not depend on the set.
+    """Return the series of a span: the numbers of its steps that do not depend on the set.
 
     Returns
     -------
     ndarray
         ``(step, column)``: the inputs, then the targets' deviations from their means, then the targets.
     ndarray
-        ``(segment, comparison, unit or 1)`` float64: the deviations summed over each segment.
+        ``(segment, comparison, unit or 1)`` float64: sums of the deviations over each segment.
     """
     needs = kernel.needs
     sums = np.zeros((max(1, len(span.bounds) - 1), needs.comparisons, needs.target_units))
@@ -177,7 +177,7 @@ def series(
 
 
 def _fill(columns: np.ndarray, values: Iterable[Array]) -> None:
-    """Write ``(unit or 1, step)`` of one comparison after the other into ``(step, comparison x unit)``."""
+    """Write the values of each comparison, ``(unit or 1, step)``, into columns ``(step, comparison x unit)``."""
     place = 0
     for value in values:
         columns[:, place : place + len(value)] = value.T
@@ -185,9 +185,9 @@ def _fill(columns: np.ndarray, values: Iterable[Array]) -> None:
 
 
 def start(job: Job, kernel: Kernel, parameters: ParameterSets) -> dict[str, np.ndarray]:
-    """Return the arrays that a batch begins with, by their names in ``struct Arguments``.
+    """Return the arrays at the start of a batch, by their names in ``struct Arguments``.
 
-    Those that begin with the same number for all sets are broadcast, and take memory only where they are copied to.
+    Arrays that have the same number everywhere are broadcast, so that they take no memory on the host.
     """
     needs, sets = kernel.needs, parameters.size
     units, precision = needs.units, needs.precision
@@ -231,7 +231,7 @@ def _each(values: np.ndarray, sets: int, dtype: npt.DTypeLike) -> np.ndarray:
 
 
 def batch_bytes(job: Job, kernel: Kernel) -> int:
-    """Return how many bytes of device memory a set needs, its records not counted."""
+    """Return how many bytes of device memory a set needs, without its records."""
     needs = kernel.needs
     rows = 2 + 2 * needs.compensated + len(needs.running) + sum(mode == BY_BOTH for mode in needs.modes)
     if kernel.one_step:
@@ -243,25 +243,25 @@ def batch_bytes(job: Job, kernel: Kernel) -> int:
 
 
 def record_sizes(job: Job, sets: int, steps: int) -> dict[str, int]:
-    """Return how many records there are at most in so many steps, and of how many units."""
+    """Return the size of a record array for some sets and steps, by axis: ``set``, ``record``, ``unit``."""
     record = job.records[0]
     kept = job.model.units if record.units is None else len(record.units)
     return {"set": sets, "record": -(-steps // record.every), "unit": kept}
 
 
 def from_record(record: np.ndarray, kernel: Kernel) -> np.ndarray:
-    """Turn a record into ``(set, time, unit)``."""
+    """Transpose a record to ``(set, time, unit)``."""
     return record.transpose([kernel.record_axes.index(axis) for axis in ("set", "record", "unit")])
 
 
 def records_in(job: Job, first: int, stop: int) -> slice:
-    """Return which records of a trajectory fall into some steps after the transient."""
+    """Return which records of a trajectory belong to steps ``first`` to ``stop - 1``, after the transient."""
     every, origin = job.records[0].every, job.integration.transient_steps
     return slice((first - origin) // every, (stop - origin) // every)
 
 
 def measured(job: Job, arrays: dict[str, np.ndarray], kernel: Kernel) -> dict[str, np.ndarray]:
-    """Return the statistics of a batch from its final arrays, ``(unit, set)``, as far as they are needed."""
+    """Return the wanted statistics of a batch from its final arrays, each ``(unit, set)``, by name."""
     needs = kernel.needs
     final = {"x": arrays["state"][0], "r": arrays["rates"][: needs.units] if kernel.one_step else arrays["state"][1]}
     moments = np.split(arrays.get("moments", np.empty((0,))), [needs.moments_x])
@@ -278,7 +278,7 @@ def measured(job: Job, arrays: dict[str, np.ndarray], kernel: Kernel) -> dict[st
 
 
 def _moments(rows: npt.NDArray[np.float64], count: int) -> list[npt.NDArray[np.float64]]:
-    """Return the mean, and of the sums of powers of deviations their means; a variance is never below 0."""
+    """Return the moments from their rows: the mean, then sums of powers divided by the count. No variance is below 0."""
     return [
         row if power == 1 else (np.maximum(row, 0.0) if power == 2 else row) / count
         for power, row in enumerate(rows, start=1)
@@ -286,6 +286,6 @@ def _moments(rows: npt.NDArray[np.float64], count: int) -> list[npt.NDArray[np.f
 
 
 def unknown_from(job: Job, diverged: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Return the records at or after the step at which each of some sets diverged, as sets and times."""
+    """Return the records at or after the steps at which sets diverged, as indices of sets and of records."""
     sets, times = np.nonzero(record_steps(job.records[0].every, job.integration) >= diverged[:, None])
     return sets, times
