@@ -1,7 +1,7 @@
 """tausweep: sweep the parameters of firing-rate recurrent networks on GPUs, CPUs and clusters.
 
-Nothing but this face is imported until it is used. ``__init__.pyi`` lists the public names, each with the module that
-defines it: for Python, for type checkers and for editors alike.
+Modules are imported when a name of theirs is first used. ``__init__.pyi`` lists the public names, each with the module that
+defines it, for Python, type checkers and editors.
 """
 
 from __future__ import annotations

@@ -7,5 +7,5 @@ import importlib.metadata
 try:
     __version__ = importlib.metadata.version("tausweep")
 except importlib.metadata.PackageNotFoundError:
-    # Sources that nobody installed, such as a clone on PYTHONPATH.
+    # The package is not installed, for example in a clone on PYTHONPATH.
     __version__ = "0+unknown"

@@ -1,1 +1,1 @@
-"""What a job will take, and running it: in memory, or in a store by threads, processes and machines."""
+"""Plan a job and run it: in memory, or into a store with threads, processes or machines."""

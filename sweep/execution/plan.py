@@ -73,7 +73,7 @@ class Plan:
 
     def rows(self) -> list[tuple[str, str]]:
         """Return names and values for people, a pair for each row of a table."""
-        # Imported here: whoever asks for cores() alone can do without Dask.
+        # Imported here, because cores() must work without Dask.
         from dask.utils import format_bytes, format_time
 
         shape = " x ".join(f"{n} {dim}" for dim, n in self.shape.items())

@@ -1,1 +1,1 @@
-"""The labelled result of a job, its store on disk and the journal beside it."""
+"""The labelled result of a job, its store on disk and its journal."""

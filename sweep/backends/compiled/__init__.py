@@ -1,1 +1,1 @@
-"""What the back ends with compiled kernels share: what a job needs, which kernel serves it, and its arrays."""
+"""What the back ends with compiled kernels share: the needs of a job, the choice of a kernel, and its arrays."""

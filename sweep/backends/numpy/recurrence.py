@@ -1,7 +1,7 @@
 """W r for a tile of sets, computed so that a set's result never depends on the other sets (NumPy).
 
 The rounding of a matrix product depends on its shape. So for few units the product is written out in elementwise operations.
-For more units all products have one shape, whatever the tile: N rows, and as many columns as are rounded in the same way
+For more units all products have the same shape in every tile: N rows, and as many columns as are rounded in the same way
 (:mod:`sweep.backends.numpy.blas`).
 """
 
