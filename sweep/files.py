@@ -28,9 +28,9 @@ DELIMITERS = {".txt": None, ".csv": ",", ".tsv": "\t"}
 
 @dataclass(frozen=True)
 class FromFile:
-    """The mark of an argument that may be a file: the keys of a job file of which one gives it.
+    """Marks an argument that may be a file. ``ways`` are the keys of a job file, of which one gives it.
 
-    ``file`` is a path and ``resource`` a package resource; any other key has the numbers themselves.
+    ``file`` is a path, and ``resource`` a package resource. Any other key has the numbers themselves.
     """
 
     ways: tuple[str, ...] = ("file", "resource")

@@ -46,11 +46,11 @@ class Report:
     variable : str
         The observable by which sets are compared.
     best : {"max", "min"}
-        Which of its values is best.
+        Whether its largest or its smallest value is best.
     x : str, optional
-        Coordinate along the width of the heat map; the first dimensions of the design by default.
+        Coordinate of the horizontal axis of the heat map; by default the first dimension of the design.
     y : str, optional
-        Coordinate along its height.
+        Coordinate of the vertical axis of the heat map; by default the second dimension of the design.
     panel : str, optional
         A coordinate; every value of it has its own panel.
     select : mapping, optional
@@ -81,13 +81,13 @@ class Job:
     integration : Integration
         Step, duration, transient, scheme, precision.
     observe : sequence of str or Record
-        What to measure: names of observables, see :data:`sweep.observables.OBSERVABLES`, and records.
+        What to measure: names of observables (see :data:`sweep.observables.OBSERVABLES`), and records.
     design : Design
         The sets; a single set by default.
     input : Signal or sequence of Signal, optional
-        u(t). Several are an ensemble, of which the parameter ``stimulus`` chooses.
+        The input u(t). Several inputs are an ensemble, of which the parameter ``stimulus`` chooses.
     target : Target or sequence of Target, optional
-        What to compare the rates with. Several give the results a dimension ``target``.
+        The target that the rates are compared with. With several targets the results have a dimension ``target``.
     seed : int
         Seed of the noise.
     noise_pairing : {"independent", "common"}
@@ -97,9 +97,9 @@ class Job:
     report : Report, optional
         What the command line shows at the end.
     title : str
-        What the job is, in a line; it goes into the attributes of the result, like the description.
+        The question of the job, in a line. Title and description become attributes of the result.
     description : str
-        What it is for, and what is known of its result.
+        What the job is for, and what is known about its result.
 
     Raises
     ------

@@ -31,7 +31,7 @@ class Columns(Protocol):
         ...
 
     def __iter__(self) -> Iterator[Any]:
-        """Go through the names."""
+        """Return an iterator over the names."""
         ...
 
 
@@ -213,7 +213,7 @@ def replicates(n: Count) -> Design:
     Parameters
     ----------
     n : int
-        How often every set is repeated.
+        Number of replicates of every set.
 
     Raises
     ------
@@ -223,7 +223,7 @@ def replicates(n: Count) -> Design:
     return grid(replicate=np.arange(whole("replicates.n", n, Count)))
 
 
-#: Every maker by the name that it has in a job file, where its arguments are keys.
+#: Functions that make designs, by their names in a job file, where their arguments are keys.
 DESIGNS: Mapping[str, Callable[..., Design]] = {
     "grid": grid,
     "zipped": zipped,

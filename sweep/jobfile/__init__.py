@@ -1,4 +1,4 @@
-"""Job files: TOML to a checked :class:`sweep.Job`, and the JSON Schema of such files. Nothing in a file is executed."""
+"""Job files: from TOML to a checked :class:`sweep.Job`, and the JSON Schema of job files. Nothing in a file is executed."""
 
 from __future__ import annotations
 

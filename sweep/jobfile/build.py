@@ -1,6 +1,6 @@
-"""From the tables of a job file to the job: each becomes what the public makers make of it.
+"""Build a job from the tables of a job file, with the same functions that users call in Python.
 
-A job file and the same job in Python are equal therefore, and checked by the same rules.
+So a job file and the same job in Python are equal, and are checked by the same rules.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ from sweep.signals.targets import Target, model_output
 
 
 class Builder:
-    """Build the parts of a job, and note what is wrong with each instead of stopping at the first.
+    """Builds the parts of a job. It collects the problems of all parts, and does not stop at the first one.
 
     Parameters
     ----------
     table : tables.JobTable
-        The file.
+        The table of the whole file.
     data : mapping
-        The file as TOML has it, whose order counts.
+        The file as read from TOML, because the order of its keys counts.
     folder : path
-        What paths in the file are relative to.
+        The folder to which paths in the file are relative.
     problems : list of str
-        Receives a line for every problem.
+        A line is added to this list for every problem.
     """
 
     def __init__(self, table: Any, data: Mapping[str, Any], folder: Path, problems: list[str]) -> None:
@@ -55,7 +55,7 @@ class Builder:
         self._problems = problems
 
     def arguments(self) -> dict[str, Any]:
-        """Return the arguments of `Job`; without those that have problems."""
+        """Return the arguments of `Job`, without those that have problems."""
         table = self._table
         parts: dict[str, Any] = table.given()
         makers: dict[str, Callable[[Any], Any]] = {
@@ -105,7 +105,7 @@ class Builder:
         return perturb(weights, **perturbations.given())
 
     def _each(self, key: str, written: Any, make: Callable[[Any], Any]) -> Any:
-        """Make one thing of one table, and a list of things of several."""
+        """Make one thing from one table, or a list of things from several tables."""
         several = isinstance(written, list)
         made = []
         for number, table in enumerate(written if several else [written]):
@@ -131,7 +131,7 @@ class Builder:
         return Target(model_output(values), lags)
 
     def _made(self, maker: Maker, table: Table, arguments: dict[str, Any], *first: str) -> Any:
-        """Call a maker with the arguments of a table; what may be a file is not a keyword but comes first."""
+        """Call a maker with the arguments of a table. An argument that may be a file is passed first, without its name."""
         source = [self._source(key, arguments.pop(key)) for key in table.source if key in arguments]
         return maker(*first, *source, **arguments)
 
@@ -156,8 +156,8 @@ class Builder:
 
     def _design(self, table: Any) -> Design:
         design = Design(())
-        written = self._data.get("design", {})  # whose order counts, and which the model does not keep
-        # Plain numbers last: in TOML they stand before tables, wherever they belong.
+        written = self._data.get("design", {})  # from the file, because its order counts
+        # Plain numbers come last, because in TOML they must be written before tables.
         for part in sorted(written, key=lambda part: not isinstance(written[part], dict)):
             maker, form, path = DESIGNS[part], getattr(table, part), f"design.{part}"
             if leads_with_dim(maker):
@@ -167,7 +167,7 @@ class Builder:
                 continue
             problems = len(self._problems)
             if isinstance(form, dict):
-                # Each parameter alone first, so that whatever is wrong with one has its place.
+                # First each parameter alone, so that an error names the right one.
                 for name, values in form.items():
                     with self._at(f"{path}.{quoted(name)}"):
                         self._part(maker, {name: values})
@@ -206,14 +206,14 @@ class Builder:
 
 
 def _values(values: Any) -> Any:
-    """Return a list as it is, and the values that a table stands for."""
+    """Return the values: a list unchanged, or the values that a table describes."""
     if isinstance(values, list):
         return values
     if values.linspace is not None:
         return np.linspace(*values.linspace)
     if values.geomspace is not None:
         return np.geomspace(*values.geomspace)
-    # In decimals, so that 0.1 * 3 is the 0.3 that a reader would write to select it.
+    # With decimals, so that 0.1 * 3 is 0.3, the number by which a user would select it.
     start, stop, step = (Decimal(repr(number)) for number in (values.start, values.stop, values.step))
     if step == 0 or (stop - start) / step < 0:
         raise JobError(f"step = {step}: it must lead from start = {start} to stop = {stop}. Correct its sign or size.")

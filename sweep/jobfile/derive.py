@@ -1,9 +1,9 @@
-"""From a function to a table of a job file: one definition for Python, for TOML and for the schema.
+"""Make tables of job files from functions: one definition for Python, for TOML and for the schema.
 
-The keys of a table are the arguments of the function. What may stand there is the annotation of the argument, its default
-is that of the argument, and its description is what the docstring says of it; the docstring's first lines describe the
-table. So a signal, a design or a kind of weights that is added in Python is in job files without another line. Where a
-file is richer than Python, the form of a key is written out.
+The keys of a table are the arguments of a function. The annotation of an argument says which values are allowed. Its default, and
+its description in the docstring, are those of the key. The first lines of the docstring describe the table. So a signal, a design
+or a kind of weights that is added in Python can be used in job files without any other change. If a file allows more than
+Python, the form of a key is written out.
 
 Fields of dataclasses are read in the same way as arguments of functions.
 """
@@ -41,7 +41,7 @@ from sweep.signals import signal
 
 Maker = Callable[..., Any]
 Keys = dict[str, Any]
-"""Keys of a table as pydantic makes them: what may stand there, and ``Field(default=..., description=...)``."""
+"""Keys of a table, as pydantic takes them: the form of the value, and ``Field(default=..., description=...)``."""
 
 _FORMS: Mapping[Any, Any] = {
     str: Text,
@@ -68,21 +68,21 @@ def table(
     maker : callable
         A function or a dataclass, with annotations and a numpydoc docstring.
     name : str
-        Of the table; its words are its title in the schema.
+        Name of the table. Its words are the title in the schema.
     kind : str, optional
-        What its key ``kind`` must be; without it there is no such key.
+        The value of its key ``kind``; without it there is no such key.
     without : iterable of str
         Arguments that do not come from the table.
     forms : mapping, optional
-        By argument, what stands in a file where that is richer than in Python. These keys come last, in this order: most
-        are tables, which in TOML stand after plain keys.
+        The form of the value in a file, by argument, if a file allows more than Python. These keys come last, in this
+        order, because most are tables, which in TOML come after plain keys.
     more : mapping, optional
-        Keys that are no arguments.
+        Keys that are not arguments.
 
     Returns
     -------
     type of Table
-        An argument that may be a file has a key for each way to give it, of which one must be used.
+        The table. An argument that may be a file has a key for each way to give it, and one of these must be used.
 
     Raises
     ------
@@ -112,12 +112,12 @@ def table(
 
 
 def form(annotation: Any) -> Any:
-    """Return what stands in a job file for an annotation.
+    """Return the form of a value in a job file for an annotation.
 
     Raises
     ------
     TypeError
-        If that is not known.
+        If the annotation has no form.
     """
     annotation = checks.without_none(annotation)
     if annotation in _FORMS:
@@ -128,7 +128,7 @@ def form(annotation: Any) -> Any:
     if kind is str and isinstance(marks[0], checks.OneOf):
         return Annotated[str, OneOf(marks[0].names)]
     if kind is int:
-        # More than this of anything is a slip of the pen.
+        # More than this of anything is surely a mistake.
         most = MOST_VALUES if Ge(1) in marks else None
         return Annotated[(int, *marks, Field(strict=True, le=most))]
     if kind is float:
@@ -141,16 +141,16 @@ def form(annotation: Any) -> Any:
 
 
 def by_kind(makers: Mapping[str, Maker], ending: str, **options: Any) -> list[type[Table]]:
-    """Make a table for each function by its kind: of ``white_noise`` and ``Signal`` it is called WhiteNoiseSignal."""
+    """Make a table for each function, by kind. ``white_noise`` and the ending ``Signal`` make WhiteNoiseSignal."""
     return [table(maker, _title(kind) + ending, kind=kind, **options) for kind, maker in makers.items()]
 
 
 def part_of_design(name: str, maker: Maker) -> tuple[Any, Any]:
-    """Make the key of a maker of designs; the signature says what stands there.
+    """Make the key for a function that makes a design. Its form follows from the signature.
 
-    A leading ``dim`` is the name of a dimension, and a table by such names stands there. What follows is, of a maker that
-    takes parameters and their values and nothing else, a table of those; of a maker that takes a single number, that
-    number; of any other, a table of its arguments.
+    If the first argument is ``dim``, the value is a table whose keys are names of dimensions. The value itself (or of each
+    dimension) is a table of parameters if the function takes only parameters with their values, a number if it takes a single
+    number, and else a table of its arguments.
     """
     about, _ = _documentation(maker)
     arguments = list(_arguments(maker).values())
@@ -170,12 +170,12 @@ def part_of_design(name: str, maker: Maker) -> tuple[Any, Any]:
 
 
 def leads_with_dim(maker: Maker) -> bool:
-    """Tell whether a maker of designs begins with the name of a dimension."""
+    """Return whether the first argument of a function that makes a design is the name of a dimension."""
     return next(iter(_arguments(maker))) == "dim"
 
 
 def unfolded(maker: Maker, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a call: what a table has under the name of ``**ranges`` are keywords of their own."""
+    """Return the arguments of a call. A table's value for an argument such as ``**ranges`` becomes keywords."""
     folded = {name for name, argument in _arguments(maker).items() if argument.kind is Parameter.VAR_KEYWORD}
     plain = {name: value for name, value in arguments.items() if name not in folded}
     return plain | {name: value for key in folded for name, value in arguments[key].items()}
@@ -190,12 +190,12 @@ def _arguments(maker: Maker) -> Mapping[str, Parameter]:
 
 
 def _marks(annotation: Any) -> tuple[Any, ...]:
-    """Return a type and its marks."""
+    """Return the type of an annotation and its marks."""
     return get_args(annotation) if get_origin(annotation) is Annotated else (annotation,)
 
 
 def _key(written: Any, default: Any, text: str) -> tuple[Any, Any]:
-    """Return a key of a table: optional where the argument has a default, which the schema tells where it is a plain one."""
+    """Return a key of a table. It is optional if the argument has a default; the schema shows a plain default."""
     if default is Parameter.empty:
         return written, Field(description=text)
     plain = default if isinstance(default, str | int | float) else None
@@ -203,7 +203,7 @@ def _key(written: Any, default: Any, text: str) -> tuple[Any, Any]:
 
 
 def _source(ways: Sequence[str], text: str) -> Keys:
-    """Return the keys by which an argument is a file, a resource, or numbers that are written out."""
+    """Return the keys that give an argument as a file, as a resource, or as numbers."""
     known = {
         "file": (Text, f"Path of a file, relative to the job file. {text}"),
         "resource": (Text, 'File of an installed Python package, "package:folder/file.txt"; it is not imported.'),
@@ -217,7 +217,7 @@ def _source(ways: Sequence[str], text: str) -> Keys:
 
 @functools.cache
 def _documentation(maker: Maker) -> tuple[str, Mapping[str, str]]:
-    """Return what a docstring says of a function, and of each of its arguments."""
+    """Return what a docstring says about a function, and about each of its arguments."""
     parsed = docstring_parser.parse(inspect.getdoc(maker) or "", docstring_parser.DocstringStyle.NUMPYDOC)
     described = {
         name.strip(" *"): _plain(entry.description or "")
@@ -228,5 +228,5 @@ def _documentation(maker: Maker) -> tuple[str, Mapping[str, str]]:
 
 
 def _plain(text: str) -> str:
-    """Return a text in one line, without the marks of reStructuredText."""
+    """Return a text in one line, without the markup of reStructuredText."""
     return " ".join(re.sub(r":\w+:`([^`]*)`|`+", r"\1", text).split())

@@ -1,4 +1,4 @@
-"""What is wrong with a job file, in the words of that file: place, value, rule and remedy."""
+"""Messages about mistakes in a job file, in the words of the file: place, value, rule and remedy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sweep.model.weights import INPUT_WEIGHTS, WEIGHTS
 
 
 def explain(detail: ErrorDetails, data: Mapping[str, Any], seen: Mapping[int, type[Table]]) -> str:
-    """Say what pydantic found in the words of the job file: place, value, rule, remedy."""
+    """Return pydantic's error in the words of the job file: place, value, rule and remedy."""
     path, parent = _place(detail["loc"], data)
     fields = seen[id(parent)].model_fields if id(parent) in seen else {}
     kind, context, value = detail["type"], detail.get("ctx", {}), detail["input"]
@@ -77,12 +77,12 @@ def _remedy(kind: str, value: Any) -> str:
 
 
 def _place(location: tuple[int | str, ...], data: Any) -> tuple[str, Any]:
-    """Return the path of an error and the table or list that it is in, without the tags that unions put into it."""
+    """Return the path of an error, without the tags of unions, and the table or list that contains it."""
     path, parent, here = "", data, data
     tagged = None
     for part in location:
         if isinstance(here, dict) and part == here.get("kind") and tagged is not here:
-            tagged = here  # the kind of a table: once only, for a key may have that name too
+            tagged = here  # the kind of a table; only once, because a key may have the same name
             continue
         if isinstance(part, str) and (part == "[key]" or (part.startswith("<") and part.endswith(">"))):
             continue
@@ -96,12 +96,12 @@ def _place(location: tuple[int | str, ...], data: Any) -> tuple[str, Any]:
 
 
 def located(path: str, table: Table | None, message: str) -> str:
-    """Put the place into a message of another module, unless it begins with it; the table is what is written there."""
+    """Add the place to a message of another module, unless the message begins with it. ``table`` is the table there."""
     last = path.rpartition(".")[2]
     kind, key = getattr(table, "kind", last), last.partition("[")[0]
     word = re.match(rf"(?:(?:{kind}|{re.escape(key)})\.)?(\w+)", message)
     if table is not None and word:
-        # Makers name their arguments, which are keys of the table: "sine.phase", "target.lags" or plain "phase".
+        # Makers name their arguments, which are keys of the table: "sine.phase", "target.lags" or just "phase".
         rest = message[word.start(1) :]
         if word[1] in type(table).model_fields:
             return f"{path}.{rest}"
@@ -113,7 +113,7 @@ def located(path: str, table: Table | None, message: str) -> str:
 
 
 def quoted(name: str) -> str:
-    """Return a key as TOML wants it: in quotes where it is not a plain word."""
+    """Return a key as TOML writes it: in quotes if it is not a plain word."""
     return name if re.fullmatch(r"[\w-]+", name) else json.dumps(name, ensure_ascii=False)
 
 

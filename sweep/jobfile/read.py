@@ -1,4 +1,4 @@
-"""TOML in, a checked job out, or all that is wrong with the file in one error; and the schema of such files."""
+"""Read a job file: TOML becomes a checked job, or one error with all mistakes. Also the schema of job files."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def load(path: str | os.PathLike[str]) -> Job:
     Raises
     ------
     JobError
-        If the file cannot be read, is not TOML, or is no possible job. The message has a line for every problem that
-        was found: file, place, value, rule and remedy. Nothing in the file is executed.
+        If the file cannot be read, is not TOML, or is not a possible job. The message has a line for every problem, with
+        file, place, value, rule and remedy. Nothing in the file is executed.
     """
     path = Path(path)
     try:
@@ -66,12 +66,12 @@ def load(path: str | os.PathLike[str]) -> Job:
 
 
 def schema() -> dict[str, Any]:
-    """Return the JSON Schema (draft 2020-12) of job files, by which an editor completes and checks them."""
+    """Return the JSON Schema (draft 2020-12) of job files. With it an editor completes and checks them."""
     return {"$schema": _Schema.schema_dialect} | JobTable.model_json_schema(schema_generator=_Schema)
 
 
 class _Schema(GenerateJsonSchema):
-    """Leave null out: TOML has none, and an optional key is simply not there."""
+    """Leave out null, because TOML has none: an optional key is simply missing."""
 
     def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
         return self.generate_inner(schema["schema"])

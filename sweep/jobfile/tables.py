@@ -1,8 +1,7 @@
-"""The tables of a job file, as pydantic models: how a file looks, and nothing more.
+"""The tables of a job file, as pydantic models. They describe only the form of a file.
 
-Most are derived from the function or the dataclass that they become; :mod:`sweep.jobfile.derive` says how. Written out
-is what a file says in another way than Python. What is left out of a file has the default of Python: the defaults here
-are documentation.
+Most tables are derived from a function or a dataclass; see :mod:`sweep.jobfile.derive`. Only what a file writes differently from
+Python is written out here. A key that a file leaves out has the default of the function; the defaults here are documentation.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ from sweep.signals.waveforms import WAVEFORMS
 _PERTURBED: dict[str, Any] = {
     "perturbations": (
         table(perturb, "Perturbations", without=["weights"]) | None,
-        Field(default=None, description="Perturbed copies, an ensemble that the parameter `network` chooses from."),
+        Field(default=None, description="Perturbed copies: an ensemble, of which the parameter `network` chooses."),
     )
 }
 
@@ -79,7 +78,7 @@ class RateConstants(Table, use_attribute_docstrings=True):
 _TEACHER: dict[str, Any] = {
     "parameters": (
         by_parameter(Numbers) | None,
-        Field(default=None, description="Parameters of the teacher; what is not named is as in the model."),
+        Field(default=None, description="Parameters of the teacher; all others are those of the model."),
     ),
     "rate_constants": (
         RateConstants | None,
@@ -88,7 +87,7 @@ _TEACHER: dict[str, Any] = {
 }
 
 SIGNALS = {**WAVEFORMS, **RECORDINGS}
-"""Makers of the signals that can be an input and a target, by kind."""
+"""Functions that make signals for inputs and targets, by kind."""
 
 ModelTarget = table(
     model_output,
@@ -104,7 +103,7 @@ _PARTS: dict[str, Any] = {name: part_of_design(name, maker) for name, maker in D
 DesignTable = create_model(
     "DesignTable",
     __base__=Table,
-    __doc__="The parameter sets: all combinations of the parts, whose dimensions are in file order, replicates last.",
+    __doc__="The parameter sets: all combinations of the parts. Dimensions are in the order of the file, replicates last.",
     **_PARTS,
 )
 
@@ -115,11 +114,11 @@ class RecordTable(Table, use_attribute_docstrings=True):
     """A trajectory to keep."""
 
     record: Annotated[str, OneOf(VARIABLES)]
-    """The variable: x, synaptic current, or r, firing rate."""
+    """The variable: x, the synaptic current, or r, the firing rate."""
     every: Count = 1
-    """Keep the state after every so many steps."""
+    """Number of steps from one kept state to the next."""
     units: list[Whole] | None = None
-    """The units to keep, counted from 0; all if not given."""
+    """The units to keep, counted from 0; all by default."""
 
 
 _RECORDS = {name: f'Write {{ record = "{name}", every = 1 }} for its trajectory.' for name in VARIABLES}

@@ -1,6 +1,6 @@
-"""What can stand to the right of an equals sign in a job file: numbers, texts, values of a sweep, parameters by name.
+"""The values that a key of a job file may have: numbers, texts, values of a sweep, parameters by name.
 
-Everything is strict: "1" is no number, true no 1 and 1.5 no whole number.
+Everything is strict: "1" is not a number, true is not 1, and 1.5 is not a whole number.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from pydantic_core import CoreSchema, core_schema
 from sweep.errors import JobError, suggest
 from sweep.model.parameters import PARAMETERS, SELECTORS, parse_name
 
-#: More values than this along one axis are a slip of the pen, and would only fill the memory.
+#: More values than this along one axis are surely a mistake, and would only fill the memory.
 MOST_VALUES = 10_000_000
 
 JsonSchema = dict[str, Any]
@@ -38,7 +38,7 @@ Ways = tuple[tuple[str, ...], ...]
 
 
 class Table(BaseModel):
-    """A table of a job file, whose keys are known."""
+    """A table of a job file with a fixed set of keys."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -47,15 +47,15 @@ class Table(BaseModel):
         model_title_generator=lambda table: re.sub(r"(?<=[a-z])[A-Z]", lambda m: f" {m[0].lower()}", table.__name__),
     )
 
-    #: Ways to write a table of which exactly one must be used, each the keys that it takes.
+    #: Ways to write the table, each with its keys. Exactly one of them must be used.
     ways: ClassVar[Ways] = ()
-    #: The keys of which one gives the first argument of the maker: a file, or numbers.
+    #: Keys of which one gives the first argument of the maker: a file, or numbers.
     source: ClassVar[tuple[str, ...]] = ()
 
     @model_validator(mode="before")
     @classmethod
     def _remember(cls, data: Any, info: ValidationInfo) -> Any:
-        # An error knows only its place in the file; this says which keys would have been right there.
+        # An error knows only its place in the file. With this it can say which keys are allowed there.
         if info.context is not None:
             info.context[id(data)] = cls
         return data
@@ -65,19 +65,19 @@ class Table(BaseModel):
         keys = {key for way in self.ways for key in way}
         if self.ways and not any(set(way) == keys & self.model_fields_set for way in self.ways):
             options = " or ".join(" + ".join(way) for way in self.ways)
-            raise JobError(f"exactly one of {options} must be given. Add what is missing, or remove what is too much.")
+            raise JobError(f"exactly one of {options} must be given. Add the missing one, or remove the others.")
         return self
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchema:
-        """Say in the schema too that exactly one of the ways must be used."""
+        """Add to the schema that exactly one of the ways must be used."""
         schema = handler(core)
         if cls.ways:
             handler.resolve_ref_schema(schema)["oneOf"] = [{"required": list(way)} for way in cls.ways]
         return schema
 
     def given(self) -> dict[str, Any]:
-        """Return the keys that the file has, without the kind: the arguments of the maker."""
+        """Return the keys that the file has, except ``kind``. They are the arguments of the maker."""
         return {name: value for name, value in self if name in self.model_fields_set and name != "kind"}
 
 
@@ -91,17 +91,17 @@ Count = Annotated[int, Field(strict=True, ge=1, le=MOST_VALUES)]
 
 @dataclass(frozen=True, eq=False)
 class OneOf:
-    """A text out of a few; a hint helps with one that is not, where a did-you-mean would not."""
+    """A text that must be one of some names. For some wrong texts there is a hint, if a similar name would not help."""
 
     names: Collection[str]
     hints: Mapping[str, str] = field(default_factory=dict)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Check after pydantic has checked that it is a text."""
+        """Check the name after pydantic has checked that it is a text."""
         return core_schema.no_info_after_validator_function(self._check, core_schema.str_schema(strict=True))
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchema:
-        """Name the texts."""
+        """Add the names to the schema."""
         return handler(core) | {"enum": list(self.names)}
 
     def _check(self, name: str) -> str:
@@ -111,7 +111,7 @@ class OneOf:
 
 
 def choice(message: str, **forms: type) -> Discriminator:
-    """Choose a member of a union by what is written: the tags are invisible to users, and so is the union."""
+    """Choose a member of a union by the type of the value. Users see neither the union nor its tags."""
 
     def form(value: Any) -> str | None:
         return next((f"<{tag}>" for tag, kind in forms.items() if isinstance(value, kind)), None)
@@ -120,12 +120,12 @@ def choice(message: str, **forms: type) -> Discriminator:
 
 
 def of_one_kind(tables: Sequence[type[Table]]) -> Any:
-    """Return the form of a table that says by its key ``kind`` which of these it is."""
+    """Return the form of a table whose key ``kind`` says which of these it is."""
     return Annotated[functools.reduce(operator.or_, tables), Field(discriminator="kind")]
 
 
 def one_or_several(key: str, tables: Sequence[type[Table]]) -> Any:
-    """Return the form of a key that has one table of some kind, or a list of such tables."""
+    """Return the form of a key that has one of these tables, or a list of them."""
     one = of_one_kind(tables)
     return Annotated[
         Annotated[one, Tag("<one>")] | Annotated[GenericAlias(list, one), Tag("<several>")],
@@ -140,18 +140,18 @@ Numbers = Annotated[
 
 
 class Spaced(Table, use_attribute_docstrings=True):
-    """Values at regular distances."""
+    """Values at regular distances or ratios."""
 
     ways: ClassVar[Ways] = (("linspace",), ("geomspace",), ("start", "stop", "step"))
 
     linspace: Annotated[tuple[Number, Number, Count], Field(strict=False)] | None = None
-    """[start, stop, num]: num values at equal distances, both ends among them."""
+    """[start, stop, num]: num values at equal distances, including both ends."""
     geomspace: Annotated[tuple[Positive, Positive, Count], Field(strict=False)] | None = None
-    """[start, stop, num]: num values at equal ratios, both ends among them; all above 0."""
+    """[start, stop, num]: num values at equal ratios, including both ends; all above 0."""
     start: Number | None = None
     """The first value."""
     stop: Number | None = None
-    """No value lies beyond this; it is itself a value if a whole number of steps leads to it."""
+    """The largest possible value; it is included if a whole number of steps leads to it."""
     step: Number | None = None
     """Distance from one value to the next."""
 
@@ -168,12 +168,12 @@ Values = Annotated[
 
 
 class Swept(Spaced, use_attribute_docstrings=True):
-    """Values of a swept parameter: at regular distances, or time constants by their rate constants."""
+    """Values of a swept parameter: at regular distances or ratios, or time constants by their rate constants."""
 
     ways: ClassVar[Ways] = (*Spaced.ways, ("rate_constants",))
 
     rate_constants: Values | None = None
-    """For tau_s and tau_r: rate constants alpha = dt/tau instead of time constants, above 0; 1 is instantaneous."""
+    """For tau_s and tau_r: rate constants alpha = dt/tau above 0, instead of time constants; 1 is instantaneous."""
 
 
 SweptValues = Annotated[
@@ -208,10 +208,10 @@ def _parameter(name: str) -> str:
 
 
 class ByParameter:
-    """Name the parameters in the schema, so that an editor completes and explains them."""
+    """Lists the parameters in the schema, so that an editor completes and explains them."""
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchema:
-        """List the parameters that have a name, and the patterns of those that have an index."""
+        """Return the schema: parameters by name, and patterns of those with an index."""
         value = handler(core)["additionalProperties"]
         unit = "|".join(name for name, row in PARAMETERS.items() if row.per_unit)
         return {

@@ -250,7 +250,7 @@ def from_file(path: Annotated[Source, FromFile()]) -> Weights:
     Parameters
     ----------
     path : str or path
-        A text file (``.csv``, ``.tsv``, ``.txt``) or a ``.npy`` file; row i holds the weights to unit i. See
+        A text file (``.csv``, ``.tsv``, ``.txt``) or a ``.npy`` file. Row i has the weights to unit i. See
         `sweep.files.read_numbers`.
 
     Returns
@@ -273,12 +273,12 @@ def from_file(path: Annotated[Source, FromFile()]) -> Weights:
 
 
 def listed(values: Sequence[Sequence[float]]) -> Weights:
-    """Take weights W or U that are written out.
+    """Take weights W or U from a list of rows.
 
     Parameters
     ----------
     values : sequence of sequence of float
-        A row per unit: row i holds the weights into unit i.
+        A row for each unit: row i has the weights to unit i.
 
     Returns
     -------
@@ -288,12 +288,12 @@ def listed(values: Sequence[Sequence[float]]) -> Weights:
     Raises
     ------
     JobError
-        If the rows differ in length, or something is not a finite number.
+        If the rows differ in length, or if an entry is not a finite number.
     """
     return array("weights", values)
 
 
-#: Kinds of weights W and U by the names that they have in a job file; the number of units comes from the model.
+#: Functions for W and for U, by their kind in a job file. The number of units comes from the model.
 WEIGHTS: Mapping[str, Callable[..., Weights]] = {
     "gaussian": gaussian,
     "sparse": sparse,

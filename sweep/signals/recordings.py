@@ -122,7 +122,7 @@ def samples(
     Parameters
     ----------
     array : array or path
-        The values, (time,) or (channel, time). A file, or a package resource, has a row per sample and a column per
+        The values, (time,) or (channel, time). A file or a package resource has a row for each sample and a column for each
         channel; see `sweep.files.read_numbers`.
     interval : float
         Time between samples, ms. The first is at 0 ms.
@@ -165,7 +165,7 @@ def spikes(
     Parameters
     ----------
     times : array or path
-        The times of the spikes, (spike,), in any order. A file, or a package resource, has a row per spike; see
+        The times of the spikes, (spike,), in any order. A file or a package resource has a row for each spike; see
         `sweep.files.read_numbers`.
     window : float, optional
         Width of the windows in which spikes are counted, ms, at least one step. The value is the number of spikes in the
@@ -193,7 +193,7 @@ def spikes(
     return Spikes(values * TIME_UNITS[time_unit], window, duration)
 
 
-#: Recordings by the names that they have in a job file.
+#: Functions that make recordings, by their kind in a job file.
 RECORDINGS: Mapping[str, Callable[..., Signal]] = {"samples": samples, "spikes": spikes}
 
 

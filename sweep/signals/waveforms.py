@@ -201,11 +201,11 @@ def step(time: Numbers, after: Numbers = 1.0, before: Numbers = 0.0) -> Step:
     Parameters
     ----------
     time : float or sequence of float
-        When it changes, ms: the first step that begins at or after this time has the new value.
+        Time of the change, ms. The first step that begins at or after this time has the new value.
     after : float or sequence of float
-        The value from then on.
+        Value after the change.
     before : float or sequence of float
-        The value until then.
+        Value before the change.
 
     Returns
     -------
@@ -243,7 +243,7 @@ def sine(amplitude: Numbers = 1.0, frequency: Numbers = 1.0, phase: Numbers = 0.
     amplitude : float or sequence of float
         Half of the difference between the largest and the smallest value.
     frequency : float or sequence of float
-        How often it repeats, Hz.
+        Frequency, Hz.
     phase : float or sequence of float
         Phase at t = 0, rad.
     offset : float or sequence of float
@@ -280,7 +280,7 @@ def white_noise(std: NotNegative, seed: Seed, channels: Channels = 1, interval: 
     return WhiteNoise(std, seed, channels, interval)
 
 
-#: Formulas and noise by the names that they have in a job file.
+#: Functions that make formulas and noise, by their kind in a job file.
 WAVEFORMS: Mapping[str, Callable[..., Signal]] = {
     "constant": constant,
     "step": step,
