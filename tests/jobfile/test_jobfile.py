@@ -498,7 +498,7 @@ BAD: dict[str, tuple[str, list[str]]] = {
     ),
     "a sample without n": (
         PLAIN + "design = { random = { seed = 1, ranges = { gain = [0, 1] } } }",
-        ["design.random.n is missing: How many points"],
+        ["design.random.n is missing: Number of points"],
     ),
     "a range of three": (
         PLAIN + 'design = { random = { n = 3, seed = 1, ranges = { gain = [0, 1, "lin"] } } }',
