@@ -19,7 +19,7 @@ from sweep.job import Job
 from sweep.model.integration import rate_constant
 from sweep.model.parameters import Array, parse_name
 from sweep.observables import VARIABLES, record_steps, wanted
-from sweep.statistics import Accumulated
+from sweep.observables.statistics import Accumulated
 
 #: Number of steps in the first segment of the moments, and in the longest: see ``kernels/arguments.cuh``.
 FIRST_SEGMENT, LONGEST_SEGMENT = 16, 1024

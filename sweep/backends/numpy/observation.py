@@ -16,7 +16,7 @@ from sweep.backends.series import TargetSeries
 from sweep.job import Job
 from sweep.model.parameters import Array
 from sweep.observables import CORRELATION, MSE, VARIABLES, Record, record_steps, wanted
-from sweep.statistics import Accumulated
+from sweep.observables.statistics import Accumulated
 
 States = npt.NDArray[np.floating]
 

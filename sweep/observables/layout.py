@@ -1,149 +1,16 @@
-"""What can be measured of a set: statistics over time, comparisons with a target, and records of trajectories.
-
-Every observable covers all steps after the transient, and uses the state after each step. So the state after the first step of
-a simulation belongs to the time dt. Statistics are accumulated in float64 over all these steps.
-"""
+"""What a job observes, checked, and the variables of a result that it gives."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
 
 import numpy as np
 
-from sweep.checks import Count, OneOf, check_fields, whole
 from sweep.errors import JobError, suggest
 from sweep.model.integration import Integration
-from sweep.spec import stored
-from sweep.statistics import STATISTICS, Wanted
-
-VARIABLES: Mapping[str, str] = {"x": "synaptic current", "r": "firing rate"}
-
-#: What became of a set, as CF flags. 0 means "not run", so that a chunk that was never written does not look finished.
-STATUS: Mapping[str, int] = {"not_run": 0, "ok": 1, "diverged": 2, "failed": 3}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Observable:
-    """One number per set and unit: a statistic of ``x`` or ``r``, or a comparison of ``r`` with a target."""
-
-    name: str
-    of: str
-    statistic: str
-    long_name: str
-
-    @property
-    def compares(self) -> bool:
-        """Whether it compares with a target, and so has a dimension ``lag``."""
-        return self.statistic in ("correlation", "mse")
-
-
-OBSERVABLES: Mapping[str, Observable] = {
-    observable.name: observable
-    for observable in (
-        *(
-            Observable(name=f"{of}_{name}", of=of, statistic=name, long_name=row.long_name.format(of=meaning))
-            for of, meaning in VARIABLES.items()
-            for name, row in STATISTICS.items()
-        ),
-        Observable(
-            name="target_correlation",
-            of="r",
-            statistic="correlation",
-            long_name="correlation of the firing rate with the target",
-        ),
-        Observable(
-            name="target_mse",
-            of="r",
-            statistic="mse",
-            long_name="mean squared difference of the firing rate and the target",
-        ),
-    )
-}
-
-
-CORRELATION, MSE = "target_correlation", "target_mse"
-
-
-def wanted(observed: Collection[str], of: str) -> Wanted:
-    """Return the statistics of a variable that some observables ask for.
-
-    Parameters
-    ----------
-    observed : collection of str
-        Names of :data:`OBSERVABLES`.
-    of : {"x", "r"}
-        The variable.
-    """
-    rows = [OBSERVABLES[name] for name in observed]
-    names = [row.statistic for row in rows if row.of == of and not row.compares]
-    # A correlation divides by the standard deviation of the rates.
-    return Wanted(tuple(names) + (("var",) if of == "r" and CORRELATION in observed else ()))
-
-
-@stored("Record")
-@dataclass(frozen=True)
-class Record:
-    """A trajectory to keep: of ``x`` or ``r``, of all units or some of them.
-
-    Parameters
-    ----------
-    variable : {"x", "r"}
-        Synaptic current or firing rate.
-    every : int
-        The states after steps ``every``, ``2 every``, ... are kept, counted from the end of the transient. The time
-        of a record is the time after its step.
-    units : sequence of int, optional
-        Numbers of the units, counted from 0; all if not given.
-
-    Raises
-    ------
-    JobError
-        If the variable cannot be recorded, or a number is not one.
-    """
-
-    variable: Annotated[str, OneOf(VARIABLES)]
-    every: Count = 1
-    units: Sequence[int] | None = None
-
-    def __post_init__(self) -> None:
-        """Check the names and numbers."""
-        check_fields(self, "record")
-        if self.units is not None:
-            given = self.units if isinstance(self.units, Iterable) else (self.units,)
-            units = tuple(whole("record.units", unit) for unit in given)
-            if not units or len(set(units)) < len(units):
-                raise JobError(
-                    f"record.units = {list(units)}: give different unit numbers, counted from 0. Correct the list."
-                )
-            object.__setattr__(self, "units", units)
-
-
-def record(variable: str, every: int = 1, units: Sequence[int] | None = None) -> Record:
-    """Keep the trajectory of a variable.
-
-    Parameters
-    ----------
-    variable : {"x", "r"}
-        Synaptic current or firing rate.
-    every : int
-        Number of steps from one kept state to the next.
-    units : sequence of int, optional
-        The units to keep; all by default.
-
-    Returns
-    -------
-    Record
-        An item for ``observe``. It gives the variable ``x`` or ``r`` with the dimensions ``(..., time, unit)``. The last
-        dimension is ``recorded_unit`` if only some units are kept and other variables have all units.
-
-    Raises
-    ------
-    JobError
-        If there is no such variable, or if a number is not possible.
-    """
-    return Record(variable, every, units)
+from sweep.observables.records import Record, record_steps
+from sweep.observables.table import OBSERVABLES, STATUS, VARIABLES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,11 +74,6 @@ def parse(
     if len({(r.every, r.units) for r in records}) > 1:
         raise JobError("records of x and r share their times and units: give both the same 'every' and 'units'.")
     return chosen
-
-
-def record_steps(every: int, integration: Integration) -> np.ndarray:
-    """Return the numbers of the steps (from 0) after which a record keeps the state, ``(time,)`` int64."""
-    return np.arange(integration.transient_steps + every - 1, integration.steps, every, dtype=np.int64)
 
 
 def variables(
