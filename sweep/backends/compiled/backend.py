@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from sweep.backends.compiled import layout as marshal
+from sweep.backends.compiled import layout
 from sweep.backends.compiled.batch import Arrays, Batch, Places, Progress
 from sweep.backends.compiled.device import RECORD_BYTES, SERIES_BYTES, Compared, Device
 from sweep.backends.compiled.kernel import Needs
@@ -90,12 +90,12 @@ class KernelBackend:
         """Return about how many bytes of the host's memory a call of :meth:`simulate` needs, without its results."""
         kernels = self._device.passes(Needs.of(job, compensated=False))
         width = min(sets, self._most_sets(job, kernels, batch))
-        return 2 * width * marshal.batch_bytes(job, kernels[0][1]) + SERIES_BYTES + RECORD_BYTES * bool(job.records)
+        return 2 * width * layout.batch_bytes(job, kernels[0][1]) + SERIES_BYTES + RECORD_BYTES * bool(job.records)
 
     def _most_sets(self, job: Job, kernels: Sequence[Compared], batch: int | None) -> int:
         """Return how many sets a batch has at most, limited by the device's memory, its cache and the length of a launch."""
-        kernel = max((kernel for _, kernel in kernels), key=lambda kernel: marshal.batch_bytes(job, kernel))
-        needs, each = kernel.needs, marshal.batch_bytes(job, kernel)
+        kernel = max((kernel for _, kernel in kernels), key=lambda kernel: layout.batch_bytes(job, kernel))
+        needs, each = kernel.needs, layout.batch_bytes(job, kernel)
         room = self._device.free_bytes() // _AT_ONCE - SERIES_BYTES
         if job.records:
             room -= RECORD_BYTES
@@ -109,11 +109,11 @@ class KernelBackend:
         if kernel.one_step:
             most = min(most, max(4 * kernel.tile_sets, self._device.cache_bytes // each))
         if job.records:
-            steps = -(-marshal.LONGEST_SEGMENT // job.records[0].every)
+            steps = -(-layout.LONGEST_SEGMENT // job.records[0].every)
             most = min(most, RECORD_BYTES // (steps * len(job.records) * needs.units * needs.itemsize))
         updates = self._device.launch_seconds * self._device.speed / kernel.instructions
         if not kernel.one_step:
-            most = min(most, int(updates / (needs.units * min(marshal.LONGEST_SEGMENT, job.integration.steps))))
+            most = min(most, int(updates / (needs.units * min(layout.LONGEST_SEGMENT, job.integration.steps))))
         least = math.lcm(*(kernel.tile_sets for _, kernel in kernels))
         # Whole tiles, so that only the last batch is padded.
         most = max(most // least, 1) * least

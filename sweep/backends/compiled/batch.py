@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sweep.backends.compiled import layout as marshal
+from sweep.backends.compiled import layout
 from sweep.backends.compiled.device import RECORD_BYTES, SERIES_BYTES, Compared, Device
 from sweep.backends.compiled.kernel import Kernel
 from sweep.backends.compiled.layout import Span
@@ -63,7 +63,7 @@ class Batch:
         for number, (compared, kernel) in enumerate(self.kernels):
             arrays = self._pass(kernel, compared, records if number == 0 else {}, report)
             if number == 0:
-                values, diverged = marshal.measured(job, arrays, kernel), arrays["diverged"]
+                values, diverged = layout.measured(job, arrays, kernel), arrays["diverged"]
             if kernel.needs.comparisons:
                 comparisons.append(arrays["comparisons"])
         if comparisons:
@@ -105,7 +105,7 @@ class Batch:
         for name in job.observed:
             results[name][lost] = np.nan
         if job.records:
-            sets, times = marshal.unknown_from(job, steps)
+            sets, times = layout.unknown_from(job, steps)
             for record in job.records:
                 results[record.variable][lost[sets], times] = np.nan
         results["status"][lost] = STATUS["diverged"]
@@ -119,11 +119,11 @@ class Batch:
         index, places = _arranged(kernel, self.parameters)
         padded = self.parameters.take(index)
         module = device.load(kernel.specialisation)
-        host = marshal.start(job, kernel, padded)
+        host = layout.start(job, kernel, padded)
         buffers = {name: device.upload(array, name) for name, array in host.items()}
         buffers |= self._common(kernel, padded)
         arguments = self._arguments(kernel, padded, buffers)
-        for seen, span in enumerate(marshal.spans(job, self._span_steps(kernel, padded.size))):
+        for seen, span in enumerate(layout.spans(job, self._span_steps(kernel, padded.size))):
             self._span(kernel, module, arguments, buffers, compared, span, records, places)
             device.synchronize()
             if progress:
@@ -141,17 +141,17 @@ class Batch:
         """Upload the arrays that all sets share."""
         job, upload = self.job, self.device.upload
         common: dict[str, Any] = {}
-        weights = marshal.weights(job, kernel, padded)
+        weights = layout.weights(job, kernel, padded)
         if weights is not None:
             common["weights"] = upload(weights, "weights")
         if not kernel.by_value:
-            rows = marshal.by_unit(job, kernel, padded)
+            rows = layout.by_unit(job, kernel, padded)
             if rows.size:
                 common["by_unit"] = upload(rows, "by_unit")
         if padded.entries:
             common["entry_units"] = upload(np.array(list(padded.entries), dtype=np.int32), "entry_units")
         if job.records:
-            common["places"] = upload(marshal.places(job), "places")
+            common["places"] = upload(layout.places(job), "places")
         return common
 
     def _arguments(self, kernel: Kernel, padded: ParameterSets, buffers: dict[str, Any]) -> npt.NDArray[np.void]:
@@ -163,8 +163,8 @@ class Batch:
         arguments["origin"], arguments["end"] = timing.transient_steps, timing.steps
         arguments["sets"], arguments["entry_count"] = padded.size, len(padded.entries)
         arguments["every"] = job.records[0].every if job.records else 1
-        arguments["kept"] = marshal.record_sizes(job, 1, 1)["unit"] if job.records else 0
-        arguments["constants"] = marshal.constants(job, kernel, padded)
+        arguments["kept"] = layout.record_sizes(job, 1, 1)["unit"] if job.records else 0
+        arguments["constants"] = layout.constants(job, kernel, padded)
         return arguments
 
     def _span_steps(self, kernel: Kernel, sets: int) -> int:
@@ -174,7 +174,7 @@ class Batch:
         if needs.columns:
             most = min(most, SERIES_BYTES // (needs.columns * 8))
         if needs.record_x or needs.record_r:
-            record = math.prod(marshal.record_sizes(self.job, sets, 1).values())
+            record = math.prod(layout.record_sizes(self.job, sets, 1).values())
             most = min(most, RECORD_BYTES // (2 * record * needs.itemsize) * self.job.records[0].every)
         return max(1, min(most, _MOST_STEPS))
 
@@ -191,11 +191,11 @@ class Batch:
     ) -> None:
         """Launch the steps of a span, and download its records."""
         device, job, needs = self.device, self.job, kernel.needs
-        rows, sums = marshal.series(job, kernel, self.targets, compared, span)
+        rows, sums = layout.series(job, kernel, self.targets, compared, span)
         held = {"series": device.upload(rows, "series"), "series_sums": device.upload(sums, "series_sums")}
         keeping = {}
         if records and span.bounds:
-            sizes = marshal.record_sizes(job, int(arguments["sets"][0]), span.steps)
+            sizes = layout.record_sizes(job, int(arguments["sets"][0]), span.steps)
             shape = tuple(sizes[axis] for axis in kernel.record_axes)
             arguments["records"] = sizes["record"]
             keeping = {name: device.empty(shape, needs.precision, f"record_{name}") for name in records}
@@ -211,8 +211,8 @@ class Batch:
             arguments["first"], arguments["steps"] = span.first, span.steps
             device.launch(*launch)
         for name, buffer in keeping.items():
-            within = marshal.records_in(job, span.first, span.stop)
-            kept = marshal.from_record(device.download(buffer), kernel)[:, : within.stop - within.start]
+            within = layout.records_in(job, span.first, span.stop)
+            kept = layout.from_record(device.download(buffer), kernel)[:, : within.stop - within.start]
             records[name][:, within] = kept[places]
 
     def _single_steps(
@@ -232,7 +232,7 @@ class Batch:
         record = {name: address(held[name]) for name in held if name.startswith("record_")}
         each = 0
         if record:
-            each = math.prod(marshal.record_sizes(job, int(arguments["sets"][0]), 1).values()) * kernel.needs.itemsize
+            each = math.prod(layout.record_sizes(job, int(arguments["sets"][0]), 1).values()) * kernel.needs.itemsize
         segment = 0
         for step in range(span.first, span.stop):
             while span.bounds and step >= span.bounds[segment + 1]:
@@ -241,7 +241,7 @@ class Batch:
             arguments["series"] = series + (step - span.first) * rows[0].nbytes
             arguments["series_sums"] = segment_sums + segment * sums[0].nbytes
             for name, place in record.items():
-                before = marshal.records_in(job, span.first, step)
+                before = layout.records_in(job, span.first, step)
                 arguments[name] = place + (before.stop - before.start) * each
             arguments["rates"], arguments["new_rates"] = address(buffers["rates"]), address(buffers["new_rates"])
             yield

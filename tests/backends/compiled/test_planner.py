@@ -18,8 +18,7 @@ from support import emulated, needs
 from support.emulator import EmulatedDevice
 
 from sweep import Integration, Job, Model, Target, gaussian, grid, record, samples, sine
-from sweep.backends.compiled import layout as marshal
-from sweep.backends.compiled import source
+from sweep.backends.compiled import layout, source
 from sweep.backends.compiled.backend import KernelBackend
 from sweep.backends.compiled.gpu import LANES_PER_SET, PRODUCT, THREAD_PER_SET, candidates, choose, passes
 from sweep.backends.compiled.kernel import Needs
@@ -228,7 +227,7 @@ def test_segments_are_those_of_the_kernels(tmp_path_factory: pytest.TempPathFact
 def test_spans_partition_the_steps_and_cut_at_ends_of_segments(transient: int, observed: int, most: int) -> None:
     """However long a span may be, each step is in one, none crosses the transient's end, and no segment is cut."""
     timing = Integration(dt=1, duration=transient + observed, transient=transient)
-    cut = marshal.spans(Job(model=Model(units=1), integration=timing, observe=["r_mean"]), most)
+    cut = layout.spans(Job(model=Model(units=1), integration=timing, observe=["r_mean"]), most)
     assert [step for span in cut for step in range(span.first, span.stop)] == list(range(transient + observed))
     seen = range(1, observed)
     ends = {transient + step for step in seen if segment_stop(step - 1) == step} | {transient + observed}
@@ -269,7 +268,7 @@ def test_the_jobs_are_a_fair_trial(units: int) -> None:
     """Each job goes to another design, has sets that diverge and others that do not, and is cut where launches are short."""
     assert choose(Needs.of(job(units), compensated=False)).file == SIZES[units]
     assert 0 < (whole(units)["status"] == 2).sum() < 9
-    assert len(marshal.spans(job(units), 1)) > len(marshal.spans(job(units), 10**9)) == 2
+    assert len(layout.spans(job(units), 1)) > len(layout.spans(job(units), 10**9)) == 2
 
 
 @emulates
