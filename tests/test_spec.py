@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
+from support import ROOT
 
 import sweep
 from sweep import Integration, Job, Model, Target, gaussian, grid, record, replicates, zipped
@@ -119,6 +122,13 @@ def test_stored_kinds_keep_their_names() -> None:
         *("Design", "HeldAxis", "SampledAxis", "Range"),
         *("Constant", "Step", "Pulse", "Sine", "WhiteNoise", "Samples", "Spikes", "ModelOutput"),
     }
+
+
+def test_stored_kinds_are_all_known_where_a_job_is() -> None:
+    """A store may be opened by a process that has imported nothing else."""
+    code = "import sys, sweep.job, sweep.spec; print(len(sweep.spec.KINDS), 'pydantic' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(len(KINDS)), "False"]
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
+from sweep import checks
 from sweep.errors import JobError, suggest
 from sweep.model.parameters import PARAMETERS, SELECTORS, parse_name
 
@@ -84,9 +85,9 @@ class Table(BaseModel):
 Text = Annotated[str, Field(strict=True)]
 Flag = Annotated[bool, Field(strict=True)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-Positive = Annotated[float, Field(strict=True, allow_inf_nan=False, gt=0)]
-Whole = Annotated[int, Field(strict=True, ge=0)]
-Count = Annotated[int, Field(strict=True, ge=1, le=MOST_VALUES)]
+Positive = Annotated[checks.Positive, Field(strict=True, allow_inf_nan=False)]
+Whole = Annotated[checks.Whole, Field(strict=True)]
+Count = Annotated[checks.Count, Field(strict=True, le=MOST_VALUES)]
 
 
 @dataclass(frozen=True, eq=False)
