@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,14 +11,13 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from sweep import observables, spec
+from sweep import observables, parts, spec
 from sweep.checks import Count, OneOf, Seed, check_fields
 from sweep.design.arrays import ParameterSets, gather
 from sweep.design.design import Block, Blocks, Design
 from sweep.errors import JobError, suggest
 from sweep.model.integration import Integration
 from sweep.model.network import Model
-from sweep.model.parameters import parse_name
 from sweep.observables import ALWAYS, Record, Variable
 from sweep.signals.signal import Signal
 from sweep.signals.targets import ModelOutput, Target
@@ -122,8 +120,8 @@ class Job:
 
     def __post_init__(self) -> None:
         """Check that the parts fit together."""
-        parts: tuple[tuple[str, type], ...] = (("model", Model), ("integration", Integration), ("design", Design))
-        for name, kind in parts:
+        single: tuple[tuple[str, type], ...] = (("model", Model), ("integration", Integration), ("design", Design))
+        for name, kind in single:
             if not isinstance(getattr(self, name), kind):
                 raise JobError(f"{name} is a {type(getattr(self, name)).__name__}: give a sweep.{kind.__name__}.")
         several: tuple[tuple[str, type], ...] = (("input", Signal), ("target", Target))
@@ -139,98 +137,16 @@ class Job:
         check_fields(self)
         observe = observables.parse(self.observe, self.model.units, self.integration, self.target is not None)
         object.__setattr__(self, "observe", observe)
-        self._check_design()
-        self._check_signals()
-        self._check_report()
-
-    # ------------------------------------------------------------------------------------------------------- checks
-
-    def _check_design(self) -> None:
-        units = self.model.units
-        for name in self.design.swept:
-            key = parse_name(name)
-            for unit in key.index:
-                if unit >= units:
-                    raise JobError(
-                        f"design: {name} names unit {unit}, but the model has {units} units, counted from 0."
-                    )
-            width = self.design.axis(name).width(name)
-            if width not in (1, units):
-                raise JobError(
-                    f"design: {name} has {width} values per set, one per unit, but the model has {units} units."
-                )
-        available = {"network": self.model.networks, "stimulus": len(self.inputs)}
-        for name, count in available.items():
-            highest = self._range(name)[1]
-            if highest >= max(count, 1):
-                what = "weight matrices" if name == "network" else "inputs"
-                raise JobError(
-                    f"{name} = {highest:g}: the job has {count} {what}, counted from 0. Give more, or sweep fewer."
-                )
-        shortest = {}
-        for base in ("tau_s", "tau_r"):
-            names = [n for n in self.design.swept if parse_name(n).base == base]
-            taus = [self._range(name)[0] for name in {base, *names}]
-            if any(map(math.isfinite, taus)):
-                shortest[base] = min(taus)
-        self.integration.check_stability(shortest)
-
-    def _range(self, name: str) -> tuple[float, float]:
-        """Return the smallest value above 0 and the largest value of a parameter."""
-        if name in self.design.swept:
-            return self.design.axis(name).range(name)
-        values = self.model.parameter(name)
-        positive = values[values > 0]
-        return (float(positive.min()) if positive.size else math.inf), float(values.max())
-
-    def _check_signals(self) -> None:
-        duration, units = self.integration.duration, self.model.units
-        channels = {signal.channels for signal in self.inputs}
-        if len(channels) > 1:
-            raise JobError(
-                f"input: the signals of an ensemble have {sorted(channels)} channels; all must have as many."
-            )
-        for signal in self.inputs:
-            if isinstance(signal, ModelOutput):
-                raise JobError(
-                    "input: the output of a model can be a target, not an input. Record it and use samples()."
-                )
-            if signal.duration < duration * (1 - 1e-12):
-                raise JobError(
-                    f"input lasts {signal.duration:g} ms but integration.duration = {duration:g} ms: the input must last as "
-                    "long. Shorten the duration."
-                )
-            signal.sample(0, 1, self.integration.dt)
-        if channels:
-            self.model.input_matrix(channels.pop())
-        if len({target.lags for target in self.targets}) > 1:
-            raise JobError("target: several targets share their lags; give all the same.")
+        parts.check_design(self.design, self.model, self.inputs, self.integration)
+        parts.check_inputs(self.inputs, self.model, self.integration)
+        parts.check_targets(self.targets, self.model, self.integration)
         for target in self.targets:
-            for lag in target.lags:
-                self.integration.count("target.lags", lag)
-            signal = target.signal
-            if min(target.lags) < -self.integration.transient:
-                raise JobError(
-                    f"target.lags = {min(target.lags):g} ms: with integration.transient = {self.integration.transient:g} ms the "
-                    "target would be read before its start. Use a longer transient or a smaller lag."
-                )
-            if isinstance(signal, ModelOutput):
+            if isinstance(target.signal, ModelOutput):
                 try:
-                    self.teacher(signal)
+                    self.teacher(target.signal)
                 except JobError as error:
                     raise JobError(f"target (model): {error}") from None
-                continue
-            if signal.channels not in (1, units):
-                raise JobError(
-                    f"target has {signal.channels} channels: it needs 1, compared with every unit, or one per unit ({units})."
-                )
-            signal.sample(0, 1, self.integration.dt)
-            needed = duration + max(target.lags)
-            if signal.duration < needed * (1 - 1e-12):
-                raise JobError(
-                    f"target lasts {signal.duration:g} ms but integration.duration and the largest lag need {needed:g} ms. "
-                    "Shorten the duration or the lags."
-                )
+        self._check_report()
 
     def _check_report(self) -> None:
         if self.report is None:

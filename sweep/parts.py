@@ -1,0 +1,125 @@
+"""Whether the parts of a job fit each other: what none of them can check alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from sweep.design.design import Design
+from sweep.errors import JobError
+from sweep.model.integration import Integration
+from sweep.model.network import Model
+from sweep.model.parameters import parse_name
+from sweep.signals.signal import Signal
+from sweep.signals.targets import ModelOutput, Target
+
+# Times are sums of steps, and may miss a duration by rounding.
+_ROUNDING = 1e-12
+
+
+def check_design(design: Design, model: Model, inputs: Sequence[Signal], integration: Integration) -> None:
+    """Check that what is swept is there, and that Euler's method is stable for all of it.
+
+    Raises
+    ------
+    JobError
+        If a unit, a network or an input does not exist, values per unit are of another number of units, or dt/tau is 2
+        or more; see :meth:`Integration.check_stability`, which also warns.
+    """
+    for name in design.swept:
+        for unit in parse_name(name).index:
+            if unit >= model.units:
+                raise JobError(
+                    f"design: {name} names unit {unit}, but the model has {model.units} units, counted from 0. Name one "
+                    "of these."
+                )
+        width = design.axis(name).width(name)
+        if width not in (1, model.units):
+            raise JobError(
+                f"design: {name} has {width} values per set, one per unit, but the model has {model.units} units. Give as "
+                "many, or one for all."
+            )
+    for name, count, what in (("network", model.networks, "weight matrices"), ("stimulus", len(inputs), "inputs")):
+        highest = _range(name, design, model)[1]
+        if highest >= max(count, 1):
+            raise JobError(
+                f"{name} = {highest:g}: the job has {count} {what}, counted from 0. Give more, or sweep fewer."
+            )
+    shortest = {}
+    for base in ("tau_s", "tau_r"):
+        names = {base, *(name for name in design.swept if parse_name(name).base == base)}
+        tau = min(_range(name, design, model)[0] for name in names)
+        if math.isfinite(tau):
+            shortest[base] = tau
+    integration.check_stability(shortest)
+
+
+def check_inputs(inputs: Sequence[Signal], model: Model, integration: Integration) -> None:
+    """Check that every input has the channels of the others and of the model, and lasts as long as the run.
+
+    Raises
+    ------
+    JobError
+        If not, or if it cannot be sampled in steps of dt, or is the output of a model.
+    """
+    channels = {signal.channels for signal in inputs}
+    if len(channels) > 1:
+        raise JobError(
+            f"input: the signals of an ensemble have {sorted(channels)} channels; all must have as many. Correct them."
+        )
+    for signal in inputs:
+        if isinstance(signal, ModelOutput):
+            raise JobError("input: the output of a model can be a target, not an input. Record it and use samples().")
+        if signal.duration < integration.duration * (1 - _ROUNDING):
+            raise JobError(
+                f"input lasts {signal.duration:g} ms but integration.duration = {integration.duration:g} ms: the input must "
+                "last as long. Shorten the duration."
+            )
+        signal.sample(0, 1, integration.dt)
+    if channels:
+        model.input_matrix(channels.pop())
+
+
+def check_targets(targets: Sequence[Target], model: Model, integration: Integration) -> None:
+    """Check that every target can be compared with the rates, at all of its lags.
+
+    Raises
+    ------
+    JobError
+        If lags differ, are no whole numbers of steps or reach beyond the target, or channels are not those of the units,
+        or the target cannot be sampled in steps of dt.
+    """
+    if len({target.lags for target in targets}) > 1:
+        raise JobError("target: several targets share their lags. Give all the same.")
+    for target in targets:
+        for lag in target.lags:
+            integration.count("target.lags", lag)
+        if min(target.lags) < -integration.transient:
+            raise JobError(
+                f"target.lags = {min(target.lags):g} ms: with integration.transient = {integration.transient:g} ms the target "
+                "would be read before its start. Use a longer transient or a smaller lag."
+            )
+        signal = target.signal
+        if isinstance(signal, ModelOutput):
+            continue
+        if signal.channels not in (1, model.units):
+            raise JobError(
+                f"target has {signal.channels} channels: it needs 1, compared with every unit, or one per unit "
+                f"({model.units}). Choose channels, or correct units."
+            )
+        signal.sample(0, 1, integration.dt)
+        needed = integration.duration + max(target.lags)
+        if signal.duration < needed * (1 - _ROUNDING):
+            raise JobError(
+                f"target lasts {signal.duration:g} ms but integration.duration and the largest lag need {needed:g} ms. "
+                "Shorten the duration or the lags."
+            )
+
+
+def _range(name: str, design: Design, model: Model) -> tuple[float, float]:
+    """Return the smallest value above 0 and the largest value of a parameter."""
+    if name in design.swept:
+        return design.axis(name).range(name)
+    values = model.parameter(name)
+    positive = values[values > 0]
+    return (float(positive.min()) if positive.size else math.inf), float(values.max())
