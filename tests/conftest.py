@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import signal
+from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import settings
-from support import emulated
+from support import emulated, fast
 from support.jobs import Simulate
 
 from sweep import Job
@@ -22,6 +24,21 @@ settings.load_profile("sweep")
 # A shell without a terminal starts what runs in the background with interrupts ignored.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Make most of a ``product`` slow: on a back end that compiles a kernel for every case, all but the first few."""
+    seen: Counter[tuple[str, str]] = Counter()
+    for item in items:
+        mark = item.get_closest_marker("product")
+        if not (mark and isinstance(item, pytest.Function)):
+            continue
+        name = item.callspec.params["backend"]
+        seen[item.nodeid.partition("[")[0], name] += 1
+        if name != "numpy" and seen[item.nodeid.partition("[")[0], name] > mark.kwargs.get("quick", 0):
+            item.add_marker(pytest.mark.slow)
+
 
 FOUND = {look.name: look for look in probe()}
 BACKENDS = [pytest.param(name, marks=pytest.mark.gpu if name == "cupy" else ()) for name in (*FOUND, "emulated")]
@@ -66,6 +83,12 @@ def _forget() -> None:
 
 
 @pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Return a place for a store."""
+    return tmp_path / "out.zarr"
+
+
+@pytest.fixture
 def before_numpy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     """Return a way to say which back ends there are, ``name=(probe, load)``, in this process and before NumPy's."""
     numpy = backends.BACKENDS["numpy"]
@@ -83,3 +106,9 @@ def before_numpy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None
 def only_numpy(before_numpy: Callable[..., None]) -> None:
     """Leave no other back end than NumPy's in this process."""
     before_numpy()
+
+
+@pytest.fixture
+def two(before_numpy: Callable[..., None]) -> None:
+    """Let there be two back ends in this process."""
+    before_numpy(fast=(fast.look, fast.load))

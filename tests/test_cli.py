@@ -20,7 +20,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 from support import ROOT
-from support.jobs import assert_same, finish, tree
+from support.jobs import assert_same, finish
+from support.stores import tree
 
 import sweep
 from sweep import cli

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.jobs import Simulate, network
-from support.reference import measure, own_values, trajectory
+from support.reference import assert_agrees, own_values, trajectory
 
 import sweep
 from sweep import Integration, Job, Model, Target, gaussian, grid, record, replicates, samples, sine, zipped
@@ -22,23 +22,9 @@ PRECISIONS = ("float32", "float64")
 SCHEMES = ("sequential", "simultaneous")
 STATISTICS = tuple(name for name, row in OBSERVABLES.items() if not row.compares)
 COMPARISONS = ("target_correlation", "target_mse")
-TOLERANCE: dict[str, dict[str, float]] = {
-    "float32": {"rtol": 2e-5, "atol": 1e-5},
-    "float64": {"rtol": 1e-10, "atol": 1e-12},
-}
 
 
-def assert_agrees(results: dict[str, np.ndarray], job: Job) -> None:
-    """Compare every variable of every set with the reference."""
-    assert (results["status"] == 1).all()
-    assert np.isnan(results["diverged_at"]).all()
-    for index in range(job.design.size):
-        for name, expected in measure(job, index).items():
-            np.testing.assert_allclose(
-                results[name][index], expected, **TOLERANCE[job.integration.precision], err_msg=f"{name} of set {index}"
-            )
-
-
+@pytest.mark.product
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("number", range(len(UNITS)), ids=[f"N{n}" for n in UNITS])
 def test_every_observable_for_every_size(simulate: Simulate, number: int, precision: str) -> None:
@@ -60,6 +46,7 @@ def test_every_observable_for_every_size(simulate: Simulate, number: int, precis
     assert_agrees(simulate(job), job)
 
 
+@pytest.mark.product
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -129,6 +116,7 @@ def swept_job(units: int, design: sweep.Design, precision: str, noise: float = 0
     )
 
 
+@pytest.mark.product
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("units", [3, 8, 20])
 @pytest.mark.parametrize("name", [*SWEPT, *(f"{n}[1]" for n, row in PARAMETERS.items() if row.per_unit), "W[0,2]"])
@@ -140,6 +128,7 @@ def test_every_parameter_swept_alone(simulate: Simulate, name: str, units: int, 
     assert not np.array_equal(results["x"][0], results["x"][1])
 
 
+@pytest.mark.product
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("units", [3, 8, 20])
 @pytest.mark.parametrize("name", [name for name, row in PARAMETERS.items() if row.per_unit])
@@ -150,6 +139,7 @@ def test_every_parameter_per_unit(simulate: Simulate, name: str, units: int, pre
     assert_agrees(simulate(job), job)
 
 
+@pytest.mark.product
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("units", [3, 16, 17, 40])
 def test_everything_swept_at_once(simulate: Simulate, units: int, precision: str) -> None:
@@ -165,6 +155,7 @@ def test_everything_swept_at_once(simulate: Simulate, units: int, precision: str
     assert_agrees(simulate(job), job)
 
 
+@pytest.mark.product
 @pytest.mark.parametrize("units", [3, 20])
 @pytest.mark.parametrize("channels", ["one", "each", "weighted"])
 def test_input_reaches_the_units_that_it_should(simulate: Simulate, units: int, channels: str) -> None:
@@ -227,6 +218,7 @@ def test_noise_of_every_seed_and_pairing(simulate: Simulate, seed: int, pairing:
     assert_agrees(simulate(job), job)
 
 
+@pytest.mark.product(quick=1)
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("units", [1, 4, 6, 24])
 def test_the_student_that_is_the_teacher_has_no_error(simulate: Simulate, units: int, precision: str) -> None:
@@ -331,6 +323,7 @@ def jobs(draw: st.DrawFn) -> Job:
     )
 
 
+@pytest.mark.product
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(job=jobs())
 def test_any_job(simulate: Simulate, job: Job) -> None:

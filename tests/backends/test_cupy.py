@@ -11,12 +11,11 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from support import ROOT
+from support import FAKES
 
 import sweep
 from sweep import Integration, Job, Model, Target, gaussian, grid, record, samples, sine
@@ -29,7 +28,6 @@ from sweep.errors import BackendError, RunError
 from sweep.execution.prepare import prepare, simulate_block
 from sweep.results.journal import ranges
 
-FAKES = ROOT / "tests" / "support" / "fakes"
 CUPY = importlib.util.find_spec("cupy")
 
 pytestmark = pytest.mark.skipif(
@@ -387,90 +385,6 @@ def test_devices_have_the_names_that_workers_are_given(
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert subject.CupyBackend().devices() == names
-
-
-# ----------------------------------------------------------------------------------------------------- the real CuPy
-
-_USED = {
-    "cupy": ("RawModule", "asarray", "empty", "arange", "ndarray", "get_default_memory_pool", "float32", "__version__"),
-    "cupy.cuda": ("Device", "Stream", "get_current_stream"),
-    "cupy.cuda.runtime": (
-        "CUDARuntimeError",
-        "getDeviceCount",
-        "memGetInfo",
-        "getDeviceProperties",
-        "driverGetVersion",
-    ),
-    "cupy.cuda.driver": ("CUDADriverError",),
-    "cupy.cuda.compiler": ("CompileException",),
-    "cupy.cuda.memory": ("OutOfMemoryError",),
-    "cupy.cuda.nvrtc": ("getVersion",),
-    "cupyx": ("empty_pinned",),
-}
-_SIGNATURES = {
-    "cupy": ("empty", "asarray", "ndarray.get", "ndarray.set"),
-    "cupy.cuda.compiler": ("CompileException",),
-    "cupyx": ("empty_pinned",),
-}
-
-
-def found_in(folder: Path | None) -> SimpleNamespace:
-    """Ask a fresh process for the names and the parameters of what the back end uses, of the fake or of the real CuPy."""
-    code = f"""
-import inspect, json
-from operator import attrgetter
-used, signatures = {_USED!r}, {_SIGNATURES!r}
-import cupy, cupyx
-def get(module, name):
-    top, *rest = f"{{module}}.{{name}}".split(".")
-    return attrgetter(".".join(rest))({{"cupy": cupy, "cupyx": cupyx}}[top])
-def lacks(module, name):
-    try:
-        get(module, name)
-    except AttributeError:
-        return True
-    return False
-missing = [f"{{m}}.{{n}}" for m, names in used.items() for n in names if lacks(m, n)]
-def of(thing):
-    try:
-        return [name for name in inspect.signature(thing).parameters if name not in ("self", "args", "kwargs")]
-    except (TypeError, ValueError):
-        return None
-parameters = {{f"{{m}}.{{n}}": of(get(m, n)) for m, ns in signatures.items() for n in ns}}
-bases = [issubclass(cupy.cuda.memory.OutOfMemoryError, MemoryError),
-         issubclass(cupy.cuda.runtime.CUDARuntimeError, RuntimeError),
-         issubclass(cupy.cuda.driver.CUDADriverError, RuntimeError)]
-words = str(cupy.cuda.runtime.CUDARuntimeError(35))
-print(json.dumps([missing, parameters, bases, words]))
-"""
-    path = os.pathsep.join(map(str, filter(None, (folder, ROOT / "tests"))))
-    done = subprocess.run(
-        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=True
-    )
-    return SimpleNamespace(
-        **dict(zip(("missing", "parameters", "bases", "words"), json.loads(done.stdout), strict=True))
-    )
-
-
-def test_the_fake_has_what_is_used() -> None:
-    """Every name is there, and errors are of the kinds that are caught."""
-    fake = found_in(FAKES)
-    assert fake.missing == []
-    assert all(fake.bases)
-    assert None not in fake.parameters.values()
-
-
-@pytest.mark.skipif(CUPY is None, reason="needs CuPy")
-def test_the_fake_is_like_the_real_one() -> None:
-    """The real CuPy has the same names, and takes every parameter of the fake, in the same order."""
-    fake, real = found_in(FAKES), found_in(None)
-    assert real.missing == []
-    assert real.bases == fake.bases
-    assert real.words == fake.words
-    for name, parameters in fake.parameters.items():
-        taken = real.parameters[name]
-        if taken is not None:
-            assert [each for each in taken if each in parameters] == parameters, name
 
 
 @pytest.mark.skipif(CUPY is None, reason="needs CuPy")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.jobs import Simulate
+from support.jobs import Results, Simulate, assert_same_bits
 
 from sweep import Design, Integration, Job, Model, Target, gaussian, grid, record, replicates, samples, sine, zipped
 from sweep.model.parameters import PARAMETERS
@@ -17,8 +18,7 @@ from sweep.signals.waveforms import white_noise
 UNITS = (1, 3, 5, 16, 17, 32, 64, 128)
 PRECISIONS = ("float32", "float64")
 
-Results = dict[str, np.ndarray]
-Whole = dict[tuple[int, str], Results]
+Whole = Callable[[int, str], Results]
 
 POINTS = 80
 
@@ -59,29 +59,27 @@ def job(units: int, precision: str, design: Design, sets_per_block: int | None =
     )  # fmt: skip
 
 
-def assert_same_bits(results: Results, expected: Results, sets: object = slice(None)) -> None:
-    """Compare every variable bit for bit with some sets of the expected."""
-    for name, value in expected.items():
-        assert results[name].tobytes() == value[sets].tobytes(), name
-
-
 @pytest.fixture(scope="module")
 def whole(simulate: Simulate) -> Whole:
-    """Simulate all points in one block, for every size and precision."""
-    return {(n, p): simulate(job(n, p, zipped("point", **points(n)))) for n in UNITS for p in PRECISIONS}
+    """Return a way to simulate all points in one block, once for every size and precision."""
+    return lru_cache(lambda units, precision: simulate(job(units, precision, zipped("point", **points(units)))))
 
 
 sizes = st.sampled_from([(units, precision) for units in UNITS for precision in PRECISIONS])
 
 
-def test_the_points_are_a_fair_trial(whole: Whole) -> None:
+@pytest.mark.product
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("units", UNITS)
+def test_the_points_are_a_fair_trial(whole: Whole, units: int, precision: str) -> None:
     """Some sets diverge and most do not, and they differ."""
-    for results in whole.values():
-        diverged = results["status"] == 2
-        assert 5 <= diverged.sum() < 20
-        assert len(np.unique(results["x_mean"][~diverged, 0])) == (~diverged).sum()
+    results = whole(units, precision)
+    diverged = results["status"] == 2
+    assert 5 <= diverged.sum() < 20
+    assert len(np.unique(results["x_mean"][~diverged, 0])) == (~diverged).sum()
 
 
+@pytest.mark.product
 @settings(max_examples=40)
 @given(size=sizes, sets_per_block=st.integers(1, POINTS), batch=st.none() | st.integers(1, 2 * POINTS))
 def test_blocks_and_batches_change_nothing(
@@ -89,9 +87,10 @@ def test_blocks_and_batches_change_nothing(
 ) -> None:
     """Whatever the size of blocks and batches, the bits are those of one block."""
     split = job(*size, zipped("point", **points(size[0])), max(sets_per_block, 8))
-    assert_same_bits(simulate(split, batch), whole[size])
+    assert_same_bits(simulate(split, batch), whole(*size))
 
 
+@pytest.mark.product
 @settings(max_examples=40)
 @given(size=sizes, chosen=st.lists(st.integers(0, POINTS - 1), min_size=1, max_size=140))
 def test_order_subset_and_repetition_change_nothing(
@@ -99,9 +98,10 @@ def test_order_subset_and_repetition_change_nothing(
 ) -> None:
     """A design of any of the points in any order, some perhaps twice, gives each the bits that it has in the whole."""
     some = zipped("point", **{name: values[chosen] for name, values in points(size[0]).items()})
-    assert_same_bits(simulate(job(*size, some)), whole[size], chosen)
+    assert_same_bits(simulate(job(*size, some)), whole(*size), chosen)
 
 
+@pytest.mark.product
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("units", UNITS)
 def test_extending_a_design_changes_nothing(simulate: Simulate, units: int, precision: str) -> None:
@@ -113,6 +113,7 @@ def test_extending_a_design_changes_nothing(simulate: Simulate, units: int, prec
     assert_same_bits(first, simulate(second), chosen)
 
 
+@pytest.mark.product(quick=1)
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("units", [3, 17])
 @pytest.mark.parametrize("name", [*PARAMETERS, "stimulus", "replicate"])
@@ -125,6 +126,7 @@ def test_swept_or_common_is_the_same(simulate: Simulate, name: str, units: int, 
         assert_same_bits(simulate(job(units, precision, Design(()), **common)), swept, [index])
 
 
+@pytest.mark.product
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("units", [3, 17])
 def test_running_one_point_again_gives_its_bits(simulate: Simulate, whole: Whole, units: int, precision: str) -> None:
@@ -132,9 +134,10 @@ def test_running_one_point_again_gives_its_bits(simulate: Simulate, whole: Whole
     for point in (0, 4, 41):
         own = {name: values[point] for name, values in points(units).items()}
         results = simulate(job(units, precision, Design(()), **own))
-        assert_same_bits(results, whole[units, precision], [point])
+        assert_same_bits(results, whole(units, precision), [point])
 
 
+@pytest.mark.product(quick=1)
 @pytest.mark.parametrize("units", [3, 8, 20])
 def test_sets_with_weights_of_their_own_do_not_see_each_other(simulate: Simulate, units: int) -> None:
     """Among networks of an ensemble and single weights too, neighbours, blocks and batches change nothing."""

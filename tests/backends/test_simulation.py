@@ -24,6 +24,7 @@ SCHEMES = ("sequential", "simultaneous")
 # ------------------------------------------------------------------------------------------------------- closed forms
 
 
+@pytest.mark.product(quick=1)
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_uncoupled_linear_units_relax_geometrically(simulate: Simulate, scheme: str, precision: str) -> None:
@@ -47,6 +48,7 @@ def test_uncoupled_linear_units_relax_geometrically(simulate: Simulate, scheme: 
     np.testing.assert_allclose(results["r"][..., 0], p**n * 0.5 + driven, rtol=0, atol=ROUNDING[precision])
 
 
+@pytest.mark.product(quick=1)
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_a_driven_unit_settles_where_both_equations_vanish(simulate: Simulate, activation: str, precision: str) -> None:
@@ -65,6 +67,7 @@ def test_a_driven_unit_settles_where_both_equations_vanish(simulate: Simulate, a
     np.testing.assert_allclose(results["r_final"], r, rtol=0, atol=2 * ROUNDING[precision])
 
 
+@pytest.mark.product(quick=1)
 @pytest.mark.parametrize("units", [2, 8, 30])
 def test_a_linear_network_settles_at_the_solution_of_its_linear_system(simulate: Simulate, units: int) -> None:
     """The steady state of a linear network is (1 - g W)^-1 b."""
@@ -98,6 +101,7 @@ def test_stationary_variance_of_an_uncoupled_unit(simulate: Simulate) -> None:
     np.testing.assert_allclose(power, 0.49 / (1 - alphas / 2), rtol=0.02)
 
 
+@pytest.mark.product(quick=1)
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("units", [3, 6])
 def test_covariance_of_a_noisy_linear_network_solves_the_lyapunov_equation(
@@ -160,6 +164,7 @@ def final_state(simulate: Simulate, job: Job) -> np.ndarray:
     return np.concatenate([results["x_final"][0], results["r_final"][0]])
 
 
+@pytest.mark.product
 def test_euler_converges_with_order_one_in_both_schemes(simulate: Simulate) -> None:
     """The error against an adaptive solver, and the difference of the schemes, fall in proportion to the step."""
     model = euler_job(1.0, "sequential").model
@@ -207,6 +212,7 @@ def parts(job: Job, start: str) -> tuple[Any, ...]:
     return job.model.weights, job.model.input_weights, job.model.parameters["bias"], job.model.parameters[start]
 
 
+@pytest.mark.product(quick=1)
 @pytest.mark.parametrize("units", [1, 4, 20])
 @pytest.mark.parametrize("activation", ["tanh", "sigmoid"])
 class TestLimits:
@@ -314,6 +320,7 @@ def growing_job(design: Design, units: int = 2, precision: str = "float32", **in
 OBSERVED = ("x_mean", "r_std", "x_min", "r_max", "r_final", "target_mse", "target_correlation")
 
 
+@pytest.mark.product
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("units", [1, 2, 6, 20])
 def test_a_set_that_diverges_is_flagged_with_its_time(
@@ -345,6 +352,7 @@ def test_a_set_that_diverges_is_flagged_with_its_time(
             assert step < 0 or np.isnan(recorded[kept >= step]).all()
 
 
+@pytest.mark.product
 @pytest.mark.parametrize("units", [1, 3, 8, 17, 32])
 @pytest.mark.parametrize("transient", [0, 50])
 def test_neighbours_of_a_set_that_diverges_keep_their_bits(simulate: Simulate, units: int, transient: int) -> None:
@@ -358,6 +366,7 @@ def test_neighbours_of_a_set_that_diverges_keep_their_bits(simulate: Simulate, u
         assert values.tobytes() == mixed[name][healthy].tobytes(), name
 
 
+@pytest.mark.product
 @pytest.mark.parametrize("transient", [0, 20, 100])
 def test_all_sets_may_diverge(simulate: Simulate, transient: int) -> None:
     """Nothing but NaN and the times is left where every set diverges, during the transient or after it."""
@@ -375,6 +384,7 @@ def test_all_sets_may_diverge(simulate: Simulate, transient: int) -> None:
         np.testing.assert_array_equal(np.isnan(results[name]).all(axis=-1), kept >= np.array(times)[:, None])
 
 
+@pytest.mark.product
 def test_an_unstable_step_diverges_where_it_is_allowed(simulate: Simulate) -> None:
     """With allow_unstable a set with dt/tau > 2 is simulated and flagged, one with less is not."""
     with pytest.warns(UserWarning, match="overshoots"):
@@ -392,6 +402,7 @@ def test_an_unstable_step_diverges_where_it_is_allowed(simulate: Simulate) -> No
     assert results["x_final"][1, 0] == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.product
 def test_rates_that_hide_a_divergence_do_not(simulate: Simulate) -> None:
     """The state is watched, not the rate: tanh of an infinite x would look healthy."""
     with pytest.warns(UserWarning, match="overshoots"):

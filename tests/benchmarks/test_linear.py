@@ -2,38 +2,22 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import math
 import statistics
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
-from support import ROOT
-
-BENCHMARKS = ROOT / "benchmarks"
 
 
 @pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], ModuleType]]:
-    """Return a way to import a script of ``benchmarks/``."""
-    before, path = set(sys.modules), list(sys.path)
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    yield importlib.import_module
-    sys.path[:] = path
-    for name in set(sys.modules) - before:
-        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(BENCHMARKS)):
-            del sys.modules[name]
-
-
-@pytest.fixture
-def linear(script: Callable[[str], ModuleType]) -> ModuleType:
+def linear(scripts: Callable[[str], ModuleType]) -> ModuleType:
     """Return the script that measures whether a run is linear."""
-    return script("linear")
+    return scripts("linear")
 
 
 @pytest.mark.parametrize("power", range(9))
@@ -135,10 +119,10 @@ def test_a_whole_run_leaves_numbers_and_a_picture(
     assert drawn["blocks of 50,000 sets"] == [[row["sets"], row["peak_mib"]] for row in series["sets, fixed blocks"]]
 
 
-def test_overhead_compares_the_same_work(script: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_overhead_compares_the_same_work(scripts: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch) -> None:
     """Steps are chosen by time, both take turns as often as asked for, and the percent follow from the medians."""
-    overhead = script("overhead")
-    case, order = script("cases").Case("tiny", units=2, sets=8, steps=100), []
+    overhead = scripts("overhead")
+    case, order = scripts("cases").Case("tiny", units=2, sets=8, steps=100), []
 
     def alone(engine: Any, job: Any, threads: int) -> float:
         order.append(("alone", job.integration.steps))
@@ -157,14 +141,14 @@ def test_overhead_compares_the_same_work(script: Callable[[str], ModuleType], mo
 
 
 def test_overhead_runs_to_its_end(
-    script: Callable[[str], ModuleType],
+    scripts: Callable[[str], ModuleType],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The script measures the back end it is given, prints medians, and writes all times as JSON."""
-    overhead = script("overhead")
-    monkeypatch.setattr(overhead, "M", script("cases").Case("tiny", units=2, sets=8, steps=10))
+    overhead = scripts("overhead")
+    monkeypatch.setattr(overhead, "M", scripts("cases").Case("tiny", units=2, sets=8, steps=10))
     monkeypatch.setattr(overhead, "_FEW", 1)
     monkeypatch.setattr(overhead, "_MANY", 3)
     output = tmp_path / "new" / "overhead.json"

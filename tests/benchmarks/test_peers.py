@@ -9,19 +9,17 @@ import json
 import sys
 import time
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
-from support import ROOT
 
 import sweep
 from sweep.backends.registry import probe
 
-BENCHMARKS = ROOT / "benchmarks"
 PACKAGES = {
     "plain": "numpy",
     "numpy": "sweep",
@@ -38,17 +36,6 @@ PACKAGES = {
 HERE = [name for name, package in PACKAGES.items() if importlib.util.find_spec(package)]
 if not any(found.name == "native" and found.works for found in probe()):
     HERE.remove("native")
-
-
-@pytest.fixture
-def scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], ModuleType]]:
-    """Return a way to import a module of ``benchmarks/``."""
-    before = set(sys.modules)
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    yield importlib.import_module
-    for name in set(sys.modules) - before:
-        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(BENCHMARKS)):
-            del sys.modules[name]
 
 
 @pytest.fixture

@@ -21,12 +21,6 @@ from sweep.execution.cluster import start
 Pins = dict[int, tuple[int, str | None]]
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Return a place for a store."""
-    return tmp_path / "out.zarr"
-
-
 def pins(client: Client) -> Pins:
     """Return the process and the devices that it sees, by the number of the worker."""
 

@@ -21,12 +21,6 @@ from sweep.results.store import Store
 RUN = "sweep.run(jobs.many(100), sys.argv[1])"
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Return a place for a store."""
-    return tmp_path / "out.zarr"
-
-
 @pytest.fixture(scope="module")
 def undisturbed() -> xr.Dataset:
     """Return the result of the run that nobody disturbs."""

@@ -52,12 +52,6 @@ Simulate = Callable[..., Results]
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Return a place for a store."""
-    return tmp_path / "out.zarr"
-
-
-@pytest.fixture
 def spoil(
     monkeypatch: pytest.MonkeyPatch, only_numpy: None
 ) -> Callable[[Callable[[ParameterSets, int | None], None]], None]:

@@ -14,6 +14,7 @@ import pytest
 from support import lanes, processor
 from support.cut import JOBS, OBSERVED, SHORT, Cut, decay, different, simulate
 from support.jobs import network
+from support.marks import quick
 
 from sweep import Integration, Job, Model, Target, gaussian, grid, record, samples, sine, zipped
 from sweep.backends import native
@@ -106,7 +107,7 @@ CHOSEN: dict[str, Job] = {
 }
 
 
-@pytest.mark.parametrize("name", CHOSEN)
+@pytest.mark.parametrize("name", quick(["a last segment of three steps"], CHOSEN))
 def test_vectors_of_64_bytes_make_the_same_bits(name: str) -> None:
     """Every variable of every kind of job is that of vectors half as wide."""
     job = CHOSEN[name]
@@ -125,6 +126,7 @@ def is_multiply_add(code: bytes) -> bool:
     return which == 2 and number >> 4 in (9, 10, 11) and number & 15 >= 6
 
 
+@pytest.mark.slow
 def test_multiply_adds_are_of_whole_registers() -> None:
     """All that the processor executes are of 64 bytes, and there are as many as a product has; without them it cannot."""
     job = Job(
@@ -148,6 +150,7 @@ def test_multiply_adds_are_of_whole_registers() -> None:
     assert fault.value.args[0] == processor.Fault.UNDEFINED
 
 
+@pytest.mark.slow
 def test_a_scratch_that_does_not_fit_is_an_error() -> None:
     """A kernel that gets no memory says so, and touches nothing."""
     emulated = processor.EmulatedDevice()
@@ -158,6 +161,7 @@ def test_a_scratch_that_does_not_fit_is_an_error() -> None:
     assert different(simulate(emulated, CHOSEN["1 linear"]), simulate(Cut(16), CHOSEN["1 linear"])) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("scalar", "width"), [("float", 16), ("double", 8)])
 def test_a_function_of_a_lane_makes_the_same_bits(scalar: str, width: int, tmp_path: Path) -> None:
     """Of numbers of every binade, of subnormals, infinities and NaN: what half as wide a vector makes."""

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from support import emulated
 from support.emulator import EmulationError, Module
+from support.marks import quick
 
 from sweep import Integration, Job, Model, Target, gaussian, grid, record, samples, sine
 from sweep.backends.compiled.backend import KernelBackend
@@ -189,7 +190,20 @@ def test_the_kernels_as_they_stand_are_right_in_any_order(units: int) -> None:
     assert all(simulate(units, None, seed) == expected(units) for seed in SEEDS[:4])
 
 
-@pytest.mark.parametrize("name", BUGS)
+#: One of each kind for each kernel.
+QUICK = (
+    "a stage is overwritten while others read it",
+    "weights by value are transposed",
+    "lanes of a warp do not wait for the rates",
+    "a set of several warps waits for one",
+    "a place left over is stored",
+    "units beyond the last are read",
+    "a tile is multiplied before it is there",
+    "new rates are seen in the same step",
+)
+
+
+@pytest.mark.parametrize("name", quick(QUICK, BUGS))
 def test_a_planted_bug_is_found(name: str) -> None:
     """Each bug compiles, and under one seed at least gives another result or an error of the launch."""
     units, bug = BUGS[name]

@@ -142,6 +142,7 @@ def test_statistics_keep_their_digits_over_many_steps(simulate: Simulate) -> Non
     np.testing.assert_allclose(results["target_mse"][0], ((seen - target) ** 2).mean(axis=1), rtol=1e-6)
 
 
+@pytest.mark.product
 def test_observing_more_changes_nothing(simulate: Simulate) -> None:
     """What a variable contains does not depend on what else is observed."""
 

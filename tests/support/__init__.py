@@ -4,3 +4,5 @@ from pathlib import Path
 
 #: The clone that is tested.
 ROOT = Path(__file__).parents[2]
+#: The folder of a CuPy that is made of the emulated GPU.
+FAKES = ROOT / "tests" / "support" / "fakes"

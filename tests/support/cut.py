@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from support.jobs import network
+from support.jobs import Results, network
 from sweep import Integration, Job, Model, Target, gaussian, grid, record, samples, sine
 from sweep.backends import native
 from sweep.backends.compiled import cpu
@@ -15,8 +15,6 @@ from sweep.backends.compiled.backend import KernelBackend
 from sweep.backends.compiled.kernel import Kernel, Needs
 from sweep.execution.prepare import prepare
 from sweep.signals.waveforms import white_noise
-
-Results = dict[str, np.ndarray]
 
 SHORT = Integration(dt=0.5, duration=30.0, transient=3.5)
 SERIES = samples(np.random.default_rng(7).normal(size=(3, 80)), interval=0.5)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +49,21 @@ class EmulatedBackend(KernelBackend):
     def devices(self) -> tuple[str, ...]:
         """Return none: it needs no device of its own."""
         return ()
+
+
+class OnGPU(EmulatedBackend):
+    """The emulated back end, which says that it has a GPU. Its memory is not for two threads at once."""
+
+    turn = threading.Lock()
+
+    def simulate(self, *arguments: Any, **options: Any) -> dict[str, np.ndarray]:
+        """Let the threads take turns."""
+        with self.turn:
+            return super().simulate(*arguments, **options)
+
+    def devices(self) -> tuple[str, ...]:
+        """Return one."""
+        return ("0",)
 
 
 def look() -> Probe:

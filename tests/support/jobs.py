@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,16 @@ import xarray as xr
 from support import ROOT
 from sweep import Integration, Job, Model, gaussian, grid
 
-#: What the fixture ``simulate`` gives: it runs all blocks of a job on a back end.
-Simulate = Callable[..., dict[str, np.ndarray]]
+#: Every variable ``(set, ...)``; and what the fixture ``simulate`` gives, which runs all blocks of a job on a back end.
+Results = dict[str, np.ndarray]
+Simulate = Callable[..., Results]
+
+#: Parts of job files.
+MODEL = "model = { units = 3 }\n"
+TIME = "integration = { dt = 0.5, duration = 20.0 }\n"
+LOOK = 'observe = ["r_mean"]\n'
+PLAIN = LOOK + MODEL + TIME
+COMPARING = 'observe = ["target_mse"]\n' + MODEL + TIME
 
 
 def small(**changes: Any) -> Job:
@@ -58,6 +65,12 @@ def slow(sets: int = 8) -> Job:
     return many(sets, integration=Integration(dt=1.0, duration=4_000.0))
 
 
+def assert_same_bits(results: Results, expected: Results, sets: object = slice(None)) -> None:
+    """Compare every variable bit for bit with some sets of the expected."""
+    for name, value in expected.items():
+        assert results[name].tobytes() == value[sets].tobytes(), name
+
+
 def assert_same(one: xr.Dataset, other: xr.Dataset) -> None:
     """Two results agree in every bit of every variable and coordinate, and in their labels."""
     assert set(one.variables) == set(other.variables)
@@ -66,11 +79,6 @@ def assert_same(one: xr.Dataset, other: xr.Dataset) -> None:
         assert (a.dims, a.dtype, a.shape) == (b.dims, b.dtype, b.shape), name
         assert a.to_numpy().tobytes() == b.to_numpy().tobytes(), name
         np.testing.assert_equal(a.attrs, b.attrs, err_msg=str(name))
-
-
-def tree(folder: Path) -> dict[Path, bytes | None]:
-    """Return everything that lies in a folder."""
-    return {path: path.read_bytes() if path.is_file() else None for path in sorted(folder.rglob("*"))}
 
 
 def python(code: str, *arguments: object, **options: Any) -> subprocess.Popen[str]:

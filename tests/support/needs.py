@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from support.covering import covering
 from sweep.backends.compiled.kernel import BY_BOTH, BY_SET, BY_UNIT, COMMON, NEUTRAL, WHICH, Needs
 from sweep.model.activations import ACTIVATIONS
 
@@ -77,30 +77,10 @@ def needs(units: int, answers: Mapping[str, Any]) -> Needs:
     return one.to_detect() if answers["detect"] else one
 
 
-def covering(seed: int = 0, pool: int = 1500) -> list[Needs]:
-    """Return needs among which every answer to a question meets every answer to every other one.
-
-    Of a pool of random answers those are taken, one after the other, that make the most pairs meet for the first time.
-    """
+def every_two_meet(seed: int = 0) -> list[Needs]:
+    """Return needs among which every answer to a question meets every answer to every other one."""
     rng = np.random.default_rng(seed)
-    sizes = [len(answers) for answers in ANSWERS.values()]
-    chosen = rng.integers(sizes, size=(pool, len(sizes)))
-    starts = np.cumsum([0, *sizes])
-    given = np.zeros((pool, starts[-1]), dtype=bool)
-    np.put_along_axis(given, chosen + starts[:-1], True, axis=1)
-    question = np.repeat(np.arange(len(sizes)), sizes)
-    pairs = [(a, b) for a, b in itertools.combinations(range(starts[-1]), 2) if question[a] != question[b]]
-    first, second = np.array(pairs).T
-    meet = (given[:, first] & given[:, second]).astype(np.float32)
-    left = np.ones(len(pairs), dtype=np.float32)
-    found = []
-    while left.any():
-        best = int((meet @ left).argmax())
-        assert meet[best] @ left > 0, "the pool is too small for all pairs"
-        left[meet[best] > 0] = 0
-        answers = {name: ANSWERS[name][which] for name, which in zip(ANSWERS, chosen[best], strict=True)}
-        found.append(needs(int(rng.choice(SIZES[answers["size"]])), answers))
-    return found
+    return [needs(int(rng.choice(SIZES[answers["size"]])), answers) for answers in covering(ANSWERS, seed)]
 
 
 def plain(units: int, activation: str = "relu", precision: str = "float32") -> Needs:

@@ -6,6 +6,7 @@ stream are the package's own; they have tests of their own.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -120,7 +121,8 @@ def compare(job: Job, r: Array) -> dict[str, Array]:
             y = target_series(job, target, timing.transient_steps + shift, timing.steps + shift)
             y = np.broadcast_to(y, r.shape)
             for unit in range(units if "target_correlation" in job.observed else 0):
-                correlation[i, k, unit] = np.corrcoef(y[:, unit], r[:, unit])[0, 1]
+                with np.errstate(invalid="ignore"):  # a rate that never changes correlates with nothing
+                    correlation[i, k, unit] = np.corrcoef(y[:, unit], r[:, unit])[0, 1]
             mse[i, k] = ((y - r) ** 2).mean(axis=0)
     chosen = slice(None) if isinstance(job.target, tuple) else 0
     return {"target_correlation": correlation[chosen], "target_mse": mse[chosen]}
@@ -153,3 +155,41 @@ def measure(job: Job, index: int) -> dict[str, Array]:
             row = OBSERVABLES[item]
             results[item] = STATISTICS[row.statistic](observed[row.of])
     return results
+
+
+TOLERANCE: dict[str, dict[str, float]] = {
+    "float32": {"rtol": 2e-5, "atol": 1e-5},
+    "float64": {"rtol": 1e-10, "atol": 1e-12},
+}
+
+
+def assert_agrees(results: dict[str, Array], job: Job, diverging: Collection[int] = ()) -> None:
+    """Compare every variable of every set; of those that diverge, when they do and what is left of them."""
+    for index in range(job.design.size):
+        if index in diverging:
+            _assert_diverges(results, job, index)
+            continue
+        assert (results["status"][index], np.isnan(results["diverged_at"][index])) == (1, True), index
+        for name, expected in measure(job, index).items():
+            np.testing.assert_allclose(
+                results[name][index], expected, **TOLERANCE[job.integration.precision], err_msg=f"{name} of set {index}"
+            )
+
+
+def _assert_diverges(results: dict[str, Array], job: Job, index: int) -> None:
+    timing = job.integration
+    x, r = trajectory(job, own_values(job, index), dtype=np.dtype(timing.precision).type)
+    first = first_not_finite(x, r)
+    assert results["status"][index] == 2, index
+    step = round(results["diverged_at"][index] / timing.dt) - 1
+    # A fused multiply-add overflows where its sum does, not already where its product does.
+    assert 0 <= first <= step <= first + 1, index
+    for variable in job.variables:
+        values = results[variable.name][index]
+        if variable.name in ("x", "r"):
+            kept = timing.transient_steps + np.arange(job.records[0].every - 1, len(x), job.records[0].every)
+            kept = kept[kept < timing.steps]
+            assert np.isnan(values[kept >= step]).all(), (variable.name, index)
+            assert np.isfinite(values[kept < first]).all(), (variable.name, index)
+        elif variable.name not in ("status", "diverged_at"):
+            assert np.isnan(values).all(), (variable.name, index)

@@ -1,9 +1,7 @@
-"""Laws of the choice of a kernel: every job has one, and no result depends on how the work was cut."""
+"""Segments and launches: no result depends on how the work was cut."""
 
 from __future__ import annotations
 
-import dataclasses
-import re
 import shutil
 import sys
 from dataclasses import dataclass
@@ -20,7 +18,7 @@ from support.emulator import EmulatedDevice
 from sweep import Integration, Job, Model, Target, gaussian, grid, record, samples, sine
 from sweep.backends.compiled import layout, source
 from sweep.backends.compiled.backend import KernelBackend
-from sweep.backends.compiled.gpu import LANES_PER_SET, PRODUCT, THREAD_PER_SET, candidates, choose, passes
+from sweep.backends.compiled.gpu import LANES_PER_SET, PRODUCT, THREAD_PER_SET, choose, passes
 from sweep.backends.compiled.kernel import Needs
 from sweep.backends.compiled.layout import LONGEST_SEGMENT, segment_stop
 from sweep.backends.registry import get_backend
@@ -29,74 +27,6 @@ from sweep.execution.prepare import prepare
 emulates = pytest.mark.skipif(
     shutil.which("g++") is None or not sys.platform.startswith("linux"), reason="needs g++ and Linux"
 )
-answers = st.fixed_dictionaries({name: st.sampled_from(options) for name, options in needs.ANSWERS.items()})
-
-
-@st.composite
-def any_needs(draw: st.DrawFn) -> Needs:
-    """Draw what a job of any size asks for, up to a hundred comparisons among it."""
-    chosen = draw(answers) | {"comparisons": draw(st.just(0) | st.integers(1, 100))}
-    return needs.needs(draw(st.integers(1, 300)), chosen)
-
-
-# ------------------------------------------------------------------------------------------------------------- kernels
-
-
-@given(asked=any_needs())
-def test_every_job_has_a_plan_that_can_be_launched(asked: Needs) -> None:
-    """Any job is divided into passes, each with threads, shared memory and arguments that any GPU takes."""
-    for _, one in passes(asked):
-        assert one.threads % 32 == 0
-        assert 32 <= one.threads <= 256
-        assert one.tile_sets >= 1
-        assert 0 <= one.shared_bytes <= 48 << 10
-        assert one.arguments.itemsize <= 4096
-        assert one.file == PRODUCT or one.fits
-        assert one.stage % one.unroll == 0
-
-
-@given(asked=any_needs())
-def test_passes_partition_the_comparisons(asked: Needs) -> None:
-    """Each comparison is made in one pass; the first pass measures all the rest, the others nothing else."""
-    divided = passes(asked)
-    assert [i for part, _ in divided for i in range(part.start, part.stop)] == list(range(asked.comparisons))
-    for number, (part, one) in enumerate(divided):
-        others = dataclasses.replace(one.needs, comparisons=asked.comparisons)
-        assert one.needs.comparisons == part.stop - part.start <= 32
-        if number == 0:
-            assert others == asked
-        else:
-            assert one.needs.moments_x == one.needs.record_x == one.needs.record_r == 0
-            assert one.needs.moments_r == one.needs.correlation
-            assert not one.needs.running
-
-
-@given(asked=any_needs())
-def test_the_last_way_is_always_possible(asked: Needs) -> None:
-    """What nothing on the chip can hold is left to the product, whatever is asked for."""
-    *_, last = candidates(asked)
-    assert last.file == PRODUCT
-    assert choose(asked).file in (THREAD_PER_SET, LANES_PER_SET, PRODUCT)
-
-
-@given(asked=any_needs())
-def test_a_step_is_looked_for_along_the_way_that_was_taken(asked: Needs) -> None:
-    """The kernel that finds the step of a divergence has the same sizes and equations, and measures nothing."""
-    looking = asked.to_detect()
-    assert looking.detect
-    assert looking.sums == 0
-    own = (
-        "units",
-        "precision",
-        "activation",
-        "sequential",
-        "compensated",
-        "coupling",
-        "modes",
-        "stimuli",
-        "input_units",
-    )
-    assert [getattr(looking, name) for name in own] == [getattr(asked, name) for name in own]
 
 
 def job(units: int, speed: float = 1.0, **changes: Any) -> Job:
@@ -126,55 +56,6 @@ def test_a_plan_belongs_to_the_job_and_not_to_a_block(units: int) -> None:
         assert Needs.of(job(units, sets_per_block=sets_per_block), compensated=False) == whole
     one_value = job(units, design=grid(tau_s=[5.0], gain=[1.0]))
     assert Needs.of(one_value, compensated=False).modes == whole.modes
-
-
-# ------------------------------------------------------------------------------------------------------------ macros
-
-_KERNELS = (THREAD_PER_SET, LANES_PER_SET, PRODUCT)
-
-
-def bare(file: str) -> str:
-    """Return the one text of a kernel without its comments and messages."""
-    return re.sub(r'//[^\n]*|"[^"\n]*"', "", source.inlined(source.folder() / file))
-
-
-def words(text: str) -> set[str]:
-    """Return the identifiers in a text."""
-    return set(re.findall(r"\b[A-Za-z_]\w*", text))
-
-
-def macros_of(file: str) -> set[str]:
-    """Return the macros that the host defines for a kernel."""
-    units = {THREAD_PER_SET: 3, LANES_PER_SET: 20, PRODUCT: 300}[file]
-    one = choose(needs.plain(units))
-    assert one.file == file
-    return {name.partition("(")[0] for name, _ in one.specialisation.macros}
-
-
-def test_every_macro_is_used_and_explained() -> None:
-    """The host defines no macro that no kernel reads, and the headers say what each is for."""
-    explained = "".join(
-        line
-        for path in source.folder().glob("*.cu*")
-        for line in path.read_text().splitlines(True)
-        if line.startswith("//")
-    )
-    for file in _KERNELS:
-        defined = macros_of(file)
-        assert defined - words(explained) <= {"RUNNING_R", "MOMENTS_R", "RECORD_R"}
-        common = set.intersection(*map(macros_of, _KERNELS))
-        assert defined - common <= words(bare(file))
-        assert common <= set.union(*(words(bare(each)) for each in _KERNELS))
-
-
-@pytest.mark.parametrize("file", _KERNELS)
-def test_no_condition_reads_a_macro_that_nobody_defines(file: str) -> None:
-    """In an #if a name that is not defined would silently be 0: all are the host's, the kernels' or the compiler's."""
-    text = bare(file)
-    asked = words(" ".join(re.findall(r"^\s*#\s*(?:el)?if(?!n?def)\b(.*)$", text, re.MULTILINE)))
-    own = set(re.findall(r"#define (\w+)", text))
-    compilers = {"__CUDA_ARCH__", "__CUDACC__", "__clang__", "__FMA__", "__has_builtin", "__builtin_elementwise_sqrt"}
-    assert asked - {"defined"} <= macros_of(file) | own | compilers
 
 
 # ---------------------------------------------------------------------------------------------------------- segments
