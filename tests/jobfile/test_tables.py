@@ -12,7 +12,7 @@ import pytest
 from support import ROOT
 
 import sweep
-from sweep.job import Job, Report
+from sweep.job import Report
 from sweep.jobfile import load, schema
 from sweep.model import weights as network
 from sweep.signals import waveforms as signals

@@ -22,7 +22,7 @@ import sweep
 from sweep.errors import JobError
 from sweep.job import Report
 from sweep.observables import STATUS
-from sweep.report import best, choice, scales
+from sweep.report import best, scales
 from sweep.report import figures as plot
 from sweep.signals.targets import model_output
 

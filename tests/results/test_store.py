@@ -32,7 +32,8 @@ from sweep.backends.registry import get_backend, provenance
 from sweep.errors import RunError
 from sweep.execution.prepare import prepare
 from sweep.observables import STATUS
-from sweep.results.store import Store, lock
+from sweep.results.creation import lock
+from sweep.results.store import Store
 from sweep.signals.targets import model_output
 
 # ------------------------------------------------------------------------------------------------------------ creation
