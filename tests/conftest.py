@@ -1,4 +1,4 @@
-"""What the tests share: every back end that works here, and a way to run a job on it."""
+"""What the tests share: every back end that works here, and a function to run a job on it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sweep.execution.prepare import prepare
 
 settings.register_profile("sweep", deadline=None)
 settings.load_profile("sweep")
-# A shell without a terminal starts what runs in the background with interrupts ignored.
+# A shell without a terminal starts background processes with interrupts ignored.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -46,7 +46,7 @@ BACKENDS = [pytest.param(name, marks=pytest.mark.gpu if name == "cupy" else ()) 
 
 @pytest.fixture(scope="session", params=BACKENDS)
 def backend(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Name a back end that works here: of the package's own, or the kernels' source executed on the CPU."""
+    """Return the name of a back end that works here: one of the package, or the emulated kernels."""
     look = FOUND.get(request.param)
     if look and not look.works:
         pytest.skip(f"back end {look.name}: {look.reason}")
@@ -58,7 +58,7 @@ def backend(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def simulate(backend: str) -> Simulate:
-    """Run all blocks of a job on the back end: every variable ``(set, ...)``, the sets in C order."""
+    """Run all blocks of a job on the back end, and return every variable ``(set, ...)``, with the sets in C order."""
     engine = get_backend(backend)
 
     def run(job: Job, batch: int | None = None) -> dict[str, np.ndarray]:
@@ -90,7 +90,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def before_numpy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
-    """Return a way to say which back ends there are, ``name=(probe, load)``, in this process and before NumPy's."""
+    """Return a function that adds back ends, ``name=(probe, load)``, before NumPy's in this process."""
     numpy = backends.BACKENDS["numpy"]
 
     def put(**others: tuple[Callable[[], Probe], Callable[[], Backend]]) -> None:
@@ -104,11 +104,11 @@ def before_numpy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None
 
 @pytest.fixture
 def only_numpy(before_numpy: Callable[..., None]) -> None:
-    """Leave no other back end than NumPy's in this process."""
+    """Hide all back ends except NumPy's in this process."""
     before_numpy()
 
 
 @pytest.fixture
 def two(before_numpy: Callable[..., None]) -> None:
-    """Let there be two back ends in this process."""
+    """Make two back ends available in this process."""
     before_numpy(fast=(fast.look, fast.load))

@@ -68,7 +68,7 @@ def test_the_table_says_what_was_measured(command: Callable[..., Any]) -> None:
 
 @pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "601"])
 def test_seconds_that_are_none_are_refused(command: Callable[..., Any], seconds: str) -> None:
-    """What is no time to measure for ends with exit code 2 and names the option, before anything is measured."""
+    """An impossible time ends with exit code 2 and names the option, before anything is measured."""
     code, out, err = command("--seconds", seconds)
     assert code == 2
     assert out == ""
@@ -83,7 +83,7 @@ def test_an_unknown_back_end_gets_a_suggestion(command: Callable[..., Any]) -> N
 
 
 def test_ctrl_c_ends_it_cleanly(command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    """An interrupt while sets are computed ends with exit code 1 and a sentence, and no thread goes on."""
+    """An interrupt ends with exit code 1 and a sentence, and all threads stop."""
     timer = threading.Timer(0.5, signal.pthread_kill, [threading.get_ident(), signal.SIGINT])
     monkeypatch.setattr(bench, "CASES", (TINY[0], Case("long", units=8, sets=64, steps=50_000_000)))
     timer.start()
@@ -101,7 +101,7 @@ def test_ctrl_c_ends_it_cleanly(command: Callable[..., Any], monkeypatch: pytest
 
 
 class Clockwork(NumpyBackend):
-    """Computes nothing, and takes a microsecond per unit-update on a clock of its own."""
+    """Computes nothing, and takes a microsecond per unit-update on a made-up clock."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -135,7 +135,7 @@ def test_sets_are_chosen_by_time(clockwork: Clockwork, seconds: float) -> None:
 
 
 def test_too_many_sets_become_steps(clockwork: Clockwork, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the most sets take less than the time asked for, there are more steps."""
+    """If the largest number of sets takes less than the time asked for, there are more steps."""
     monkeypatch.setattr(bench, "_MOST_SETS", 200)
     sized = bench.calibrated(clockwork, Case("S", units=1, sets=10_000, steps=10), 1.0, 1)
     assert sized.sets == 200
@@ -151,7 +151,7 @@ def test_a_rate_is_updates_by_seconds(clockwork: Clockwork) -> None:
 
 
 def test_a_failing_block_ends_the_measurement() -> None:
-    """What a block raises comes out, and the threads that compute others end instead of going on for minutes."""
+    """An exception in a block comes out, and the threads of other blocks stop instead of running for minutes."""
 
     class Failing(NumpyBackend):
         def simulate(self, prepared: PreparedJob, parameters: ParameterSets, **options: Any) -> dict[str, np.ndarray]:
@@ -167,7 +167,7 @@ def test_a_failing_block_ends_the_measurement() -> None:
 
 
 def test_a_gpu_is_limited_by_its_instructions() -> None:
-    """On a GPU the limit is what the device issues over what the plan counts; it needs no BLAS."""
+    """On a GPU the limit is the device's instructions divided by those of a unit-step; it needs no BLAS."""
     engine = OnGPU()
     case = dataclasses.replace(TINY[0], steps=2)
     (measure,) = bench.measures(engine, [case], 1e-6)
@@ -178,7 +178,7 @@ def test_a_gpu_is_limited_by_its_instructions() -> None:
 
 
 def test_multiply_adds_are_counted_on_all_threads() -> None:
-    """The machine's rate is one that a machine can have, whatever BLAS was told about threads."""
+    """The machine's rate is a possible number, whatever number of threads BLAS was given."""
     assert 1e8 < bench.multiply_adds(1, 0.02) < 1e13
 
 

@@ -1,4 +1,4 @@
-"""The one check of whole numbers, numbers, arrays and names, and that it stands at every door."""
+"""The checks of whole numbers, numbers, arrays and names, and that every public function uses them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ NOT_NUMBERS: dict[str, Any] = {
 @pytest.mark.parametrize("value", NOT_NUMBERS.values(), ids=NOT_NUMBERS)
 @pytest.mark.parametrize("check", [whole, number, array, numbers_of])
 def test_what_is_no_number_is_refused_by_every_check(check: Callable[[str, Any], object], value: Any) -> None:
-    """Neither as itself, nor in a list, nor in an array of its own type is it taken for a number."""
+    """It is refused by itself, in a list, and in an array of its own type."""
     with pytest.raises(JobError, match=r"^key"):
         check("key", value)
     with pytest.raises(JobError, match=r"^key"):
@@ -58,14 +58,14 @@ def test_what_is_no_number_is_refused_by_every_check(check: Callable[[str, Any],
 
 @pytest.mark.parametrize("value", [3, np.int8(3), np.uint64(3), np.array(3)])
 def test_whole_numbers_of_python_and_numpy_are_one(value: Any) -> None:
-    """What comes out is an int."""
+    """The result is an int."""
     assert whole("key", value) == 3
     assert type(whole("key", value)) is int
 
 
 @pytest.mark.parametrize("value", [0.5, np.float32(0.5), np.array(0.5), Fraction(1, 2), Decimal("0.5")])
 def test_numbers_of_python_and_numpy_are_one(value: Any) -> None:
-    """What comes out is a float."""
+    """The result is a float."""
     assert number("key", value) == 0.5
     assert type(number("key", value)) is float
 
@@ -93,7 +93,7 @@ def test_numbers_of_python_and_numpy_are_one(value: Any) -> None:
     ],
 )
 def test_a_message_names_key_value_rule_and_remedy(check: Callable[[], object], message: str | None) -> None:
-    """In one wording for all; a rule without bounds has none to break."""
+    """All messages have the same wording; a rule without bounds allows every number."""
     if message is None:
         assert check() == -1
         return
@@ -122,7 +122,7 @@ def test_masked_entries_are_seen_inside_lists() -> None:
 
 
 def test_annotations_are_the_rules_of_arguments_and_fields() -> None:
-    """Numbers come out as int and float, None where it may stand, and what has no rule is left alone."""
+    """Numbers become int and float, None is kept where it is allowed, and arguments without a rule are unchanged."""
 
     @checked
     def make(n: Count, ratio: Positive = 1.0, kind: Annotated[str, OneOf(("a", "b"))] = "a", rest: Any = None) -> Any:
@@ -174,6 +174,6 @@ DOORS: dict[str, Callable[[Any], object]] = {
 )
 @pytest.mark.parametrize("door", DOORS.values(), ids=DOORS)
 def test_no_door_takes_for_numbers_what_are_none(door: Callable[[Any], object], bad: Any) -> None:
-    """Texts, truths, complex numbers and masked entries are refused wherever arrays come in."""
+    """Texts, booleans, complex numbers and masked entries are refused everywhere."""
     with pytest.raises(JobError):
         door(bad)

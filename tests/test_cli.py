@@ -1,4 +1,4 @@
-"""The command line: what it says, what it writes, and how it ends."""
+"""The command line: what it prints, what it writes, and its exit codes."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def start(*arguments: object) -> subprocess.Popen[str]:
 
 
 def slow_job(sets: int) -> None:
-    """Make the job one of so many blocks of about a quarter of a second each."""
+    """Change the job to this number of blocks, of about a quarter of a second each."""
     text = JOB.replace("duration = 40.0", "duration = 4_000.0").replace("sets_per_block = 4", "sets_per_block = 1")
     text = re.sub(r"gain = \[.*\]", f"gain = {{ linspace = [0.0, 2.0, {sets}] }}", text)
     Path("job.toml").write_text(text.replace("tau_s = [2.0, 4.0, 8.0]", "tau_s = [2.0]"), encoding="utf-8")
@@ -176,7 +176,7 @@ def test_a_bad_job_ends_with_2_and_one_message(folder: Path) -> None:
 
 
 def test_a_warning_is_a_line_said_once() -> None:
-    """A job is read and checked several times on its way; the user is told once, and without the source."""
+    """A job is checked several times, but a warning is shown once, and without source code."""
     Path("job.toml").write_text(JOB.replace("tau_s = [2.0,", "tau_s = [0.8,"), encoding="utf-8")
     code, said = finish(start("plan", "job.toml"))
     assert code == 0
@@ -214,7 +214,7 @@ def test_the_options_of_run_change_where_and_how_but_not_what(folder: Path, comm
 
 
 def test_quiet_means_no_bar(command: Command) -> None:
-    """The bar goes to the error stream, so that what is said can be piped; quiet leaves it out."""
+    """The bar goes to the error stream, so that the output can be piped; --quiet leaves it out."""
     loud = command("run", "job.toml")
     assert "100%" in loud.err
     assert "%" not in loud.out
@@ -237,14 +237,14 @@ def test_overwrite_starts_again(command: Command, store: Path) -> None:
 
 @pytest.mark.parametrize("design", ["[design]", "[design.grid]\ntau_s = [2.0]", "[design]\nreplicates = 1"])
 def test_a_job_of_one_set_runs_without_a_picture(folder: Path, command: Command, design: str) -> None:
-    """There is nothing to compare, which is no error."""
+    """With one set there is nothing to compare, and this is not an error."""
     Path("job.toml").write_text(JOB[: JOB.index("[design")] + design, encoding="utf-8")
     done = command("run", "job.toml", "--quiet")
     assert (done.code, done.out, done.err) == (0, "job.zarr: 1 sets, 1 ok\n", "")
 
 
 def test_sets_that_diverge_are_no_failure(command: Command) -> None:
-    """A diverged set is a result: it is counted, and the run is done."""
+    """A set that diverged is a result: it is counted, and the exit code is 0."""
     text = JOB.replace('"tanh"', '"linear"').replace("gain = [0.5,", "gain = [1e30,").replace("= 40.0", "= 400.0")
     Path("job.toml").write_text(text, encoding="utf-8")
     done = command("run", "job.toml", "--quiet")
@@ -256,7 +256,7 @@ def test_sets_that_diverge_are_no_failure(command: Command) -> None:
 
 
 def test_status_ends_with_1_until_all_is_there(command: Command, store: Path) -> None:
-    """Sets that are missing are counted, and said to come with the next run; a finished store ends with 0."""
+    """Missing sets are counted, with a hint to run again; for a finished store the exit code is 0."""
     done = command("status", "job.zarr")
     assert (done.code, done.err) == (0, "")
     first, by = done.out.splitlines()
@@ -273,7 +273,7 @@ def test_status_ends_with_1_until_all_is_there(command: Command, store: Path) ->
 
 
 def test_status_sees_a_result_that_was_lost(command: Command, store: Path) -> None:
-    """A chunk of a result is missing where the status says ok: not done, whatever the status says."""
+    """If a chunk of a result is missing the store is not done, although the status says ok."""
     next(store.glob("r_mean/c/1/*/*")).unlink()
     done = command("status", "job.zarr")
     assert done.code == 1
@@ -308,7 +308,7 @@ def test_status_says_what_failed(command: Command, store: Path) -> None:
     ],
 )
 def test_plot_draws_what_is_asked_for(folder: Path, command: Command, store: Path, options: str, said: str) -> None:
-    """What the command line names goes before the job's own report, of which the rest stays."""
+    """Options take precedence over the job's report; the rest of the report is kept."""
     done = command("plot", store.name, *options.split(), "--output", "drawn/it.svg")
     assert (done.code, done.err) == (0, "")
     assert re.match(said, done.out)
@@ -359,7 +359,7 @@ def test_the_schema_is_one_that_the_shipped_files_fit(command: Command) -> None:
 
 
 def test_the_doctor_names_versions_back_ends_and_the_machine(command: Command) -> None:
-    """Every back end is said to work or not, with the reason."""
+    """For every back end it says whether it works, with the reason."""
     done = command("doctor")
     assert (done.code, done.err) == (0, "")
     for name in ("tausweep", "Python", "numpy", "zarr", "BLAS", "cores", "memory", "GPU"):
@@ -369,12 +369,12 @@ def test_the_doctor_names_versions_back_ends_and_the_machine(command: Command) -
 
 
 def test_the_version_is_that_of_the_package(command: Command) -> None:
-    """One line, of which a bug report is glad."""
+    """The version is one line, for bug reports."""
     assert command("--version") == Done(0, f"tausweep {importlib.metadata.version('tausweep')}\n", "")
 
 
 def test_help_lists_exactly_the_commands_that_work(command: Command) -> None:
-    """Every command has a line that is not cut off, and a page of its own."""
+    """Every command has a line that is not cut off, and its own page of help."""
     done = command("--help")
     assert done.code == 0
     listed = re.findall(r"^  (\w+)  +(.*)$", done.out.partition("Commands:")[2], re.MULTILINE)
@@ -385,7 +385,7 @@ def test_help_lists_exactly_the_commands_that_work(command: Command) -> None:
 
 
 def test_the_readme_shows_the_commands_and_options_that_there_are(command: Command) -> None:
-    """The README's list of commands has no more and no fewer, and only options that exist."""
+    """The README lists exactly the commands that exist, and only options that exist."""
     readme = (SWEEPS.parent / "README.md").read_text(encoding="utf-8")
     block = readme.partition("## On the command line")[2].partition("```\n")[2].partition("```")[0]
     shown = {line.split()[1]: re.findall(r"--[a-z]+", line) for line in block.splitlines() if line.startswith("sweep ")}
@@ -430,7 +430,7 @@ BAD = {
 def test_bad_usage_ends_with_2_and_writes_nothing(
     folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch, arguments: str, said: str
 ) -> None:
-    """Whatever is wrong is said in words, without a traceback; but for a lock, nothing is left behind."""
+    """Every error is a message without a traceback, and nothing is left behind except a lock file."""
     monkeypatch.setattr("sweep.execution.cluster._CONNECT", "200ms")
     (folder / "folder").mkdir()
     (folder / "folder" / "precious").write_text("data")
@@ -455,7 +455,7 @@ def test_a_folder_that_cannot_be_written_ends_with_2(folder: Path, command: Comm
 
 
 def test_a_run_that_had_to_stop_ends_with_1(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The job is good and the store is there: what is wrong is the machine, and running again goes on."""
+    """If the machine fails during a run, the exit code is 1, and running again continues."""
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")

@@ -27,7 +27,7 @@ def warnings_of(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.mark.usefixtures("only_numpy")
 def test_another_distribution_with_our_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both own the package: the doctor says whose it is and what to do, whatever the other is called."""
+    """If another distribution owns the package too, the doctor names it and says what to do."""
     install(tmp_path, "sweep", "sweep")
     install(tmp_path, "Clean_Up", "sweep")
     install(tmp_path, "brooms", "broom")

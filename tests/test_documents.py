@@ -1,4 +1,4 @@
-"""What pages and settings for people say: it is true of the code, and they agree with each other."""
+"""Pages and settings for people are true of the code, and agree with each other."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_links_and_paths_lead_to_what_is_there(page: Path) -> None:
 
 
 def test_the_readme_shows_every_room() -> None:
-    """Its table has every package and module of the top floor but those said to be thin, and files to start with."""
+    """Its table has every package and module of the top floor except the thin ones, and the files to start with exist."""
     rows = re.findall(r"^\| `([\w/.]+)` \| .* \|(?: `([\w/.]+)`)? \|$", README.partition("## Read it")[2], re.MULTILINE)
     rooms = {room for room, _ in rows}
     assert {f"{path.name}/" for path in (ROOT / "sweep").iterdir() if (path / "__init__.py").is_file()} == {

@@ -37,7 +37,7 @@ def loaded(code: str) -> set[str]:
     ],
 )
 def test_the_import_and_the_help_load_nothing_heavy(code: str) -> None:
-    """Whoever only looks does not wait for libraries that simulate, store and draw."""
+    """Help and imports do not load libraries that simulate, store or draw."""
     found = loaded(code)
     assert "sweep" in found
     assert found & HEAVY == set()
@@ -51,7 +51,7 @@ def test_a_name_loads_what_it_needs_and_no_more() -> None:
 
 
 def test_every_name_of_the_stub_is_there_and_no_other() -> None:
-    """What editors and type checkers are told is what there is, each the thing that its module defines."""
+    """The stub for editors and type checkers lists exactly the public names, each from the module that defines it."""
     stub = Path(sweep.__file__).with_suffix(".pyi").read_text(encoding="utf-8")
     listed = {
         alias.name: f"sweep.{node.module}"
@@ -86,7 +86,7 @@ print(sweep.__version__)"""
 
 
 def test_every_error_is_public_and_caught_by_their_base() -> None:
-    """Who calls us catches one class, or exactly the one meant."""
+    """Users can catch one base class, or a specific error class."""
     for name in ("JobError", "StoreError", "RunError", "BackendError"):
         assert issubclass(getattr(sweep, name), sweep.SweepError)
 
@@ -96,7 +96,7 @@ def test_every_error_is_public_and_caught_by_their_base() -> None:
 
 @pytest.fixture(scope="module")
 def ds() -> xr.Dataset:
-    """Offer a small result with two statistics, a record and a report of its own."""
+    """Return a small result with two statistics, a record and a report."""
     job = sweep.Job(
         model=sweep.Model(units=1),
         input=sweep.constant(1.0),

@@ -26,7 +26,7 @@ def test_package_of_a_resource_is_not_imported(tmp_path: Path, monkeypatch: pyte
 
 
 def test_paths_and_resources_are_told_apart() -> None:
-    """A drive letter or a path object is no package."""
+    """A drive letter or a path object is not a package."""
     assert is_resource("nitime:data/x.txt")
     assert not any(map(is_resource, ("data/x.txt", "C:\\data\\x.txt", "./a:b.txt", Path("nitime:data/x.txt"))))
 
@@ -35,7 +35,7 @@ def test_paths_and_resources_are_told_apart() -> None:
     ("suffix", "text"), [(".txt", "1  2\n3 4\n"), (".csv", "1,2\n3,4\n"), (".tsv", "1\t2\n3\t4\n")]
 )
 def test_rows_of_a_file_are_samples_and_columns_are_channels(tmp_path: Path, suffix: str, text: str) -> None:
-    """The extension says how columns are separated; a comment is no data; .npy is read alike."""
+    """The extension says how columns are separated, comments are no data, and .npy gives the same numbers."""
     path = tmp_path / f"table{suffix}"
     path.write_text("# time course\n" + text)
     np.save(tmp_path / "table.npy", np.array([[1, 2], [3, 4]]))

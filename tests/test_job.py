@@ -1,4 +1,4 @@
-"""A job: its parts must fit each other, and its hash names what it computes."""
+"""A job: its parts must fit together, and its hash identifies what it computes."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_a_report_looks_for_the_best() -> None:
 
 
 def test_what_fits_is_accepted() -> None:
-    """Ensembles, lags down to the transient, and signals that just last are all fine."""
+    """Ensembles, lags as long as the transient, and signals that are just long enough are allowed."""
     make(design=grid(network=[0, 1]), model=Model(units=3, weights=np.zeros((2, 3, 3))))
     make(design=grid(stimulus=[0, 1]), input=TWO)
     make(target=Target(samples(np.zeros(23), 1.0), lags=[-5, 0, 3]), **COMPARED)
@@ -98,7 +98,7 @@ def test_what_fits_is_accepted() -> None:
 
 
 def test_the_layout_of_a_job() -> None:
-    """A list of targets has a dimension of its own, even if it has one, and a single target has none."""
+    """A list of targets, even of one, gives a dimension, and a single target does not."""
     target = Target(sine(), lags=[0, 1])
     single = make(target=target, **COMPARED).variables[0]
     several = make(target=[target], **COMPARED).variables[0]
@@ -184,7 +184,7 @@ CHANGED: list[dict[str, Any]] = [
 
 
 def test_the_hash_changes_with_everything_that_matters() -> None:
-    """No two of many jobs that differ in one thing have the same hash."""
+    """Many jobs that each differ in one thing all have different hashes."""
     hashes = [Job(**BASE).hash, *(Job(**(BASE | fields)).hash for fields in CHANGED)]
     assert len(set(hashes)) == len(hashes)
 
@@ -202,12 +202,12 @@ def test_the_hash_changes_with_everything_that_matters() -> None:
     ],
 )
 def test_the_hash_does_not_change_with_what_does_not_matter(fields: dict[str, Any]) -> None:
-    """Blocks, reports, titles and kinds of number change no result and no hash."""
+    """Blocks, reports, titles and types of numbers change no result, and so no hash."""
     assert Job(**(BASE | fields)).hash == Job(**BASE).hash
 
 
 def test_the_hash_is_stable() -> None:
-    """The order in which parameters are named is no part of a job."""
+    """The order of parameters is not part of a job."""
     first = make(model=Model(units=3, parameters={"tau_s": 1.0, "gain": 2.0}))
     second = make(model=Model(units=3, parameters={"gain": 2.0, "tau_s": 1.0}))
     assert first.hash == second.hash

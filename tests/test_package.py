@@ -1,4 +1,4 @@
-"""What is given away: the wheel, the source distribution, and what the README says of them."""
+"""What is distributed: the wheel, the source distribution, and what the README says about them."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def metadata(wheel: Path) -> email.message.Message:
 
 
 def test_the_wheel_has_the_package_its_types_and_its_kernels(wheel: Path) -> None:
-    """Every module, the mark of a typed package, and the kernels inside it; nothing else at the top."""
+    """The wheel has every module, py.typed and the kernels in the package, and nothing else at the top."""
     files = contents(wheel)
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "sweep").rglob("*.py")}
     kernels = {f"sweep/{path.relative_to(ROOT)}" for path in (ROOT / "kernels").rglob("*") if path.is_file()}
@@ -108,7 +108,7 @@ def test_the_wheel_says_what_it_is(wheel: Path) -> None:
 
 
 def test_the_source_distribution_builds_the_same_wheel(sdist: Path, wheel: Path, tmp_path: Path) -> None:
-    """Whoever packages us starts from it: every file of the wheel, its record included, is the same."""
+    """A wheel built from the source distribution has exactly the same files, including its record."""
     with tarfile.open(sdist) as archive:
         archive.extractall(tmp_path, filter="data")
     (source,) = tmp_path.iterdir()
@@ -117,7 +117,7 @@ def test_the_source_distribution_builds_the_same_wheel(sdist: Path, wheel: Path,
 
 
 def test_the_source_distribution_has_what_is_needed_to_work_on_it(sdist: Path) -> None:
-    """Tests, job files and words come along; a stray file does not."""
+    """It has tests, job files and pages, and no stray file."""
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {"sweeps/grasshopper.toml", "tests/test_package.py", "docs/architecture.md", ".ci/run"} <= names
@@ -134,7 +134,7 @@ def test_the_source_distribution_has_what_is_needed_to_work_on_it(sdist: Path) -
 
 
 def test_the_wheel_works_away_from_the_checkout(wheel: Path, tmp_path: Path) -> None:
-    """Unpacked in a folder of its own, its package is the one imported, and simulates."""
+    """Unpacked in an empty folder, its package is the one that is imported, and it simulates."""
     with zipfile.ZipFile(wheel) as opened:
         opened.extractall(tmp_path / "site")
     code = """

@@ -1,4 +1,4 @@
-"""Noise: known answers, the law of the normals, and that a value depends on (seed, stream, unit, step) alone."""
+"""Noise: known answers, the distribution, and that a value depends only on (seed, stream, unit, step)."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ words_of_sets = st.lists(word, min_size=SETS, max_size=SETS).map(lambda values: 
 
 
 def words(count: int, seed: int = 0) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-    """Random words in which small and large ones, where the logarithm is delicate, are frequent."""
+    """Random words, with many small and large ones, for which the logarithm is difficult."""
     radius, angle = np.random.default_rng(seed).integers(0, 2**32, (2, count), dtype=np.uint32)
     shift = (np.arange(count) % 32).astype(np.uint32)
     radius[::3] >>= shift[::3]
@@ -153,7 +153,7 @@ def test_normals_have_the_moments_of_a_standard_normal(sample: NDArray[np.float3
 
 
 def test_normals_are_distributed_as_a_normal(sample: NDArray[np.float32]) -> None:
-    """Kolmogorov and Smirnov see no difference, in the whole and in each of the four lanes."""
+    """The Kolmogorov-Smirnov test finds no difference, for all normals and for each of the four of a call."""
     lanes = [sample[step::2, unit::2] for step in (0, 1) for unit in (0, 1)]
     for values in (sample, *lanes):
         assert stats.kstest(values.ravel()[::4], "norm").pvalue > 1e-3
@@ -162,7 +162,7 @@ def test_normals_are_distributed_as_a_normal(sample: NDArray[np.float32]) -> Non
 @pytest.mark.parametrize("axis", [0, 1, 2], ids=["steps", "units", "streams"])
 @pytest.mark.parametrize("power", [1, 2])
 def test_neighbours_are_independent(sample: NDArray[np.float32], axis: int, power: int) -> None:
-    """Values, and their squares, do not correlate with those one, two or three steps, units or streams away."""
+    """Values and their squares are not correlated with those one, two or three steps, units or streams away."""
     values = np.moveaxis(sample, axis, 0).astype(np.float64) ** power
     for lag in (1, 2, 3):
         near, far = values[:-lag].ravel(), values[lag:].ravel()
@@ -190,14 +190,14 @@ def test_bits_do_not_depend_on_the_range_asked(units: int, start: int, lengths: 
 @settings(max_examples=25, deadline=None)
 @given(units=st.integers(1, 4), order=st.lists(st.integers(0, 9), min_size=1, max_size=12))
 def test_bits_do_not_depend_on_the_other_sets(units: int, order: list[int]) -> None:
-    """Sets in any order, any subset, or repeated, keep their noise."""
+    """Sets keep their noise in any order, in any subset, and when repeated."""
     streams = philox.stream_hash({"gain": np.linspace(0.5, 2, 10)})
     whole = philox.normals(5, streams, units, 3, 12)
     np.testing.assert_array_equal(philox.normals(5, streams[order], units, 3, 12), whole[:, :, order])
 
 
 def test_every_seed_stream_unit_and_step_has_noise_of_its_own() -> None:
-    """No two values of a large block are from the same counter."""
+    """No two values of a large array come from the same counter."""
     streams = np.array([0, 1, 2**32, 2**33], np.uint64)
     block = [philox.normals(seed, streams, units, 0, 64) for seed in (0, 1, 2**32) for units in (1, 7)]
     for values in (np.concatenate([b.ravel() for b in block[::2]]), np.concatenate([b.ravel() for b in block[1::2]])):
@@ -223,7 +223,7 @@ def test_a_seed_must_fit_into_64_bits() -> None:
     [(1, "7dd3a4fbe72c4c05"), (2, "300a19909665a94c"), (5, "7bbde6b57d29c2d5")],
 )
 def test_bits_of_the_normals_are_pinned(units: int, checksum: str) -> None:
-    """A block of normals has the bits it had when it was released."""
+    """An array of normals has the same bits as in the first release."""
     values = philox.normals(2020, philox.stream_hash({"replicate": np.arange(64.0)}), units, 1001, 1100)
     assert hashlib.sha256(values.astype("<f4").tobytes()).hexdigest()[:16] == checksum
 
@@ -268,7 +268,7 @@ def test_a_value_per_unit_knows_its_unit() -> None:
 
 
 def test_streams_do_not_collide() -> None:
-    """Names, neighbouring values and exchanged values all lead to streams of their own."""
+    """Other names, neighbouring values and exchanged values all give different streams."""
     x, y = (a.ravel() for a in np.meshgrid(np.arange(300.0), np.arange(300.0)))
     streams = [philox.stream_hash({"tau_s": x, "tau_r": y}), philox.stream_hash({"tau_s": x, "gain": y})]
     assert np.unique(np.concatenate(streams)).size == 2 * x.size
@@ -289,7 +289,7 @@ def twin(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 def address(array: NDArray[np.generic]) -> ctypes.c_void_p:
-    """Return where a function finds an array."""
+    """Return the address of an array."""
     return ctypes.c_void_p(array.ctypes.data)
 
 
@@ -306,7 +306,7 @@ def test_box_muller_gives_the_bits_of_numpy(twin: ctypes.CDLL, kind: str) -> Non
 
 
 def test_the_header_gives_the_bits_of_numpy(twin: ctypes.CDLL) -> None:
-    """The C++ twin takes the normals of a unit and step from the same place."""
+    """The C++ twin uses the same normal of a call for a unit and a step."""
     seed, stream = 2**63 + 5, 2**50 + 7
     for units in (1, 2, 5):
         block = np.empty((100, units), np.float32)
@@ -326,7 +326,7 @@ def test_vectors_give_the_bits_of_numpy(
     high: NDArray[np.uint32],
     key: tuple[int, int],
 ) -> None:
-    """Vectors of any width have the normals of each of their sets, whatever the counters and the seed."""
+    """Vectors of any width have the normals of each of their sets, for all counters and seeds."""
     random = philox.philox4x32((step_block, unit_block, low, high), key)
     expected = np.array([*philox.box_muller(*random[:2]), *philox.box_muller(*random[2:])], np.float32)
     for size, count in VECTORS:

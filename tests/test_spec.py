@@ -1,4 +1,4 @@
-"""Jobs to JSON and back: nothing is lost, and nothing but a job comes out."""
+"""Jobs to JSON and back: nothing is lost, and only jobs can be built."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_a_job_survives_json(before: Job) -> None:
 
 
 def test_results_survive_json() -> None:
-    """A job that was stored computes what it computed, to the last bit."""
+    """A stored job computes the same results, to the last bit."""
     before = job()
     data, arrays = before.spec()
     after = Job.from_spec(json.loads(json.dumps(data)), arrays)
@@ -116,7 +116,7 @@ def test_results_survive_json() -> None:
 
 
 def test_stored_kinds_keep_their_names() -> None:
-    """Stores hold these names: one may be added, but none may ever be renamed or removed, whatever its class is called."""
+    """Stores contain these names. New ones may be added, but none may ever be renamed or removed, even if its class is."""
     assert set(KINDS) == {
         *("Job", "Model", "Integration", "Record", "Report", "Target"),
         *("Design", "HeldAxis", "SampledAxis", "Range"),
@@ -133,7 +133,7 @@ def test_stored_kinds_are_all_known_where_a_job_is() -> None:
 
 @pytest.fixture
 def kinds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forget after the test what it registers."""
+    """Remove the kinds that a test registers."""
     monkeypatch.setattr("sweep.spec.KINDS", dict(KINDS))
     monkeypatch.setattr("sweep.spec._NAMES", {cls: kind for kind, cls in KINDS.items()})
 
@@ -159,7 +159,7 @@ def test_a_class_may_be_renamed_but_a_stored_kind_is_one_class() -> None:
 
 @pytest.mark.usefixtures("kinds")
 def test_a_later_field_changes_the_data_of_those_alone_that_use_it() -> None:
-    """At its default it is left out, and what was stored before it was there has its default."""
+    """It is left out while it has its default, and older data without it get the default."""
 
     @stored("Thing")
     @dataclass(frozen=True)
@@ -218,7 +218,7 @@ def test_nothing_but_a_job_is_rebuilt(data: Any, message: str) -> None:
 
 
 def test_a_changed_value_is_checked_again() -> None:
-    """What comes from a store passes the same checks as what a user writes."""
+    """Data from a store pass the same checks as arguments of a user."""
     data, arrays = job().spec()
     data["integration"]["dt"] = -1.0
     with pytest.raises(JobError, match=r"integration\.dt = -1: must be above 0"):
@@ -232,7 +232,7 @@ def test_decoding_plain_data_is_the_identity() -> None:
 
 
 def test_differences_name_the_keys() -> None:
-    """What a resume refuses is said a line a key, arrays by their shape, long values cut."""
+    """Differences are listed with a line for each key; arrays by their shape, long values shortened."""
     old = job(report=None).spec()[0]
     changed = job(
         integration=Integration(dt=0.2, duration=6, transient=1, scheme="simultaneous", precision="float64"),

@@ -1,4 +1,4 @@
-"""Every back end does what the equations say: against a plain float64 loop (support/reference.py)."""
+"""Every back end computes what the equations say, compared with a plain float64 loop (support/reference.py)."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def swept_job(units: int, design: sweep.Design, precision: str, noise: float = 0
 @pytest.mark.parametrize("units", [3, 8, 20])
 @pytest.mark.parametrize("name", [*SWEPT, *(f"{n}[1]" for n, row in PARAMETERS.items() if row.per_unit), "W[0,2]"])
 def test_every_parameter_swept_alone(simulate: Simulate, name: str, units: int, precision: str) -> None:
-    """Any parameter, any unit of one, and a single weight may vary from set to set, and changes the result."""
+    """Any parameter, a parameter of one unit, and a single weight may differ between sets, and change the result."""
     job = swept_job(units, grid(**{name: SWEPT.get(name.partition("[")[0], (3.0, -1.0))}), precision)
     results = simulate(job)
     assert_agrees(results, job)
@@ -143,7 +143,7 @@ def test_every_parameter_per_unit(simulate: Simulate, name: str, units: int, pre
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("units", [3, 16, 17, 40])
 def test_everything_swept_at_once(simulate: Simulate, units: int, precision: str) -> None:
-    """Networks, weights, inputs, units and replicates vary together as they do alone."""
+    """Networks, weights, inputs, units and replicates can vary together."""
     rng = np.random.default_rng(6)
     design = (
         grid(network=[2, 0, 1], **{"W[1,0]": [-0.5, 0.5], "W[2,2]": [0.3]})
@@ -159,7 +159,7 @@ def test_everything_swept_at_once(simulate: Simulate, units: int, precision: str
 @pytest.mark.parametrize("units", [3, 20])
 @pytest.mark.parametrize("channels", ["one", "each", "weighted"])
 def test_input_reaches_the_units_that_it_should(simulate: Simulate, units: int, channels: str) -> None:
-    """One channel reaches all units alike, N channels a unit each, and input weights say anything else."""
+    """One channel goes to all units, N channels go to one unit each, and input weights describe all other cases."""
     count = {"one": 1, "each": units, "weighted": 5}[channels]
     weights = np.random.default_rng(1).normal(size=(units, count)) if channels == "weighted" else None
     job = Job(
@@ -177,7 +177,7 @@ def test_input_reaches_the_units_that_it_should(simulate: Simulate, units: int, 
 @pytest.mark.parametrize("every", [1, 2, 7, 16, 17, 40])
 @pytest.mark.parametrize("transient", [0, 1, 15, 16, 33])
 def test_records_and_statistics_for_every_transient(simulate: Simulate, every: int, transient: int) -> None:
-    """A record keeps the states after every so many steps from the end of the transient, statistics see all of them."""
+    """A record keeps the state after every n-th step since the end of the transient; statistics use all steps."""
     job = Job(
         model=network(3),
         input=sine(frequency=35.0),
@@ -191,7 +191,7 @@ def test_records_and_statistics_for_every_transient(simulate: Simulate, every: i
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("steps", [1, 2, 3, 15, 16, 17, 31, 32, 33])
 def test_runs_of_any_number_of_steps(simulate: Simulate, steps: int, precision: str) -> None:
-    """Short runs, and runs that end within the stretches in which states are observed, lose no step."""
+    """Short runs, and runs whose end is not the end of a stretch of observed steps, lose no step."""
     job = Job(
         model=network(2),
         input=sine(frequency=35.0),
@@ -222,7 +222,7 @@ def test_noise_of_every_seed_and_pairing(simulate: Simulate, seed: int, pairing:
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("units", [1, 4, 6, 24])
 def test_the_student_that_is_the_teacher_has_no_error(simulate: Simulate, units: int, precision: str) -> None:
-    """Against a target made by the model itself the mean squared difference is rounding where parameters are equal."""
+    """If a target is made by the model itself, the mean squared difference at equal parameters is only rounding."""
     job = Job(
         model=network(units),
         input=sine(frequency=35.0),
@@ -240,7 +240,7 @@ def test_the_student_that_is_the_teacher_has_no_error(simulate: Simulate, units:
 
 
 def test_a_teacher_shares_the_noise_of_the_student_that_equals_it(simulate: Simulate) -> None:
-    """Noise belongs to the values of the parameters, so that even a noisy teacher is met but for rounding."""
+    """Noise depends on the values of the parameters, so even a noisy teacher is met up to rounding."""
     job = Job(
         model=network(3, parameters={"noise": 0.5}),
         target=[Target(model_output({"tau_s": 6.0})), Target(model_output({"tau_s": 6.0}, weights=np.zeros((3, 3))))],
@@ -258,7 +258,7 @@ def test_a_teacher_shares_the_noise_of_the_student_that_equals_it(simulate: Simu
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("level", [0.1, 0.3, 0.7, 1e6])
 def test_a_constant_correlates_with_nothing(simulate: Simulate, level: float, precision: str) -> None:
-    """The correlation is NaN where the target, or the rate, never changes, whatever rounding makes of their means."""
+    """The correlation is NaN if the target or the rate never changes, also if their means are rounded."""
     job = Job(
         model=Model(units=2, activation="linear", parameters={"x0": level, "r0": [level, 0.0], "bias": level}),
         target=[Target(constant(level)), Target(sine(frequency=30.0))],
@@ -273,7 +273,7 @@ def test_a_constant_correlates_with_nothing(simulate: Simulate, level: float, pr
 
 
 def test_a_teacher_that_diverges_is_an_error(simulate: Simulate) -> None:
-    """A target made by a model that diverges is refused: nothing could be compared with it."""
+    """A target made by a model that diverges is refused, because nothing can be compared with it."""
     job = Job(
         model=Model(units=1, weights=[[1.0]], activation="linear", parameters={"x0": 1.0, "tau_s": 2.0, "tau_r": 2.0}),
         target=Target(model_output({"gain": 1e6})),
@@ -327,12 +327,12 @@ def jobs(draw: st.DrawFn) -> Job:
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(job=jobs())
 def test_any_job(simulate: Simulate, job: Job) -> None:
-    """Whatever a job is made of, the back end and the plain loop agree."""
+    """For any kind of job the back end and the plain loop agree."""
     assert_agrees(simulate(job), job)
 
 
 def test_simulate_labels_what_the_back_end_returns(backend: str) -> None:
-    """The public function gives every set the labels of its own values."""
+    """The public function gives every set the labels of its values."""
     job = swept_job(3, grid(tau_s=[2.0, 8.0, 4.0], gain=[0.5, 1.0]), "float64")
     dataset = sweep.simulate(job, backend=backend)
     for index in range(job.design.size):

@@ -94,7 +94,7 @@ def same_bits(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
 
 @pytest.mark.parametrize("units", [3, 18, 150])
 def test_the_back_end_agrees_with_numpy(machine: Any, units: int) -> None:
-    """By a thread per set, lanes per set and a product per step the results are NumPy's, and all memory is given back."""
+    """With each of the three designs the results are those of NumPy, and all memory is freed."""
     this = job(units)
     expected = NumpyBackend().simulate(prepare(this), this.parameter_sets(this.blocks[0]))
     results = simulate(this)
@@ -106,7 +106,7 @@ def test_the_back_end_agrees_with_numpy(machine: Any, units: int) -> None:
 
 
 def test_two_threads_at_once(machine: Any) -> None:
-    """Calls in two threads have streams of their own, and the results that each has alone."""
+    """Calls in two threads have their own streams, and give the same results as each call alone."""
     this, back_end = job(), subject.CupyBackend()
     parts = [this.parameter_sets(this.blocks[0]).take(np.arange(first, 6, 2)) for first in (0, 1)]
     expected = [back_end.simulate(prepare(this), part) for part in parts]
@@ -124,7 +124,7 @@ def test_two_threads_at_once(machine: Any) -> None:
 
 
 def test_progress_adds_up_over_several_passes(machine: Any) -> None:
-    """However the comparisons are divided, the steps of each set are reported once."""
+    """For any division of the comparisons, the steps of each set are reported once."""
     many = job(target=Target(samples(np.random.default_rng(0).normal(size=90), interval=1.0), lags=np.arange(40)))
     assert "passes" in subject.CupyBackend().describe(many)
     seen: list[int] = []
@@ -134,7 +134,7 @@ def test_progress_adds_up_over_several_passes(machine: Any) -> None:
 
 
 def test_progress_may_cancel(machine: Any) -> None:
-    """What progress raises comes out as it is, between launches, and the back end works again afterwards."""
+    """An exception in progress comes out unchanged between launches, and the back end works afterwards."""
     back_end, this = subject.CupyBackend(), job()
     parameters = this.parameter_sets(this.blocks[0])
     expected = back_end.simulate(prepare(this), parameters)
@@ -153,12 +153,12 @@ def test_progress_may_cancel(machine: Any) -> None:
 
 
 def many_sets() -> Job:
-    """Return a job of several thread blocks' worth of sets."""
+    """Return a job whose sets fill several thread blocks."""
     return job(design=grid(gain=np.linspace(0, 1, 300)), observe=["r_mean", "x_final"])
 
 
 def test_what_is_broadcast_crosses_the_bus_once(machine: Any) -> None:
-    """Of an array that repeats itself only what there is of it is sent, and the device has all of it."""
+    """Of a broadcast array only the distinct part is sent, and the device has the whole array."""
     device = subject.CupyDevice()
     cases = [
         (np.broadcast_to(np.int64(-1), 7), (1,)),
@@ -177,12 +177,12 @@ def test_what_is_broadcast_crosses_the_bus_once(machine: Any) -> None:
 
 
 def test_out_of_memory_halves_the_batch_and_keeps_the_bits(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a batch does not fit after all, half of it is tried, and the results are those of the whole."""
+    """If a batch does not fit, half of it is tried, and the results are the same."""
     this = many_sets()
     machine.clock = 10**6
     expected = simulate_block(backends.get_backend("cupy"), prepare(this), this.blocks[0])
     needed, machine.peak = machine.peak, 0
-    # The driver promises what others then take.
+    # The driver reports memory that others then take.
     monkeypatch.setattr(subject.CupyDevice, "free_bytes", lambda self: 1 << 33)
     machine.memory = needed - 1
     uploads = len(machine.uploads)
@@ -194,14 +194,14 @@ def test_out_of_memory_halves_the_batch_and_keeps_the_bits(machine: Any, monkeyp
 
 
 def test_no_pinned_memory_is_out_of_memory_too(machine: Any) -> None:
-    """Pinned memory that cannot be had is a MemoryError, which the caller knows what to do with."""
+    """If there is no pinned memory the error is a MemoryError, which the caller handles."""
     machine.pinned = 16
     with pytest.raises(MemoryError, match="cudaErrorMemoryAllocation: out of memory"):
         simulate(job())
 
 
 def test_a_network_too_large_for_the_device_is_refused_in_words(machine: Any) -> None:
-    """Where not even a block of sets fits, the message says how much there is, how much is wanted, and what to do."""
+    """If not even a tile of sets fits, the message says how much memory there is, how much is needed, and what to do."""
     machine.memory = 1 << 27
     with pytest.raises(
         BackendError,
@@ -212,7 +212,7 @@ def test_a_network_too_large_for_the_device_is_refused_in_words(machine: Any) ->
 
 @pytest.mark.parametrize("batch", [1, 2, 10**9])
 def test_any_batch_gives_the_same_bits(machine: Any, batch: int) -> None:
-    """A batch smaller than a thread block, or larger than the device, changes nothing."""
+    """A batch that is smaller than a tile, or too large for the device, changes no result."""
     this = job(observe=["r_mean", "x_final"])
     assert same_bits(simulate(this, batch=batch), simulate(this))
 
@@ -228,7 +228,7 @@ _FAULTS = [
 
 @pytest.mark.parametrize(("error", "words"), _FAULTS)
 def test_a_fault_in_a_run_says_what_to_do(machine: Any, error: str, words: str) -> None:
-    """A kernel that fails midway is a BackendError in words, with CUDA's own, and says how to go on."""
+    """If a kernel fails, the BackendError has an explanation, CUDA's own message, and the way to go on."""
     machine.launch_fails = (1, error)
     with pytest.raises(BackendError) as caught:
         simulate(job())
@@ -237,7 +237,7 @@ def test_a_fault_in_a_run_says_what_to_do(machine: Any, error: str, words: str) 
 
 
 def test_a_run_that_fails_midway_goes_on_with_numpy(machine: Any, tmp_path: Path) -> None:
-    """Blocks finished before a fault stay, the rest is computed by another back end, and the result says which by which."""
+    """Blocks finished before a fault are kept. Another back end computes the rest, and the result says which computed which."""
     this = job(sets_per_block=1, observe=["r_mean", "x_final"])
     store = tmp_path / "out.zarr"
     simulate(this)
@@ -258,7 +258,7 @@ def test_a_run_that_fails_midway_goes_on_with_numpy(machine: Any, tmp_path: Path
 
 @pytest.fixture
 def other_kernels(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
-    """Put a copy in the place of the kernels, and return its folder. Plans remember the text that they are for."""
+    """Replace the kernels by a copy, and return its folder. Kernels that were chosen before remember their text."""
     folder = tmp_path / "kernels"
     shutil.copytree(source.folder(), folder)
     monkeypatch.setattr(source, "folder", lambda: folder)
@@ -268,7 +268,7 @@ def other_kernels(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[P
 
 
 def test_a_kernel_that_does_not_compile_names_file_and_line(machine: Any, other_kernels: Path) -> None:
-    """The compiler's words come through, with the header's own name and line."""
+    """The compiler's message comes through, with the name and the line of the header."""
     header = other_kernels / "rate_model.cuh"
     text = header.read_text(encoding="utf-8")
     header.write_text(text.replace("struct Unit {", "int planted = mistake;\nstruct Unit {"), encoding="utf-8")
@@ -280,7 +280,7 @@ def test_a_kernel_that_does_not_compile_names_file_and_line(machine: Any, other_
 
 
 def test_a_kernel_that_cannot_be_kept_says_where_to(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where CuPy can compile and not write what it has compiled, the message names the folders to set."""
+    """If CuPy can compile but not write the compiled kernel, the message names the folders to set."""
     import cupy
 
     def get_function(self: object, name: str) -> None:
@@ -297,7 +297,7 @@ def test_a_kernel_that_cannot_be_kept_says_where_to(machine: Any, monkeypatch: p
 
 
 def test_it_works_where_all_is_well(machine: Any) -> None:
-    """With a driver and a device there is no reason against it, and the device and versions have names."""
+    """With a driver and a device the back end works, and the device and the versions have names."""
     assert subject.why_not() == ""
     assert subject.device_name() == "Emulated GPU, 8 GiB, driver for CUDA 13.0"
     assert subject.version() == "CuPy 14.2.0, NVRTC 13.0"
@@ -317,7 +317,7 @@ def test_it_works_where_all_is_well(machine: Any) -> None:
     ids=lambda state: str(state)[:40],
 )
 def test_it_says_why_it_does_not_work(machine: Any, state: dict[str, Any], words: str) -> None:
-    """Whatever is missing, the reason is in words, and choosing it by name is refused with them."""
+    """The reason says in words what is missing, and choosing the back end by name is refused with the same words."""
     for name, value in state.items():
         setattr(machine, name, value)
     assert words in subject.why_not()
@@ -327,7 +327,7 @@ def test_it_says_why_it_does_not_work(machine: Any, state: dict[str, Any], words
 
 
 def test_no_device_is_visible(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where CUDA_VISIBLE_DEVICES hides all devices, the reason quotes it."""
+    """If CUDA_VISIBLE_DEVICES hides all devices, the reason quotes it."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     machine.error = "cudaErrorNoDevice"
     assert "(CUDA_VISIBLE_DEVICES = )" in subject.why_not()
@@ -345,7 +345,7 @@ def test_it_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_it_is_installed_and_cannot_be_imported(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception
 ) -> None:
-    """A broken installation is told apart from none, with what the import said."""
+    """A broken installation is reported differently from a missing one, with the message of the import."""
     (tmp_path / "cupy").mkdir()
     (tmp_path / "cupy" / "__init__.py").write_text(f"raise {error!r}\n", encoding="utf-8")
     hidden = {name: sys.modules.pop(name) for name in list(sys.modules) if of_cupy(name)}
@@ -357,7 +357,7 @@ def test_it_is_installed_and_cannot_be_imported(
 
 
 def test_a_cache_that_cannot_be_written_is_the_users(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder that the user has asked for is not silently replaced."""
+    """A folder that the user has chosen is not silently replaced."""
     monkeypatch.setenv("CUPY_CACHE_DIR", "/proc/nowhere")
     assert "CUPY_CACHE_DIR = '/proc/nowhere' cannot be written" in subject.why_not()
     assert os.environ["CUPY_CACHE_DIR"] == "/proc/nowhere"
@@ -366,7 +366,7 @@ def test_a_cache_that_cannot_be_written_is_the_users(machine: Any, monkeypatch: 
 def test_a_home_that_cannot_be_written_is_no_reason(
     machine: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Without a home to keep compiled kernels in, they go to a temporary folder."""
+    """If compiled kernels cannot be kept in the home folder, they go to a temporary folder."""
     monkeypatch.delenv("CUPY_CACHE_DIR")
     monkeypatch.setenv("HOME", "/proc/nowhere")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
@@ -380,7 +380,7 @@ def test_a_home_that_cannot_be_written_is_no_reason(
 def test_devices_have_the_names_that_workers_are_given(
     machine: Any, monkeypatch: pytest.MonkeyPatch, visible: str | None, names: tuple[str, ...]
 ) -> None:
-    """Two devices are called what CUDA_VISIBLE_DEVICES calls them, or are numbered."""
+    """Two devices have their names from CUDA_VISIBLE_DEVICES, or numbers."""
     machine.devices = 2
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
@@ -389,7 +389,7 @@ def test_devices_have_the_names_that_workers_are_given(
 
 @pytest.mark.skipif(CUPY is None, reason="needs CuPy")
 def test_the_real_one_without_a_driver_says_so(tmp_path: Path) -> None:
-    """Where there is no driver, nothing is raised, nothing warned of, and the reason says what to update."""
+    """Without a driver nothing is raised and there is no warning; the reason says what to update."""
     code = "from sweep.backends.cupy import why_not; print(why_not())"
     env = {**os.environ, "CUPY_CACHE_DIR": str(tmp_path), "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], env=env, capture_output=True, text=True)

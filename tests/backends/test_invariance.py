@@ -72,7 +72,7 @@ sizes = st.sampled_from([(units, precision) for units in UNITS for precision in 
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("units", UNITS)
 def test_the_points_are_a_fair_trial(whole: Whole, units: int, precision: str) -> None:
-    """Some sets diverge and most do not, and they differ."""
+    """Some sets diverge and most do not, and their results differ."""
     results = whole(units, precision)
     diverged = results["status"] == 2
     assert 5 <= diverged.sum() < 20
@@ -85,7 +85,7 @@ def test_the_points_are_a_fair_trial(whole: Whole, units: int, precision: str) -
 def test_blocks_and_batches_change_nothing(
     simulate: Simulate, whole: Whole, size: tuple[int, str], sets_per_block: int, batch: int | None
 ) -> None:
-    """Whatever the size of blocks and batches, the bits are those of one block."""
+    """For any size of blocks and batches the bits are those of a single block."""
     split = job(*size, zipped("point", **points(size[0])), max(sets_per_block, 8))
     assert_same_bits(simulate(split, batch), whole(*size))
 
@@ -96,7 +96,7 @@ def test_blocks_and_batches_change_nothing(
 def test_order_subset_and_repetition_change_nothing(
     simulate: Simulate, whole: Whole, size: tuple[int, str], chosen: list[int]
 ) -> None:
-    """A design of any of the points in any order, some perhaps twice, gives each the bits that it has in the whole."""
+    """A design of some of the points, in any order and also repeated, gives each point the same bits as the whole design."""
     some = zipped("point", **{name: values[chosen] for name, values in points(size[0]).items()})
     assert_same_bits(simulate(job(*size, some)), whole(*size), chosen)
 
@@ -105,7 +105,7 @@ def test_order_subset_and_repetition_change_nothing(
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("units", UNITS)
 def test_extending_a_design_changes_nothing(simulate: Simulate, units: int, precision: str) -> None:
-    """More values, and another axis, leave the sets that were there as they were."""
+    """More values or another axis do not change the sets that were there before."""
     small = grid(tau_s=[2.0, 9.0], noise=[0.1])
     large = grid(noise=[0.4, 0.1], tau_s=[1.0, 2.0, 5.0, 9.0, 4000.0], gain=[0.5, 1.0, 0.2])
     first, second = simulate(job(units, precision, small)), job(units, precision, large)
@@ -118,7 +118,7 @@ def test_extending_a_design_changes_nothing(simulate: Simulate, units: int, prec
 @pytest.mark.parametrize("units", [3, 17])
 @pytest.mark.parametrize("name", [*PARAMETERS, "stimulus", "replicate"])
 def test_swept_or_common_is_the_same(simulate: Simulate, name: str, units: int, precision: str) -> None:
-    """A value gives the same bits as a common parameter as in a sweep that contains it; neutral values too."""
+    """A value gives the same bits as a common parameter and in a sweep; neutral values do so too."""
     values = {"stimulus": (1, 0), "replicate": (2, 0), "tau_s": (4.0, 0.0), "tau_r": (4.0, 2e4)}.get(name, (0.0, 1.0))
     swept = simulate(job(units, precision, grid(**{name: values}, x0=[0.3]) if name != "x0" else grid(x0=values)))
     for index, value in enumerate(values):
@@ -130,7 +130,7 @@ def test_swept_or_common_is_the_same(simulate: Simulate, name: str, units: int, 
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("units", [3, 17])
 def test_running_one_point_again_gives_its_bits(simulate: Simulate, whole: Whole, units: int, precision: str) -> None:
-    """A single set, all its values common parameters of the model, repeats what it was in the sweep."""
+    """A single set, whose values are all common parameters of the model, has the same result as in the sweep."""
     for point in (0, 4, 41):
         own = {name: values[point] for name, values in points(units).items()}
         results = simulate(job(units, precision, Design(()), **own))
@@ -140,7 +140,7 @@ def test_running_one_point_again_gives_its_bits(simulate: Simulate, whole: Whole
 @pytest.mark.product(quick=1)
 @pytest.mark.parametrize("units", [3, 8, 20])
 def test_sets_with_weights_of_their_own_do_not_see_each_other(simulate: Simulate, units: int) -> None:
-    """Among networks of an ensemble and single weights too, neighbours, blocks and batches change nothing."""
+    """Other sets, blocks and batches change nothing, also with ensembles of networks and single weights."""
     rng = np.random.default_rng(1)
     columns = {
         "network": rng.integers(0, 4, POINTS).astype(float),
@@ -167,7 +167,7 @@ def test_sets_with_weights_of_their_own_do_not_see_each_other(simulate: Simulate
 
 
 def differences(simulate: Simulate, pairing: str) -> np.ndarray:
-    """Return by how much x of noisy units exceeds what the bias explains: (bias, replicate, time, unit)."""
+    """Return x of noisy units minus the part that the bias explains, (bias, replicate, time, unit)."""
     noisy = Job(
         model=Model(units=6, activation="linear", parameters={"noise": 1.0, "tau_s": 5.0}),
         design=grid(bias=[0.0, 1.0, 2.0]) * replicates(2),
@@ -181,7 +181,7 @@ def differences(simulate: Simulate, pairing: str) -> np.ndarray:
 
 
 def test_common_noise_is_shared_by_sets_with_the_same_replicate(simulate: Simulate) -> None:
-    """With noise_pairing "common" sets differ by what their parameters do, and replicates by their noise."""
+    """With noise_pairing "common" sets differ only by their parameters, and replicates by their noise."""
     x = differences(simulate, "common")
     np.testing.assert_allclose(x[1:], x[:1] + 0 * x[1:], rtol=0, atol=1e-12)
     assert abs(np.corrcoef(x[0, 0].ravel(), x[0, 1].ravel())[0, 1]) < 0.2

@@ -1,4 +1,4 @@
-"""The native back end: bits that do not depend on how a kernel is cut, and a compiler and a cache that nobody looks after."""
+"""The native back end: its bits do not depend on how a kernel is cut; its compiler and its cache need no care."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Table = Callable[..., None]
 
 @pytest.mark.parametrize("name", quick(["noise, records", "divergence"], JOBS))
 def test_bits_do_not_depend_on_the_cut(name: str) -> None:
-    """Not on the bytes of a vector, the sets of a tile, the rows and vectors of a product, or the steps of a turn."""
+    """Bits do not depend on the width of vectors, the sets of a tile, the shape of a product, or the steps of a turn."""
     expected = simulate(native.NativeDevice(), JOBS[name])
     assert (set(expected["status"]) == {1, 2}) == (name == "divergence")
     others = [Cut(width) for width in {16, 32} - {native.vector_bytes()}]
@@ -55,7 +55,7 @@ def test_bits_do_not_depend_on_the_cut(name: str) -> None:
 @pytest.mark.skipif(shutil.which("g++") is None or sys.platform != "linux", reason="the emulator needs g++ and Linux")
 @pytest.mark.parametrize("name", quick(["noise, records", "divergence"], JOBS))
 def test_the_kernels_for_gpus_agree(name: str) -> None:
-    """Executed here, they give the same bits; but where lanes share the sum over a row, it is in another order."""
+    """The GPU's kernels give the same bits here, except where lanes share the sum over a row, which has another order."""
     (block,) = JOBS[name].blocks
     expected = EmulatedBackend().simulate(prepare(JOBS[name]), JOBS[name].parameter_sets(block))
     results = simulate(native.NativeDevice(), JOBS[name])
@@ -67,7 +67,7 @@ def test_the_kernels_for_gpus_agree(name: str) -> None:
 
 @pytest.mark.parametrize("units", [1, 3])
 def test_the_noise_is_that_of_philox(units: int) -> None:
-    """Where x is nothing but the noise of its step, it has the bits of NumPy's normals."""
+    """If x is only the noise of its step, it has the bits of NumPy's normals."""
     noisy = Job(
         model=Model(units=units, parameters={"tau_s": 0.0, "noise": 0.5**0.5}),
         design=grid(replicate=range(5)),
@@ -84,7 +84,7 @@ def test_the_noise_is_that_of_philox(units: int) -> None:
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="the mode is that of x86")
 @pytest.mark.parametrize(("precision", "least", "steps"), [("float32", -126, 200), ("float64", -1074, 1100)])
 def test_what_is_too_small_becomes_zero(precision: str, least: int, steps: int) -> None:
-    """A float32 state never becomes subnormal; float64 does, and so do the caller's own numbers, even between launches."""
+    """A float32 state is never subnormal. A float64 state may be, and so may the caller's own numbers, also between launches."""
 
     def small() -> bool:
         return bool(np.float32(1e-38) * np.float32(0.1) > 0)
@@ -102,7 +102,7 @@ def test_what_is_too_small_becomes_zero(precision: str, least: int, steps: int) 
 
 
 def test_a_long_job_is_cut_into_launches() -> None:
-    """Progress comes as often as the length of a launch says; it adds up to the whole, and the bits stay."""
+    """Progress is reported after each launch and adds up to the whole; the length of a launch changes no bit."""
     long, short = native.NativeDevice(), Cut()
     short.launch_seconds = 0.0001
     steps, taus = 200_000, (2.0, 3.0, 1e3)
@@ -114,13 +114,13 @@ def test_a_long_job_is_cut_into_launches() -> None:
     for device, report in reports.items():
         assert sum(report) == steps * len(taus)
         asked = updates * kernel.instructions / device.speed / device.launch_seconds
-        # Launches end where segments of 1024 steps do, and have no more than 2**17 of them.
+        # Launches end at the ends of segments of 1024 steps, and have at most 2**17 steps.
         assert asked / 2 < len(report) <= max(asked, steps / 2**17) + 1
     assert len(reports[short]) > 40 > len(reports[long])
 
 
 def test_ctrl_c_stops_between_launches() -> None:
-    """An interrupt ends a call after the launch it came in, and the next call is whole."""
+    """An interrupt ends a call after the current launch, and the next call gives complete results."""
     device, calls = Cut(), []
     device.launch_seconds = 0.0002
 
@@ -152,7 +152,7 @@ def test_other_threads_go_on_during_a_launch() -> None:
 
     interval = sys.getswitchinterval()
     other = threading.Thread(target=turn)
-    # Nobody is asked for the lock: whoever goes on does so because it was let go.
+    # The other thread does not ask for the lock; if it continues, the lock was released.
     sys.setswitchinterval(60)
     try:
         other.start()
@@ -165,7 +165,7 @@ def test_other_threads_go_on_during_a_launch() -> None:
 
 
 def test_threads_do_not_disturb_each_other() -> None:
-    """Calls at once on one device, which has compiled nothing yet, give what they give one after the other."""
+    """Simultaneous calls on a device that has compiled nothing yet give the same results as calls one after the other."""
     jobs = [JOBS["noise, records"], *(decay(40_000, taus=(tau, 50.0)) for tau in range(2, 6))]
     expected = [simulate(native.NativeDevice(), one) for one in jobs]
     device = native.NativeDevice()
@@ -193,7 +193,7 @@ print(native.why_not() or one, native.folder())"""
 
 @pytest.fixture
 def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
-    """Let this process and its children begin with an empty cache; return what makes it look for a compiler again."""
+    """Let this process and its children begin with an empty cache; return a function that lets it look for a compiler again."""
     known = (native.compiler, native.target, native.folder, backends._look, backends._loaded)
 
     def forget() -> None:
@@ -221,7 +221,7 @@ def counted(fresh: Callable[[], None], tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def children(count: int = 1) -> set[str]:
-    """Run CHILD in some processes at once; return what they say, each thing once."""
+    """Run CHILD in some processes at once; return the set of their answers."""
     answers = [finish(process) for process in [python(CHILD) for _ in range(count)]]
     assert [code for code, _ in answers] == [0] * count, answers
     return {text for _, text in answers}
@@ -238,7 +238,7 @@ def test_processes_share_what_one_has_compiled(counted: Callable[[], int], tmp_p
 
 
 def test_a_kernel_that_is_not_whole_is_compiled_again(counted: Callable[[], int], tmp_path: Path) -> None:
-    """What a full disk cut short is never loaded, which would kill the process, but replaced."""
+    """A kernel that a full disk has cut off is replaced and never loaded, because loading it would kill the process."""
     said = children()
     made = counted()
     for turn, size in enumerate((0, 0.5)):
@@ -267,12 +267,12 @@ def test_kernels_are_kept_in_the_users_cache(tmp_path: Path, monkeypatch: pytest
 def test_a_cache_that_cannot_be_written_is_done_without(
     cache: str, fresh: Callable[[], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nor is one made wherever the process stands: kernels go to a temporary folder, which is gone with the process."""
+    """No folder is made in the current folder. Kernels go to a temporary folder, which is removed with the process."""
     said = children()
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setenv("XDG_CACHE_HOME", cache)
-    # What is not absolute does not count by the rules of XDG_CACHE_HOME, and this home cannot be written either.
+    # A relative XDG_CACHE_HOME does not count by its rules, and this home folder cannot be written either.
     monkeypatch.setenv("HOME", "/dev/null")
     monkeypatch.setenv("TMPDIR", str(temporary))
     ((expected, *_), (result, folder)) = (text.rsplit(maxsplit=1) for (text,) in (said, children()))
@@ -285,7 +285,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(
 def test_a_kernel_is_of_its_source_compiler_options_and_cpu(
     counted: Callable[[], int], fresh: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each of them that changes gives another file; none of them, none."""
+    """If any of them changes there is another file; if none changes there is none."""
     source = 'extern "C" int ask() { return 1; }'
 
     def made(text: str = source) -> int:
@@ -309,8 +309,8 @@ def test_a_kernel_is_of_its_source_compiler_options_and_cpu(
 
 @pytest.fixture
 def without_compiler(fresh: Callable[[], None], before_numpy: Table, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take away every compiler, and every back end but these two."""
-    monkeypatch.setenv("CXX", " ")  # as good as not set
+    """Hide every compiler, and every back end except these two."""
+    monkeypatch.setenv("CXX", " ")  # the same as not set
     monkeypatch.setenv("PATH", "")
     monkeypatch.setitem(sys.modules, "ziglang", None)
     before_numpy(native=(backends._probe_native, backends._load_native))
@@ -326,7 +326,7 @@ def command_line(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
 
 @pytest.mark.usefixtures("without_compiler")
 def test_without_a_compiler(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Auto takes NumPy's back end without a word, the doctor says what to install, and so does the error."""
+    """Auto takes NumPy's back end without a message. The doctor says what to install, and so does the error."""
     advice = "there is no C++ compiler; install g++ or clang++, "
     advice += "or pip install '.[native]' in a clone of tausweep, or name one in CXX"
     assert (choose().name, choose().note) == ("numpy", "")
@@ -339,7 +339,7 @@ def test_without_a_compiler(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 @pytest.mark.usefixtures("without_compiler")
 @pytest.mark.parametrize("named", ["nonsense", "nonsense -v", 'g++ "'])
 def test_a_compiler_that_is_not_there(named: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error names what CXX says, and no other compiler is taken instead."""
+    """The error names the value of CXX, and no other compiler is used instead."""
     monkeypatch.setenv("CXX", named)
     said = re.escape(f"'native' cannot work here: CXX = {named!r} is not there; unset it or correct it.")
     with pytest.raises(BackendError, match=said):
@@ -352,7 +352,7 @@ def test_a_compiler_that_is_not_there(named: str, monkeypatch: pytest.MonkeyPatc
 def test_a_compiler_that_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its words are in the error, and in one line for who leaves the choice to us."""
+    """The compiler's message is in the error, and with auto in a single line."""
     broken = tmp_path / "broken"
     broken.write_text("#!/bin/sh\necho 'no licence' >&2\necho 'call the office' >&2\nexit 1\n")
     broken.chmod(0o755)
@@ -373,7 +373,7 @@ def test_a_compiler_that_fails(
 @pytest.mark.parametrize("units", [1, 2, 32])
 @pytest.mark.parametrize(("processor", "width", "register"), [("haswell", 32, "ymm"), ("skylake-avx512", 64, "zmm")])
 def test_a_time_loop_is_made_of_whole_vectors(processor: str, width: int, register: str, units: int) -> None:
-    """Also for processors that are not this one, no multiply-add is taken apart, and all of a product are there."""
+    """For other processors too, no multiply-add is split, and the product has all of them."""
     job = Job(
         model=network(units, activation="tanh"),
         design=grid(tau_s=[1.0, 2.0], tau_r=[1.0], gain=[1.0]),
@@ -397,14 +397,14 @@ def test_a_time_loop_is_made_of_whole_vectors(processor: str, width: int, regist
 def test_every_compiler_makes_the_same_bits(
     name: str, fresh: Callable[[], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever else is here makes what the first compiler makes."""
+    """Every other compiler on this machine gives the same results as the first one."""
     if not (importlib.util.find_spec(name) if name == "ziglang" else shutil.which(name)):
         pytest.skip(f"there is no {name}")
     expected = {
         name: simulate(native.NativeDevice(), JOBS[name]) for name in ("noise, records", "own weights, stimuli")
     }
     if name == "ziglang":
-        monkeypatch.setenv("PATH", "")  # it is taken where there is no other
+        monkeypatch.setenv("PATH", "")  # it is used if there is no other compiler
     else:
         monkeypatch.setenv("CXX", name)
     monkeypatch.setenv("ZIG_GLOBAL_CACHE_DIR", str(tmp_path / "zig"))

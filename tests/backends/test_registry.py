@@ -1,4 +1,4 @@
-"""Which back end is taken, who is told why, and what a result says of who computed which of its blocks."""
+"""Which back end is used, the messages about it, and what a result says about what computed which of its blocks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def blocks(result: xr.Dataset) -> dict[str, str]:
 
 @pytest.mark.usefixtures("two")
 def test_auto_takes_the_first_that_works() -> None:
-    """The fastest stands first; it is taken without a word."""
+    """The fastest comes first, and is used without a message."""
     assert choose() == Probe(
         name="fast", works=True, reason="the fastest that works here: made up", device=fast.device(), note=""
     )
@@ -41,7 +41,7 @@ def test_auto_takes_the_first_that_works() -> None:
 
 @pytest.mark.usefixtures("two")
 def test_a_faster_one_that_is_broken_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where one would expect it to work, auto says that it does not, why not, and what it takes instead."""
+    """If a back end should work here and does not, auto says so, why, and what it uses instead."""
     monkeypatch.setenv(fast.BROKEN, "the driver is too old")
     chosen = choose()
     assert (chosen.name, chosen.works) == ("numpy", True)
@@ -50,7 +50,7 @@ def test_a_faster_one_that_is_broken_is_named(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_one_that_nobody_expects_is_not_named(before_numpy: Table) -> None:
-    """What is not installed is no fault: auto is silent about it."""
+    """With auto there is no message about a back end that is not installed."""
     absent = Probe(name="fast", works=False, reason="not installed", expected=False)
     before_numpy(fast=(lambda: absent, fast.load))
     assert choose().note == ""
@@ -59,7 +59,7 @@ def test_one_that_nobody_expects_is_not_named(before_numpy: Table) -> None:
 
 @pytest.mark.usefixtures("two")
 def test_an_explicit_choice_never_falls_back(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A back end named and broken is an error with the reason, before anything is written."""
+    """If a named back end does not work, the error has the reason, and nothing is written."""
     monkeypatch.setenv(fast.BROKEN, "the driver is too old")
     calls: list[Callable[[], object]] = [
         lambda: choose("fast"),
@@ -76,7 +76,7 @@ def test_an_explicit_choice_never_falls_back(path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_back_end_that_works_is_asked_once(before_numpy: Table) -> None:
-    """Every block asks for it, and a driver may be slow to answer."""
+    """A back end is probed once, because every block asks for it and a driver may be slow to answer."""
     asked = []
 
     def look() -> Probe:
@@ -96,7 +96,7 @@ def test_the_command_line_tells_of_a_broken_one(
     before_numpy: Table,
     arguments: tuple[str, ...],
 ) -> None:
-    """One line on the error stream, with auto alone; and none where nothing is broken."""
+    """There is one line on the error stream, only with auto, and only if something does not work."""
     monkeypatch.chdir(tmp_path)
     Path("job.toml").write_text(
         'observe = ["r_mean"]\n[model]\nunits = 1\n[integration]\ndt = 1.0\nduration = 9.0\n', encoding="utf-8"
@@ -131,7 +131,7 @@ def test_the_command_line_tells_of_a_broken_one(
     ids=["few units", "uncoupled", "a weight", "many units"],
 )
 def test_numpy_says_how_it_goes_about_a_job(changes: dict[str, object], method: str) -> None:
-    """The width of its tiles and the way it makes W r are in its words."""
+    """Its description has the width of its tiles and the way it computes W r."""
     assert re.search(method, get_backend("numpy").describe(small(**changes)))
 
 

@@ -1,4 +1,4 @@
-"""The simulation against what is known without simulating: closed forms, limits, order, precision, divergence."""
+"""The simulation compared with known results: closed forms, limits, order, precision, divergence."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_uncoupled_linear_units_relax_geometrically(simulate: Simulate, scheme: 
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_a_driven_unit_settles_where_both_equations_vanish(simulate: Simulate, activation: str, precision: str) -> None:
-    """The steady state is x = input_gain u + bias and r = f(slope (x - threshold)), whatever the time constants."""
+    """The steady state is x = input_gain u + bias and r = f(slope (x - threshold)) for all time constants."""
     job = Job(
         model=Model(units=2, activation=activation, parameters={"bias": [0.3, -0.4], "slope": 2.0, "threshold": 0.1}),
         input=sweep.constant(0.5),
@@ -216,7 +216,7 @@ def parts(job: Job, start: str) -> tuple[Any, ...]:
 @pytest.mark.parametrize("units", [1, 4, 20])
 @pytest.mark.parametrize("activation", ["tanh", "sigmoid"])
 class TestLimits:
-    """A time constant of 0 makes textbook networks, each here in a few lines of its own."""
+    """With a time constant of 0 the model is a network of the textbooks, each written out here in a few lines."""
 
     def test_without_time_constants_it_is_an_elman_network(
         self, simulate: Simulate, units: int, activation: str
@@ -286,7 +286,7 @@ def test_slow_units_lose_nothing_in_float32(simulate: Simulate) -> None:
 
 @pytest.mark.parametrize("tau", [100.0, 999.0, 1001.0, 3000.0])
 def test_float32_is_good_to_five_digits_for_any_time_constant(simulate: Simulate, tau: float) -> None:
-    """On both sides of the time constant from which sums are compensated float32 stays close to the closed form."""
+    """With and without compensated sums, float32 stays close to the closed form."""
     job = Job(
         model=Model(units=1, activation="linear", parameters={"bias": 1.0, "tau_s": tau}),
         integration=Integration(dt=1, duration=8000),
@@ -299,7 +299,7 @@ def test_float32_is_good_to_five_digits_for_any_time_constant(simulate: Simulate
 
 
 def growing_job(design: Design, units: int = 2, precision: str = "float32", **integration: Any) -> Job:
-    """Return a linear network whose sets grow without bound where the gain is large."""
+    """Return a linear network whose sets grow without bound if the gain is large."""
     timing = {"dt": 1, "duration": 120, "precision": precision} | integration
     return Job(
         model=Model(
@@ -326,7 +326,7 @@ OBSERVED = ("x_mean", "r_std", "x_min", "r_max", "r_final", "target_mse", "targe
 def test_a_set_that_diverges_is_flagged_with_its_time(
     simulate: Simulate, backend: str, units: int, precision: str
 ) -> None:
-    """A set is diverged from the first state that is not finite: its statistics are NaN, its record ends there."""
+    """A set has diverged at the first state that is not finite: its statistics are NaN, and its record ends there."""
     gains = [0.5, 100.0, 1e6, 0.1, 1e30]
     duration = 120 if precision == "float32" else 700
     job = growing_job(grid(gain=gains), units, precision, duration=duration)
@@ -336,7 +336,7 @@ def test_a_set_that_diverges_is_flagged_with_its_time(
         x, r = trajectory(job, own_values(job, index), dtype=np.dtype(precision).type)
         first = first_not_finite(x, r)
         step = first if first < 0 else int(results["diverged_at"][index]) - 1
-        # A fused multiply-add overflows where its sum does, not already where its product does.
+        # A fused multiply-add overflows if its sum does, and not if only its product does.
         assert first <= step <= first + (first >= 0 and backend != "numpy")
         assert np.isnan(results["diverged_at"][index]) == (first < 0)
         for name in OBSERVED:
@@ -356,7 +356,7 @@ def test_a_set_that_diverges_is_flagged_with_its_time(
 @pytest.mark.parametrize("units", [1, 3, 8, 17, 32])
 @pytest.mark.parametrize("transient", [0, 50])
 def test_neighbours_of_a_set_that_diverges_keep_their_bits(simulate: Simulate, units: int, transient: int) -> None:
-    """The other sets of the batch are what they are without it."""
+    """The other sets of the batch are the same as without it."""
     gains = np.linspace(0.1, 0.6, 6)
     alone = simulate(growing_job(grid(gain=gains), units, transient=transient))
     mixed = simulate(growing_job(grid(gain=[1e30, *gains[:3], 60.0, *gains[3:], 1e5]), units, transient=transient))
@@ -369,7 +369,7 @@ def test_neighbours_of_a_set_that_diverges_keep_their_bits(simulate: Simulate, u
 @pytest.mark.product
 @pytest.mark.parametrize("transient", [0, 20, 100])
 def test_all_sets_may_diverge(simulate: Simulate, transient: int) -> None:
-    """Nothing but NaN and the times is left where every set diverges, during the transient or after it."""
+    """If every set diverges, in the transient or after it, only NaN and the times are left."""
     job = growing_job(grid(gain=[1e3, 1e10, 1e30]), transient=transient)
     results = simulate(job)
     assert (results["status"] == 2).all()
@@ -386,7 +386,7 @@ def test_all_sets_may_diverge(simulate: Simulate, transient: int) -> None:
 
 @pytest.mark.product
 def test_an_unstable_step_diverges_where_it_is_allowed(simulate: Simulate) -> None:
-    """With allow_unstable a set with dt/tau > 2 is simulated and flagged, one with less is not."""
+    """With allow_unstable a set with dt/tau > 2 is simulated and marked as diverged; one with less is not marked."""
     with pytest.warns(UserWarning, match="overshoots"):
         job = Job(
             model=Model(units=1, activation="linear", parameters={"x0": 1.0}),
@@ -404,7 +404,7 @@ def test_an_unstable_step_diverges_where_it_is_allowed(simulate: Simulate) -> No
 
 @pytest.mark.product
 def test_rates_that_hide_a_divergence_do_not(simulate: Simulate) -> None:
-    """The state is watched, not the rate: tanh of an infinite x would look healthy."""
+    """Divergence is tested on the state and not on the rate, because tanh of an infinite x is finite."""
     with pytest.warns(UserWarning, match="overshoots"):
         job = Job(
             model=Model(units=1, activation="tanh", parameters={"x0": 1.0, "tau_r": 0.0}),

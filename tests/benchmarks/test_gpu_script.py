@@ -93,7 +93,7 @@ def test_a_gpu_run_goes_to_its_end(scripts: Callable[[str], ModuleType], tmp_pat
 
 
 class Clockwork(NumpyBackend):
-    """Takes a quarter of a second per call and a microsecond per unit-update, on a clock of its own."""
+    """Takes a quarter of a second per call and a microsecond per unit-update, on a made-up clock."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -111,7 +111,7 @@ class Clockwork(NumpyBackend):
 def test_a_steady_rate_leaves_out_what_a_call_costs(
     scripts: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The steady rate is the slope over steps, and what a call costs by itself is reported beside it."""
+    """The steady rate is the slope over the steps, and the fixed cost of a call is reported separately."""
     gpu, engine = scripts("gpu"), Clockwork()
     monkeypatch.setattr(gpu.time, "perf_counter", lambda: engine.now)
     found = gpu.steady(engine, Case("S", units=2, sets=5, steps=1), gpu.Budget(seconds=2.0))
@@ -124,7 +124,7 @@ def test_a_steady_rate_leaves_out_what_a_call_costs(
 def test_counts_of_other_kernels_are_doubted(
     scripts: Callable[[str], ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Counts are taken for what they are: missing, of another architecture, or of other kernels."""
+    """Counts that are missing, of another architecture or of other kernels are recognised."""
     gpu, cases = scripts("gpu"), scripts("cases")
     monkeypatch.setattr(gpu, "COUNTS", tmp_path / "counts.json")
     assert "missing" in gpu.counts("sm_90")[1]
@@ -137,7 +137,7 @@ def test_counts_of_other_kernels_are_doubted(
 
 
 def test_first_results_are_timed(scripts: Callable[[str], ModuleType]) -> None:
-    """A new back end's first result is timed apart from its second."""
+    """The first and the second result of a new back end are timed separately."""
     told = scripts("gpu").first_result(lambda: get_backend("numpy"))
     assert set(told) == {"back_end_s", "first_result_s", "second_result_s"}
     assert all(0 <= seconds < 60 for seconds in told.values())
@@ -162,7 +162,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 def test_without_a_gpu_it_says_so_and_needs_next_to_nothing() -> None:
-    """Where CuPy, Dask, Zarr, pydantic and others are missing, the GPU's script says what it lacks and ends with 0."""
+    """If CuPy, Dask, Zarr, pydantic and others are missing, the GPU's script says so and ends with exit code 0."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", ALONE, str((ROOT / "benchmarks") / "gpu.py")],
         capture_output=True,

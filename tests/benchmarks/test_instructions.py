@@ -8,7 +8,7 @@ from types import ModuleType
 
 
 def test_blocks_of_code_begin_where_branches_go(scripts: Callable[[str], ModuleType]) -> None:
-    """Basic blocks are cut behind every branch and in front of everything a branch goes to."""
+    """Basic blocks are cut after every branch and before every target of a branch."""
     instructions = scripts("instructions")
     make = instructions.Instruction
     code = [
@@ -20,7 +20,7 @@ def test_blocks_of_code_begin_where_branches_go(scripts: Callable[[str], ModuleT
 
 
 def test_counted_instructions_are_near_the_products(scripts: Callable[[str], ModuleType]) -> None:
-    """A unit-step takes at least its N multiply-adds and not twice as many and some, whatever the design."""
+    """In every design a unit-step takes at least its N multiply-adds, and not much more than twice as many."""
     instructions, cases = scripts("instructions"), scripts("cases")
     chosen = {name: cases.REGIMES[name] for name in ("N = 8, relu", "N = 64, relu", "N = 256, relu")}
     rows = instructions.table(chosen, ["sm_80", "sm_90"])

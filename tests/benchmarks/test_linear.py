@@ -1,4 +1,4 @@
-"""What the engine costs: the scripts of ``benchmarks/`` that measure it run, and what they report follows from each other."""
+"""The scripts of ``benchmarks/`` that measure the engine's cost run, and their numbers agree with each other."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_fresh_process_has_its_own_peak(linear: ModuleType, tmp_path: Path, mo
 
 
 class Clockwork:
-    """Measures points by a clock of its own: 2 s and 3 µs a set-step; and so by its memory, 100 MiB and 10 B a set."""
+    """Measures points with a made-up clock, 2 s and 3 µs per set-step, and made-up memory, 100 MiB and 10 B per set."""
 
     def __init__(self) -> None:
         self.calls: list[Any] = []
@@ -72,7 +72,7 @@ def clockwork() -> Clockwork:
 
 
 def test_short_points_are_repeated(linear: ModuleType, clockwork: Clockwork) -> None:
-    """What takes long is measured once, all else several times, and one more before all others to compile."""
+    """Long points are measured once, the others several times, and one more point comes first, to compile."""
     found = linear.measure_all(linear.FULL, "numpy", clockwork, lambda text: None)
     points = [point for series in linear.FULL.series().values() for point in series]
     assert clockwork.calls[0] not in points
@@ -82,7 +82,7 @@ def test_short_points_are_repeated(linear: ModuleType, clockwork: Clockwork) -> 
 
 
 def test_what_is_linear_is_found_to_be(linear: ModuleType, clockwork: Clockwork) -> None:
-    """A fixed cost and the cost of each come out of a run that is linear; what lies off the line is told of."""
+    """From a linear run follow the fixed cost and the cost of each set; points off the line are named."""
     told: list[str] = []
     found = linear.measure_all(linear.FULL, "numpy", clockwork, told.append)
     line = linear.Line.through(found["sets"], "sets")
@@ -120,7 +120,7 @@ def test_a_whole_run_leaves_numbers_and_a_picture(
 
 
 def test_overhead_compares_the_same_work(scripts: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Steps are chosen by time, both take turns as often as asked for, and the percent follow from the medians."""
+    """Steps are chosen by time, both take turns as often as asked, and the percentage follows from the medians."""
     overhead = scripts("overhead")
     case, order = scripts("cases").Case("tiny", units=2, sets=8, steps=100), []
 

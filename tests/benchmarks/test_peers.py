@@ -1,4 +1,4 @@
-"""``benchmarks/peers.py``: contenders compute the same, wrong ones are told apart, and the tables say what was measured."""
+"""``benchmarks/peers.py``: contenders compute the same, wrong ones are found, and the tables show the measurements."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def tiny(peers: ModuleType, kind: str) -> sweep.Job:
 @pytest.mark.parametrize("name", HERE)
 @pytest.mark.filterwarnings("default")
 def test_contenders_agree(peers: ModuleType, name: str, kind: str) -> None:
-    """Whoever is installed computes what the NumPy back end computes, in every kind of row that it can state."""
+    """Every installed contender computes the same as the NumPy back end, in every kind of row that it can compute."""
     contender = peers.CONTENDERS[name]
     row = peers.measure(tiny(peers, kind), [contender], 1)
     assert row["wrong"] == {}
@@ -94,7 +94,7 @@ def test_every_contender_has_a_package(peers: ModuleType) -> None:
 
 
 def test_every_row_is_a_job_of_its_kind(peers: ModuleType) -> None:
-    """Rows have the units that their titles say, and with --quick fewer sets; the recording is in a package of its own."""
+    """Rows have the units of their titles, and fewer sets with --quick; the recording needs another package."""
     quick = peers.jobs(quick=True)
     assert set(quick) == {*peers.ROWS, peers.GRASSHOPPER}
     for name in peers.ROWS:
@@ -147,7 +147,7 @@ def changed(
 def test_wrong_results_are_told(
     peers: ModuleType, monkeypatch: pytest.MonkeyPatch, change: Callable[[dict[str, Any]], dict[str, Any]], message: str
 ) -> None:
-    """A contender with wrong numbers, shapes or types is not timed, and the row says what is wrong with it."""
+    """A contender with wrong numbers, shapes or types is not timed, and the row says what is wrong."""
     row = peers.measure(tiny(peers, "two"), [changed(peers, monkeypatch, change)], 1)
     assert row["contenders"] == {}
     assert message in row["wrong"]["changed"]
@@ -155,7 +155,7 @@ def test_wrong_results_are_told(
 
 @pytest.mark.parametrize(("noise", "right"), [(0.3, True), (0.0, False), (0.4, False)])
 def test_noise_is_compared_by_chance(peers: ModuleType, noise: float, right: bool) -> None:
-    """Noise of another seed is right; none, or a third too much, is wrong."""
+    """Noise with another seed is right; no noise, or a third too much, is wrong."""
     case = peers.Case("noise", units=3, sets=2000, steps=60, noise=0.3)
     reference = peers.Reference.of(peers.Problem(case.job()))
     other = dataclasses.replace(dataclasses.replace(case, noise=noise).job(), seed=7)
@@ -168,7 +168,7 @@ def test_noise_is_compared_by_chance(peers: ModuleType, noise: float, right: boo
 
 
 def test_too_little_scatter_is_wrong(peers: ModuleType) -> None:
-    """Results whose averages are right but which scatter less than they should are wrong."""
+    """Results with the right averages but too small a spread are wrong."""
     reference = peers.Reference.of(peers.Problem(peers.Case("noise", units=3, sets=2000, steps=60, noise=0.3).job()))
     found = {name: (value + reference.again[name]) / 2 for name, value in reference.outcome.items()}
     with pytest.raises(peers.Wrong, match=r"mean: sets scatter 0\.5 times"):
@@ -176,7 +176,7 @@ def test_too_little_scatter_is_wrong(peers: ModuleType) -> None:
 
 
 def test_a_shift_is_found_behind_noise(peers: ModuleType) -> None:
-    """An average over sets that is off by a tenth of what noise makes of a set is wrong."""
+    """An average over sets that is off by a tenth of a set's noise is wrong."""
     case = peers.Case("noise", units=3, sets=5000, steps=60, noise=0.3)
     problem = peers.Problem(case.job())
     reference = peers.Reference.of(problem)
@@ -186,7 +186,7 @@ def test_a_shift_is_found_behind_noise(peers: ModuleType) -> None:
 
 
 def test_the_fastest_form_is_kept(scripts: Callable[[str], ModuleType]) -> None:
-    """Of several forms the fastest is returned, forms that fail are passed over, and if all fail one says why."""
+    """Of several forms the fastest is returned. Forms that fail are skipped; if all fail, the first error is raised."""
     problem = scripts("contenders.problem")
 
     def waiting(seconds: float) -> Callable[[], Callable[[], dict[str, np.ndarray]]]:
@@ -208,7 +208,7 @@ def test_the_fastest_form_is_kept(scripts: Callable[[str], ModuleType]) -> None:
 
 
 def row(rates: dict[str, float], **more: Any) -> dict[str, Any]:
-    """Return a row of a result with so many unit-updates per nanosecond."""
+    """Return a row of a result with these unit-updates per nanosecond."""
     found = {
         label: {"updates_per_ns": rate, "median_s": 1 / rate, "times_s": [1 / rate], "first_s": 2.0, "form": "a form"}
         for label, rate in rates.items()
@@ -242,7 +242,7 @@ def test_the_table_is_made_from_a_file(
 def test_a_run_writes_what_it_prints(
     peers: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A run with one contender that is right, one that is missing and one that is wrong keeps all three, and ends with 1."""
+    """A run with a right, a missing and a wrong contender reports all three, and ends with exit code 1."""
     wrong = changed(peers, monkeypatch, lambda found: found | {"mean": found["mean"] + np.float32(0.1)})
     absent = peers.Contender("absent", "which_is_not_there", "which-is-not-there")
     chosen = {name: peers.CONTENDERS[name] for name in ("plain", "numpy", "native")}
@@ -271,7 +271,7 @@ def test_a_run_writes_what_it_prints(
 def test_names_that_do_not_exist_are_refused(
     peers: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A row or contender that does not exist ends with exit code 2 and the names there are."""
+    """A row or contender that does not exist ends with exit code 2 and the list of names."""
     monkeypatch.setattr(sys, "argv", ["peers.py", "--rows", "S,Q"])
     with pytest.raises(SystemExit) as ended:
         peers.main()
@@ -281,7 +281,7 @@ def test_names_that_do_not_exist_are_refused(
 
 @pytest.mark.skipif("native" not in HERE, reason="there is no compiler")
 def test_limits_are_those_of_a_machine(scripts: Callable[[str], ModuleType]) -> None:
-    """Multiply-adds and bytes a second are what a machine can have."""
+    """Multiply-adds and bytes per second are possible numbers for a machine."""
     found = scripts("limits").limits(seconds=0.02, size=2**16)
     assert 1e8 < found["multiply_adds_per_s"] < 1e14
     assert 1e8 < found["memory_bytes_per_s"] < 1e14

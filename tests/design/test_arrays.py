@@ -1,4 +1,4 @@
-"""The parameters of some sets as arrays, and the noise streams that they name."""
+"""The parameters of some sets as arrays, and the noise streams that follow from them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MODEL = Model(units=3, weights=np.eye(3), parameters={"tau_s": [1.0, 2.0, 3.0], 
 
 
 def test_what_is_not_swept_stays_common() -> None:
-    """Common parameters have a length of 1 along the sets, and along the units where they have one value."""
+    """Common parameters have a length of 1 along the sets, and along the units if they have one value."""
     parameters = gather(MODEL, {"bias": np.arange(4.0)}, 4, common_noise=False)
     assert {name: value.shape for name, value in parameters.values.items()} == {
         name: {"tau_s": (1, 3), "bias": (4, 1)}.get(name, (1, 1)) for name in PARAMETERS
@@ -29,7 +29,7 @@ def test_what_is_not_swept_stays_common() -> None:
 
 
 def test_a_single_unit_replaces_one_value() -> None:
-    """The other units keep the model's value, or that of the set where the whole parameter is swept too."""
+    """The other units keep the model's value, or the set's value if the whole parameter is swept too."""
     swept = {"tau_s[1]": np.array([7.0, 8.0]), "bias": np.array([1.0, 2.0]), "bias[0]": np.array([5.0, 6.0])}
     parameters = gather(MODEL, swept, 2, common_noise=False)
     assert parameters.values["tau_s"].tolist() == [[1, 7, 3], [1, 8, 3]]
@@ -55,7 +55,7 @@ def test_rate_constants(dt: float, tau: float, alpha: float) -> None:
 
 
 def test_noisy_if_any_set_is() -> None:
-    """Noise is drawn only where a set has some."""
+    """Noise is drawn only if a set has some."""
     assert gather(MODEL, {"noise": np.array([0.0, 0.1])}, 2, common_noise=False).noisy
     assert not gather(MODEL, {"noise": np.zeros(2)}, 2, common_noise=False).noisy
 
@@ -78,7 +78,7 @@ indices = st.lists(st.integers(0, 49), min_size=1, max_size=20).map(np.array)
 
 @given(chosen=indices, known=st.booleans())
 def test_taking_sets_is_gathering_them(chosen: np.ndarray, known: bool) -> None:
-    """Some sets of a block are those that a block of only these would have, with the same streams."""
+    """Some sets taken from a block are the same as in a block of only these, with the same streams."""
     block = some(np.arange(50))
     if known:
         assert block.stream.shape == (50,)
@@ -93,7 +93,7 @@ def test_taking_sets_is_gathering_them(chosen: np.ndarray, known: bool) -> None:
 
 
 def test_taking_a_slice_copies_nothing() -> None:
-    """Neighbouring sets are views of the whole, those past its end left out, with the values of taking them by number."""
+    """Neighbouring sets are views of the whole, without those past its end, and have the same values as sets taken by number."""
     block = some(np.arange(50))
     part, expected = block.take(slice(40, 60)), block.take(np.arange(40, 50))
     assert part.size == 10
@@ -120,14 +120,14 @@ def test_every_value_counts_in_the_stream() -> None:
 
 
 def test_swept_and_common_values_name_the_same_stream() -> None:
-    """A stream does not depend on where the value comes from."""
+    """A stream does not depend on whether a value comes from the model or the design."""
     swept = gather(MODEL, {"gain": np.array([0.5, 2.0]), "tau_s": np.array([[1.0, 2, 3], [2, 2, 3]])}, 2, False)
     assert swept.stream[0] == gather(MODEL, {}, 1, common_noise=False).stream[0]
     assert swept.stream[1] != swept.stream[0]
 
 
 def test_common_noise_is_named_by_the_replicate_alone() -> None:
-    """Sets with the same replicate have one stream, whatever else they differ in."""
+    """Sets with the same replicate have the same stream, even if everything else differs."""
     parameters = some(np.arange(50), common_noise=True)
     pairs = set(zip(parameters.selectors["replicate"].tolist(), parameters.stream.tolist(), strict=True))
     assert len(pairs) == 4
@@ -139,7 +139,7 @@ def test_common_noise_is_named_by_the_replicate_alone() -> None:
     [("tau_r[1]", 10.0), ("tau_r", [[10.0, 10.0, 10.0]]), ("W[0,1]", 0.0), ("W[2,2]", 1.0), ("network", 0.0)],
 )
 def test_sweeping_a_parameter_at_its_own_value_keeps_the_stream(name: str, value: object) -> None:
-    """The values of a set name its stream, not which of them are swept, nor whether units share one number."""
+    """A stream depends on the values of a set, not on which are swept, and not on whether units share one number."""
     swept = {name: np.atleast_1d(np.array(value))}
     assert gather(MODEL, swept, 1, common_noise=False).stream == gather(MODEL, {}, 1, common_noise=False).stream
 

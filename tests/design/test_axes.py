@@ -16,7 +16,7 @@ from sweep.errors import JobError
 
 
 def test_values_are_copied_and_read_only() -> None:
-    """Changing the array that a design was made of does not change the design, and nothing can."""
+    """Changing the array that a design was made of does not change the design, and the design's own arrays are read-only."""
     values = np.array([1.0, 2.0])
     design = grid(tau_s=values)
     values[0] = 5
@@ -27,7 +27,7 @@ def test_values_are_copied_and_read_only() -> None:
 
 
 def test_an_axis_refuses_values_that_it_does_not_have() -> None:
-    """Asking beyond the end is an error and not a shorter answer."""
+    """Reading beyond the end is an error, and not a shorter result."""
     for design in (grid(gain=[1, 2]), random(2, 1, gain=(0, 1))):
         with pytest.raises(IndexError, match="0 to 3 of an axis that has 2"):
             design.axes[0].values(0, 3)
@@ -36,7 +36,7 @@ def test_an_axis_refuses_values_that_it_does_not_have() -> None:
 
 
 def test_every_name_of_the_result_is_reserved() -> None:
-    """No dimension of a design can collide with what the observables and their dimensions are called."""
+    """No dimension of a design can have the name of an observable or of one of its dimensions."""
     assert {*observables.OBSERVABLES, *observables.VARIABLES} <= set(RESERVED)
     for name in RESERVED:
         with pytest.raises(JobError, match=rf"dimension '{name}': .* Call it something else"):
@@ -159,7 +159,7 @@ ERRORS: dict[str, tuple[Callable[[], object], str]] = {
 
 @pytest.mark.parametrize("case", ERRORS)
 def test_errors_name_key_value_rule_and_remedy(case: str) -> None:
-    """Whatever is wrong with a design is refused when it is made or asked, in words that help."""
+    """Everything that is wrong with a design is refused when it is made or used, with a message that helps."""
     make, message = ERRORS[case]
     with pytest.raises(JobError) as caught:
         make()

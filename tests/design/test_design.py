@@ -14,7 +14,7 @@ from sweep.design.axes import Range, SampledAxis
 from sweep.design.design import Block, Design
 from sweep.design.makers import grid, latin_hypercube, random, replicates, sobol, table, zipped
 
-# Two busy cores say nothing about the law, so no deadline.
+# There is no deadline, because a busy machine says nothing about the law.
 law = settings(deadline=None, max_examples=60)
 
 SAMPLERS = {"sobol": sobol, "latin_hypercube": latin_hypercube, "random": random}
@@ -61,7 +61,7 @@ def whole(design: Design) -> Block:
 @law
 @given(design=designs(), most=st.integers(1, 400))
 def test_blocks_partition_the_sets(design: Design, most: int) -> None:
-    """Every set is in exactly one block, and no block is larger than asked or than the chunk."""
+    """Every set is in exactly one block, and no block is larger than the limit or than a chunk."""
     blocks = design.blocks(most)
     seen = np.zeros(design.shape, dtype=int)
     for number, block in enumerate(blocks):
@@ -77,7 +77,7 @@ def test_blocks_partition_the_sets(design: Design, most: int) -> None:
 @law
 @given(design=designs(), most=st.integers(1, 400))
 def test_blocks_are_chunks_of_one_grid(design: Design, most: int) -> None:
-    """Blocks start at multiples of one shape, which has parts of a dimension only where all leading ones are single."""
+    """Blocks start at multiples of one shape, which divides a dimension only if it has single points of all earlier ones."""
     blocks = design.blocks(most)
     assert len(blocks) == math.prod(blocks.counts)
     for block in blocks:
@@ -97,7 +97,7 @@ def test_blocks_are_not_many_more_than_needed(design: Design, most: int) -> None
 @law
 @given(n=st.integers(1, 10**9), most=st.integers(1, 10**9))
 def test_no_tiny_block_is_left_over(n: int, most: int) -> None:
-    """Along the divided dimension no fewer parts would do, and they are as short as so many parts can be."""
+    """The divided dimension has as few parts as possible, and they are as short as possible."""
     blocks = Design((SampledAxis("random", n, 0, (Range("gain", 0, 1),)),)).blocks(most)
     (length,) = blocks.shape
     assert len(blocks) == -(-n // min(n, most))
@@ -144,7 +144,7 @@ def test_a_hundred_million_sets_are_planned_without_being_made() -> None:
 
 
 def test_blocks_travel_by_pickle() -> None:
-    """A design and a block are the same after a trip to a worker."""
+    """A design and a block are the same after being sent to a worker."""
     design = grid(tau_s=[1, 2]) * latin_hypercube(n=8, seed=1, gain=(0, 1))
     block = design.blocks(3)[2]
     design.values(block)
@@ -213,7 +213,7 @@ def test_a_grid_stays_n_dimensional_and_samples_one_dimensional() -> None:
 @law
 @given(design=designs(), data=st.data())
 def test_labels_and_index_are_inverse(design: Design, data: st.DataObject) -> None:
-    """The labels of a set lead back to its number."""
+    """From the labels of a set follows its number."""
     index = data.draw(st.integers(0, design.size - 1))
     assert design.index(**design.labels(index)) == index
 

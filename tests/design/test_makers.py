@@ -16,7 +16,7 @@ from sweep.design.axes import Range, SampledAxis
 from sweep.design.makers import latin_hypercube, random, sobol, table
 from sweep.errors import JobError
 
-# Two busy cores say nothing about the law, so no deadline.
+# There is no deadline, because a busy machine says nothing about the law.
 law = settings(deadline=None, max_examples=60)
 
 SAMPLERS = {"sobol": sobol, "latin_hypercube": latin_hypercube, "random": random}
@@ -25,7 +25,7 @@ SAMPLERS = {"sobol": sobol, "latin_hypercube": latin_hypercube, "random": random
 @law
 @given(kind=st.sampled_from(sorted(SAMPLERS)), n=st.integers(1, 300), seed=st.integers(0, 2**32), data=st.data())
 def test_a_slice_of_a_sample_has_the_bits_of_the_whole(kind: str, n: int, seed: int, data: st.DataObject) -> None:
-    """However a sample is asked for, its points are the same, also where they are scaled by logarithms."""
+    """The points of a sample do not depend on the slices by which it is read, also on a logarithmic scale."""
     axis = SampledAxis(kind, n, seed, (Range("tau_s", 1, 100, log=True), Range("gain", -1, 2), Range("noise", 0, 1)))
     start, stop = sorted(data.draw(st.tuples(st.integers(0, n), st.integers(0, n))))
     everything, some = axis.values(0, n), axis.values(start, stop)
@@ -76,7 +76,7 @@ def test_a_latin_hypercube_uses_every_stratum_once() -> None:
 
 
 def test_sobol_warns_unless_n_is_a_power_of_two() -> None:
-    """The rule is named once where the design is made; scipy's own warning never shows."""
+    """The warning comes once, when the design is made; SciPy's own warning never appears."""
     with pytest.warns(UserWarning, match=r"sobol: n = 100: .* power of two\. Use 64 or 128\.") as caught:
         design = sobol(n=100, seed=1, gain=(0, 1))
     assert len(caught) == 1
@@ -122,7 +122,7 @@ def test_malformed_files_are_refused(tmp_path: Path, text: str, message: str) ->
 
 
 def test_a_table_never_fetches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An address given as a path is a file that does not exist, not a download."""
+    """A URL given as a path is a file that does not exist; nothing is downloaded."""
     monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("a connection was made"))
     with pytest.raises(JobError, match="cannot be read as CSV"):
         table("cell", "http://127.0.0.1:9/sets.csv")

@@ -1,4 +1,4 @@
-"""Processes that use devices see one each, whatever becomes of them."""
+"""Processes that use devices see one device each, also after they have died and been replaced."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def pins(client: Client) -> Pins:
 def test_each_process_sees_its_own_device(
     monkeypatch: pytest.MonkeyPatch, given: tuple[str, ...], seen: tuple[str, ...]
 ) -> None:
-    """Worker i sees the i-th and no other; where none are given all see what this process sees, which is unchanged."""
+    """Worker i sees only the i-th device. Without devices all workers see the same as this process, which is unchanged."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     with start(2, 1, given) as client:
         assert {name: pin for name, (_, pin) in pins(client).items()} == dict(enumerate(seen))
@@ -59,13 +59,13 @@ def test_a_process_in_place_of_a_dead_one_sees_the_same_device() -> None:
 
 
 def test_more_processes_than_devices_share_them_and_say_so() -> None:
-    """They take turns, and the user is told."""
+    """More processes than devices share them, and there is a warning."""
     with pytest.warns(UserWarning, match=r"workers = 3 share 2 GPUs"), start(3, 1, ("3", "5")) as client:
         assert {name: pin for name, (_, pin) in pins(client).items()} == {0: "3", 1: "5", 2: "3"}
 
 
 def test_a_run_pins_the_devices_of_its_back_end(path: Path, before_numpy: Callable[..., None]) -> None:
-    """Two processes, two cards: a module that looks for a card when it is imported finds one, and another in each."""
+    """With two processes and two cards, a module that looks for cards when it is imported finds one, another in each process."""
     before_numpy(fast=(fast.look, fast.load))
     with dask.config.set({"distributed.worker.preload": [fast.__file__]}):
         result = sweep.run(slow(), path, workers=2)

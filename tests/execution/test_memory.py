@@ -1,4 +1,4 @@
-"""A job in memory: how it is shared among threads, and how it ends early."""
+"""A job in memory: how it is divided among threads, and how it ends early."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LEAST = 2**10
 
 
 def job(units: int = 1, sets: int = 7, steps: int = 9, **changes: Any) -> Job:
-    """Return a job of so many sets."""
+    """Return a job with this number of sets."""
     return Job(
         model=Model(units=units),
         design=grid(tau_s=np.linspace(1, 2, sets)),
@@ -48,7 +48,7 @@ def job(units: int = 1, sets: int = 7, steps: int = 9, **changes: Any) -> Job:
     threads=st.integers(1, 64),
 )
 def test_threads_share_the_sets(units: int, sets: int, steps: int, threads: int) -> None:
-    """Every set is in one share, none is large, and where there is much to do each thread has some."""
+    """Every set is in one share, no share is large, and if there is much to do each thread has some."""
     one = job(units, sets, steps)
     shares = list(_shares(one, threads, LEAST))
     assert shares[0].start == (0,)
@@ -67,7 +67,7 @@ def test_threads_share_the_sets(units: int, sets: int, steps: int, threads: int)
 
 @given(rows=st.integers(4, 40), threads=st.integers(1, 8))
 def test_shares_of_a_grid_come_out_even(rows: int, threads: int) -> None:
-    """Where there are not as many rows as threads, or some left over, rows are cut: no thread has a quarter more to do."""
+    """If rows cannot be divided equally among threads, they are cut: no thread has more than a quarter more to do."""
     design = grid(tau_s=np.linspace(1, 2, rows), gain=np.linspace(0, 1, 20_000))
     shares = _shares(dataclasses.replace(job(units=1, steps=20_000), design=design), threads, LEAST)
     assert sum(share.size for share in shares) == design.size
@@ -89,7 +89,7 @@ def test_the_result_is_that_of_one_share(monkeypatch: pytest.MonkeyPatch, only_n
 def test_memory_is_asked_for_the_result_and_the_shares_under_way(
     monkeypatch: pytest.MonkeyPatch, only_numpy: None
 ) -> None:
-    """A single share is under way once, however many threads there are; a byte less than that is an error."""
+    """A single share is computed once for any number of threads; a byte less of memory is an error."""
     one = job(sets=6)
     needed = 2 * one.design.size * one.bytes_per_set
     monkeypatch.setattr(NumpyBackend, "concurrency", lambda self, cores: 64)
@@ -107,7 +107,7 @@ def test_memory_is_asked_for_the_result_and_the_shares_under_way(
 def test_a_failure_ends_the_other_threads(
     error: type[BaseException], monkeypatch: pytest.MonkeyPatch, only_numpy: None
 ) -> None:
-    """What one thread raises comes out, and the others end at their next report of progress, not after a minute."""
+    """An exception in one thread comes out, and the others end at their next report of progress."""
     ended, both = [], threading.Barrier(2, timeout=30)
 
     def simulate(self: NumpyBackend, prepared: PreparedJob, parameters: ParameterSets, **options: Any) -> Results:

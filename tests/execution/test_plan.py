@@ -92,7 +92,7 @@ def test_a_plan_of_many_sets_takes_no_memory_and_no_time(huge: Job) -> None:
 
 
 def test_the_memory_planned_is_that_of_the_blocks(huge: Job) -> None:
-    """Ten times the sets in blocks of the same size need the same memory per worker."""
+    """With ten times as many sets in blocks of the same size, a worker needs the same memory."""
     ten = small(design=huge.design * grid(bias=np.arange(10.0)), sets_per_block=5_000)
     few = small(design=grid(tau_s=np.geomspace(1, 100, 100), gain=np.linspace(0, 2, 1000)), sets_per_block=5_000)
     one, more = sweep.plan(few, workers=1), sweep.plan(ten, workers=1)
@@ -102,7 +102,7 @@ def test_the_memory_planned_is_that_of_the_blocks(huge: Job) -> None:
 
 @pytest.mark.parametrize("workers", [None, 1])
 def test_the_time_planned_is_about_the_time_taken(workers: int | None) -> None:
-    """The calibration hits the order of magnitude."""
+    """The calibration finds the right order of magnitude."""
     job = small(
         model=Model(units=50, weights=gaussian(units=50, seed=1), activation="tanh"),
         design=grid(gain=np.linspace(0, 1, 400)),
@@ -134,7 +134,7 @@ class _Clockwork(NumpyBackend):
 
 @pytest.mark.parametrize("steps", [4, 10_000])
 def test_what_a_set_costs_besides_its_steps_is_not_taken_for_steps(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
-    """The time planned is that of the steps plus that of the sets, however many steps there are."""
+    """The estimated time is that of the steps plus that of the sets, for any number of steps."""
     monkeypatch.setattr(importlib.import_module("sweep.execution.plan"), "get_backend", lambda name: _Clockwork())
     job = small(
         design=grid(gain=np.linspace(0, 2, 1000)),
@@ -146,7 +146,7 @@ def test_what_a_set_costs_besides_its_steps_is_not_taken_for_steps(monkeypatch: 
 
 @pytest.mark.parametrize("lags", [(0.0,), (-8.0, 0.0), (-4.0, 12.0)])
 def test_a_job_with_targets_lags_and_sparse_records_can_be_planned(lags: tuple[float, ...]) -> None:
-    """The few steps of the calibration suffice whatever is observed."""
+    """The few steps of the calibration are enough for every observable."""
     targets = [Target(model_output({"gain": 0.5}), lags=lags), Target(samples(np.ones(52), interval=1.0), lags=lags)]
     job = small(target=targets, observe=[record("x", every=32), "target_mse"], input=samples(np.ones(52), interval=1.0))
     assert sweep.plan(job).sets == 12

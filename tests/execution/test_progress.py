@@ -15,7 +15,7 @@ from sweep.execution.progress import Bar
 
 @given(reports=st.lists(st.integers(1, 1000), min_size=1, max_size=60), sets=st.integers(1, 50))
 def test_the_bar_ends_at_its_total(reports: list[int], sets: int) -> None:
-    """Whatever fractions of sets are reported, the bar shows all sets at the end and never more than all."""
+    """For all reported fractions of sets, the bar shows all sets at the end, and never more."""
     steps = 102
     job = small(design=grid(tau_s=range(2, sets + 2)), integration=Integration(1.0, float(steps)))
     shown: list[str] = []

@@ -1,4 +1,4 @@
-"""A run that is killed at any moment goes on where it stopped, and its result is that of a run left alone."""
+"""A run that is killed at any moment can be continued, and the result is the same as without interruption."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RUN = "sweep.run(jobs.many(100), sys.argv[1])"
 
 @pytest.fixture(scope="module")
 def undisturbed() -> xr.Dataset:
-    """Return the result of the run that nobody disturbs."""
+    """Return the result of a run that is not interrupted."""
     return sweep.simulate(many(100))
 
 
@@ -37,14 +37,14 @@ def finished(path: Path) -> dict[int, int]:
 
 
 def wait_for(path: Path, process: subprocess.Popen[str], blocks: int) -> None:
-    """Wait until a run has written so many blocks."""
+    """Wait until a run has written this many blocks."""
     end = time.monotonic() + 30
     while len(list(path.glob("status/c/*"))) < blocks and process.poll() is None and time.monotonic() < end:
         time.sleep(0.005)
 
 
 def test_a_run_that_is_killed_goes_on_where_it_stopped(path: Path, undisturbed: xr.Dataset) -> None:
-    """Kill -9 at seven random moments: what was finished is right, is not computed again, and the end is the same."""
+    """Kill -9 at seven random moments: finished blocks are right and not computed again, and the final result is the same."""
     moments = random.Random(20101136)
     known: dict[int, int] = {}
     kills = 0
@@ -85,7 +85,7 @@ def test_a_driver_that_is_killed_takes_its_workers_along(path: Path) -> None:
 
 @pytest.mark.parametrize("workers", [None, 1])
 def test_an_interrupt_stops_a_run_soon(path: Path, workers: int | None) -> None:
-    """Ctrl-C ends a run within moments, even within its long blocks, and it can go on."""
+    """Ctrl-C ends a run quickly, even in long blocks, and the run can be continued."""
     code = """
 if __name__ == "__main__":
     workers = int(sys.argv[2]) or None
@@ -111,7 +111,7 @@ if __name__ == "__main__":
 
 
 def test_a_finished_run_does_nothing_again(path: Path, undisturbed: xr.Dataset) -> None:
-    """Run again, a finished store is opened and not touched."""
+    """Running a finished job again opens the store and does not change it."""
     sweep.run(many(100), path)
     before = {p: p.stat().st_mtime_ns for p in path.rglob("*")}
     start = time.monotonic()

@@ -55,7 +55,7 @@ Simulate = Callable[..., Results]
 def spoil(
     monkeypatch: pytest.MonkeyPatch, only_numpy: None
 ) -> Callable[[Callable[[ParameterSets, int | None], None]], None]:
-    """Return a way to let something happen before sets are simulated."""
+    """Return a function that lets something happen before sets are simulated."""
     original = NumpyBackend.simulate
 
     def put(happen: Callable[[ParameterSets, int | None], None]) -> None:
@@ -73,7 +73,7 @@ def spoil(
 
 @pytest.mark.parametrize("name", JOBS)
 def test_memory_store_and_lazy_give_the_same_bits(path: Path, name: str) -> None:
-    """Whichever way a job is run, every bit and every label of the result is the same."""
+    """In whichever way a job is run, every bit and every label of the result is the same."""
     job = small(**JOBS[name])
     result = sweep.simulate(job)
     assert (result.status == 1).all()
@@ -101,7 +101,7 @@ def test_processes_give_the_same_bits(path: Path) -> None:
 def test_a_part_of_a_lazy_result_runs_only_the_blocks_it_needs(
     spoil: Callable[[Callable[[ParameterSets, int | None], None]], None],
 ) -> None:
-    """Nothing runs until it is asked for, and then each block once for all variables."""
+    """Nothing runs until a result is needed; then each block is computed once for all variables."""
     sizes: list[int] = []
     spoil(lambda parameters, batch: sizes.append(parameters.size))
     lazily = sweep.lazy(small())
@@ -135,7 +135,7 @@ def test_progress_adds_up_to_all_set_steps(batch: int | None, weight: float) -> 
 def test_the_bar_ends_at_the_number_of_sets(
     path: Path, capsys: pytest.CaptureFixture[str], workers: int | None
 ) -> None:
-    """The bar starts with what is done, and ends full."""
+    """The bar starts at what is already done, and ends full."""
     sweep.run(small(), path)
     for number in (0, 4):
         Store(path).discard(small().blocks[number])
@@ -176,7 +176,7 @@ def test_a_block_that_raises_fails_alone(
 def test_many_failures_in_a_row_stop_the_run(
     path: Path, spoil: Callable[[Callable[[ParameterSets, int | None], None]], None]
 ) -> None:
-    """Where everything fails the run ends early, says why, and can go on later."""
+    """If everything fails, the run stops early, says why, and can be continued later."""
 
     def fail(parameters: ParameterSets, batch: int | None) -> None:
         raise ZeroDivisionError("no such luck")
@@ -192,7 +192,7 @@ def test_many_failures_in_a_row_stop_the_run(
 def test_memory_that_runs_out_halves_the_batch(
     path: Path, spoil: Callable[[Callable[[ParameterSets, int | None], None]], None]
 ) -> None:
-    """A block that does not fit is taken in smaller parts, down to one set, with the same result."""
+    """A block that does not fit the memory is simulated in smaller parts, down to one set, with the same result."""
     tried: list[int | None] = []
 
     def fill(parameters: ParameterSets, batch: int | None) -> None:
@@ -210,7 +210,7 @@ def test_memory_that_runs_out_halves_the_batch(
 def test_a_set_that_does_not_fit_fails(
     path: Path, spoil: Callable[[Callable[[ParameterSets, int | None], None]], None]
 ) -> None:
-    """Where not even one set fits, its block fails and the others do not."""
+    """If not even one set fits, its block fails and the others do not."""
 
     def fill(parameters: ParameterSets, batch: int | None) -> None:
         if (parameters.values["gain"] == 2.0).any():
@@ -240,7 +240,7 @@ if not hasattr(NumpyBackend.simulate, "deadly"):
 
 
 def test_a_block_that_kills_every_worker_fails_alone(path: Path) -> None:
-    """The block fails once it has killed two workers; those that shared the workers with it complete."""
+    """The block fails after it has killed two workers; the other blocks of these workers are computed."""
     job = small(design=grid(gain=np.arange(12.0)), sets_per_block=1)
     preload = path.with_name("killer.py")
     preload.write_text(KILLER)
@@ -280,7 +280,7 @@ def workers() -> list[int]:
 
 
 class Watch(threading.Thread):
-    """Looks on while a job runs, until it has seen something."""
+    """Watches a running job until it has seen something."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -308,7 +308,7 @@ class Watch(threading.Thread):
 
 
 def test_a_worker_that_is_killed_is_replaced(path: Path) -> None:
-    """Kill -9 of a worker process in the middle of a run: the run completes, and listens on loopback alone."""
+    """After kill -9 of a worker process in the middle of a run the run completes; it listens only on loopback."""
     job = slow()
     with Watch(path) as watch:
         result = sweep.run(job, path, workers=2)
@@ -341,11 +341,11 @@ def cluster() -> Iterator[LocalCluster]:
 def test_a_cluster_of_the_user_does_the_work(
     path: Path, cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Given a scheduler's address, its workers simulate and write, wherever the run was started; it lives on."""
+    """With a scheduler's address its workers simulate and write, and the scheduler keeps running."""
     expected = sweep.simulate(small(**JOBS["records"]))
     monkeypatch.chdir(path.parent)
     assert_same(sweep.run(small(**JOBS["records"]), path.name, scheduler=cluster.scheduler_address), expected)
-    # The same workers, and another job at the same place: they must not take it for the one that they know.
+    # The same workers get another job at the same path, and must not confuse it with the first one.
     job = small(seed=1)
     result = sweep.run(job, path, scheduler=cluster.scheduler_address, overwrite=True)
     assert_same(result, sweep.simulate(job))
@@ -364,7 +364,7 @@ def test_a_scheduler_that_cannot_be_reached_is_an_error_in_seconds(
 
 
 def test_a_scheduler_that_dies_stops_the_run(path: Path) -> None:
-    """The run ends with what to do, marks no set as failed, and goes on in another way."""
+    """The run ends with a remedy, marks no set as failed, and can be continued in another way."""
     code = """
 from distributed import LocalCluster
 with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, host="127.0.0.1", protocol="tcp://",
@@ -401,7 +401,7 @@ with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, host="127.
 
 
 def test_memory_is_bounded_by_the_block(tmp_path: Path) -> None:
-    """Four times the blocks need no more memory than some, and far less than the results have."""
+    """Four times as many blocks need no more memory, and far less than the size of the results."""
     code = """
 import tracemalloc
 import numpy as np
@@ -417,13 +417,13 @@ for sets in (320, 1280):
     status, said = finish(python(code, tmp_path / "out"), timeout=120)
     assert status == 0, said
     (few, block), (many_blocks, _) = (map(int, line.split()) for line in said.splitlines())
-    # Two threads may have their most at once, or not.
+    # The peaks of two threads may or may not coincide.
     assert many_blocks < 1.5 * few + 2 * block
     assert many_blocks < 20 * block
 
 
 def test_warnings_of_the_cluster_do_not_reach_the_user(path: Path) -> None:
-    """A run that goes well says nothing."""
+    """A successful run prints nothing."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         result: xr.Dataset = sweep.run(small(), path)

@@ -13,7 +13,7 @@ from sweep.jobfile import load
 
 @pytest.fixture
 def read(tmp_path: Path) -> Callable[[str], Job]:
-    """Write a text into job.toml of a folder of its own, and load it."""
+    """Write a text to job.toml in a new folder, and load it."""
 
     def load_text(text: str) -> Job:
         path = tmp_path / "job.toml"

@@ -116,7 +116,7 @@ def test_the_annotation_says_what_may_stand_there(key_and_value: dict[str, Any])
 
 
 def test_an_annotation_without_a_form_is_an_error_of_ours() -> None:
-    """Whoever adds such an argument is told, and can write the form out; given forms come last, in their order."""
+    """An argument without a form is an error, unless its form is written out. Such forms come last, in their order."""
 
     def odd(first: slice, second: Count = 1, third: bytes = b"") -> None:
         """Make an odd thing."""

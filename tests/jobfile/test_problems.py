@@ -1,4 +1,4 @@
-"""Job files that are wrong: what is said of them, and that nothing in them is executed."""
+"""Job files with mistakes: the messages, and that nothing in a file is executed."""
 
 from __future__ import annotations
 
@@ -294,7 +294,7 @@ BAD: dict[str, tuple[str, list[str]]] = {
 def test_an_error_names_file_place_value_rule_and_remedy(
     read: Callable[[str], Job], tmp_path: Path, text: str, fragments: list[str]
 ) -> None:
-    """Every kind of mistake has a line of its own that can be understood without the source."""
+    """Every kind of mistake has its own line, which can be understood without the source."""
     with pytest.raises(JobError) as caught:
         read(text)
     message = str(caught.value)
@@ -308,7 +308,7 @@ def test_an_error_names_file_place_value_rule_and_remedy(
 
 
 def test_all_problems_are_told_at_once(read: Callable[[str], Job]) -> None:
-    """Problems of form come together, and so do problems of content."""
+    """All problems of form are reported together, and so are all problems of content."""
     with pytest.raises(JobError) as form:
         read(LOOK + TIME + "seed = -1\nmodel = { units = 0 }\ninput = { kind = 'sin' }")
     assert [line.split(": ")[1].split(" =")[0] for line in str(form.value).splitlines()] == [
@@ -322,7 +322,7 @@ def test_all_problems_are_told_at_once(read: Callable[[str], Job]) -> None:
 
 
 def test_a_file_that_cannot_be_read_is_a_job_error(tmp_path: Path) -> None:
-    """Neither a missing file, nor a folder, nor bytes that are no text give a traceback."""
+    """A missing file, a folder and bytes that are not text give a message and no traceback."""
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
     for name, fragment in (("none.toml", "No such file"), (".", "cannot be read"), ("binary.toml", "UTF-8")):
         with pytest.raises(JobError, match=fragment):

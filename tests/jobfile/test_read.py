@@ -1,4 +1,4 @@
-"""Job files: what they mean, and what they say when they are wrong."""
+"""Job files: what they mean, and the messages about mistakes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def python(**changes: Any) -> Job:
 
 
 def test_a_file_equals_the_same_job_in_python(read: Callable[[str], Job]) -> None:
-    """The example of the design page has the same hash, title, blocks and report either way."""
+    """The example of the design page has the same hash, title, blocks and report as file and in Python."""
     job = read("""
         title = "sine"
         description = "a network that hears a sine"
@@ -143,7 +143,7 @@ SIGNALS = {
 def test_every_kind_of_signal_equals_python_as_an_input_and_as_a_target(
     read: Callable[[str], Job], tmp_path: Path, kind: str
 ) -> None:
-    """One table is one signal, two are an ensemble, and a target has lags besides."""
+    """One table is one signal, two are an ensemble, and a target also has lags."""
     arguments, signal = SIGNALS[kind]
     (tmp_path / "data").mkdir()
     np.savetxt(tmp_path / "data" / "two.csv", np.arange(80).reshape(40, 2), delimiter=",")
@@ -206,7 +206,7 @@ def test_a_teacher_may_be_given_by_its_rate_constants(read: Callable[[str], Job]
 
 
 def test_steps_are_the_decimal_numbers_that_a_reader_would_write(read: Callable[[str], Job]) -> None:
-    """0.05 * 3 is 0.15000000000000002 in binary: labels must be what one selects by."""
+    """0.05 * 3 is 0.15000000000000002 in binary, but labels must be the numbers by which users select."""
     job = read(PLAIN + "design = { grid = { bias = { start = 0.05, stop = 0.3, step = 0.05 } } }")
     values = job.design.values(job.design.blocks(10)[0])["bias"]
     assert values.tolist() == [0.05, 0.1, 0.15, 0.2, 0.25, 0.3]

@@ -52,14 +52,14 @@ MISSPELT = {
 
 @pytest.mark.parametrize("change", MISSPELT.values(), ids=MISSPELT)
 def test_the_schema_refuses_what_the_loader_refuses(change: dict[str, Any], validator: Any) -> None:
-    """An editor underlines a typo before anything is run."""
+    """With the schema an editor finds a typo before anything is run."""
     good = {"observe": ["r_mean"], "model": {"units": 2}, "integration": {"dt": 1, "duration": 2}}
     assert validator.is_valid(good | {"design": {"grid": {"W[0, 1]": [1], "tau_s[1]": {"linspace": [1, 2, 3]}}}})
     assert not validator.is_valid(good | change)
 
 
 def test_the_schema_has_a_title_and_a_description_for_every_key() -> None:
-    """An editor shows them; keys that are a table of their own may have the table's."""
+    """Every key has a description, which an editor shows; a key that is a table may have the table's."""
     made = schema()
     for table in (made, *made["$defs"].values()):
         assert table["description"]

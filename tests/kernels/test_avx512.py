@@ -1,4 +1,4 @@
-"""The native back end's code for AVX-512, on an emulated processor: its results have the bits of other vectors."""
+"""The native back end's code for AVX-512, on an emulated processor: its results have the same bits as other vectors."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WAVE = sine(amplitude=1.0, frequency=40.0)
 
 
 def several(units: int, networks: int, **changes: Any) -> Model:
-    """Return the model of test_conformance with so many networks."""
+    """Return the model of test_conformance with this number of networks."""
     return network(units, weights=gaussian(units=units, seed=3, networks=networks, std=0.6), **changes)
 
 
@@ -109,10 +109,10 @@ CHOSEN: dict[str, Job] = {
 
 @pytest.mark.parametrize("name", quick(["a last segment of three steps"], CHOSEN))
 def test_vectors_of_64_bytes_make_the_same_bits(name: str) -> None:
-    """Every variable of every kind of job is that of vectors half as wide."""
+    """For every kind of job, every variable is the same as with vectors of half the width."""
     job = CHOSEN[name]
     here, emulated = Cut(min(native.vector_bytes(), 32)), processor.EmulatedDevice()
-    with ThreadPoolExecutor(1) as pool:  # it is compiled for both at once
+    with ThreadPoolExecutor(1) as pool:  # the code for both is compiled at the same time
         compiled = pool.submit(KernelBackend("native", emulated).prepare, job)
         expected = simulate(here, job)
         compiled.result()
@@ -120,7 +120,7 @@ def test_vectors_of_64_bytes_make_the_same_bits(name: str) -> None:
 
 
 def is_multiply_add(code: bytes) -> bool:
-    """Tell it by the map and the number of an operation, in VEX and in EVEX."""
+    """Recognise an operation by its map and its number, in VEX and in EVEX."""
     encodings = {0xC4: (code[1] & 31, code[3]), 0x62: (code[1] & 7, code[4])}
     which, number = encodings.get(code[0], (0, 0))
     return which == 2 and number >> 4 in (9, 10, 11) and number & 15 >= 6
@@ -128,7 +128,7 @@ def is_multiply_add(code: bytes) -> bool:
 
 @pytest.mark.slow
 def test_multiply_adds_are_of_whole_registers() -> None:
-    """All that the processor executes are of 64 bytes, and there are as many as a product has; without them it cannot."""
+    """All its multiply-adds have 64 bytes, and there are as many as the product has. Without AVX-512 the code cannot run."""
     job = Job(
         model=network(3, activation="relu"),
         design=grid(gain=np.linspace(0, 1, 64)),
@@ -152,7 +152,7 @@ def test_multiply_adds_are_of_whole_registers() -> None:
 
 @pytest.mark.slow
 def test_a_scratch_that_does_not_fit_is_an_error() -> None:
-    """A kernel that gets no memory says so, and touches nothing."""
+    """A kernel that gets no memory reports this, and writes nothing."""
     emulated = processor.EmulatedDevice()
     emulated._room = emulated._room[:0]
     with pytest.raises(MemoryError, match="the scratch of a tile does not fit in memory"):
@@ -164,7 +164,7 @@ def test_a_scratch_that_does_not_fit_is_an_error() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("scalar", "width"), [("float", 16), ("double", 8)])
 def test_a_function_of_a_lane_makes_the_same_bits(scalar: str, width: int, tmp_path: Path) -> None:
-    """Of numbers of every binade, of subnormals, infinities and NaN: what half as wide a vector makes."""
+    """For numbers of every binade, subnormals, infinities and NaN: the results are those of vectors of half the width."""
     wide, narrow = tmp_path / "wide", tmp_path / "narrow"
     wide.mkdir()
     narrow.mkdir()

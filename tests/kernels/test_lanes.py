@@ -1,4 +1,4 @@
-"""Lanes: how far the activations are from the truth, and that a value does not depend on the width of its vector."""
+"""Lanes: the errors of the activations, and that a value does not depend on the width of its vector."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def truth(name: str, z: Array) -> Array:
 
 
 def ulps(got: Array, expected: Array) -> Array:
-    """Distance in units of the last place; where the truth is subnormal, in the smallest normal number."""
+    """Distance in units of the last place; if the exact value is subnormal, of the smallest normal number."""
     info = np.finfo(got.dtype)
     wide = expected.dtype.type
     exponent = np.maximum(np.frexp(np.where(np.isfinite(expected), expected, 1))[1] - 1, info.minexp)
@@ -75,7 +75,7 @@ def test_an_activation_is_within_its_bound(plain: Library, scalar: str, name: st
 
 @pytest.mark.parametrize("fault", [0.0, 2.0**-23, -(2.0**-23)])
 def test_the_formulas_of_a_gpu_are_within_their_bounds(tmp_path: Path, fault: float) -> None:
-    """With a reciprocal and a power of two that are rounded once, or off by up to 1 ulp more, for the hardware's.
+    """The same, with the hardware's reciprocal and power of two simulated: rounded once, or off by up to 1 ulp more.
 
     Like the hardware's they take subnormal numbers for 0, and give 0 for them.
     """
@@ -127,7 +127,7 @@ def test_limits_are_exact(plain: Library, scalar: str) -> None:
 
 @pytest.mark.parametrize("scalar", SCALARS)
 def test_tanh_is_odd_and_never_beyond_one(plain: Library, scalar: str) -> None:
-    """The sign bit goes through, nothing else changes with it; no value exceeds 1; small ones are themselves."""
+    """The sign bit passes through and changes nothing else, no value exceeds 1, and small values are unchanged."""
     z = sample(scalar)
     z = z[~np.isnan(z)]
     rate = plain("tanh", z)
@@ -141,14 +141,14 @@ def test_tanh_is_odd_and_never_beyond_one(plain: Library, scalar: str) -> None:
 @pytest.mark.parametrize("scalar", SCALARS)
 @pytest.mark.parametrize("name", ["tanh", "sigmoid", "softplus"])
 def test_an_activation_rises(plain: Library, scalar: str, name: str) -> None:
-    """Short of saturation a larger z has a larger rate, across every join of two formulas."""
+    """Below saturation a larger z gives a larger rate, also where two formulas meet."""
     z = np.arange(-5, 5, 0.01).astype(SCALARS[scalar])
     assert np.all(np.diff(plain(name, z)) > 0)
 
 
 @pytest.mark.parametrize("scalar", SCALARS)
 def test_fma_rounds_once(plain: Library, scalar: str) -> None:
-    """What a product loses in rounding is what fma finds in it, to the last bit."""
+    """With fma the rounding error of a product is computed to the last bit."""
     a, b = np.random.default_rng(7).uniform(1, 2, (2, 1000)).astype(SCALARS[scalar])
     product = a * b
     lost = [
@@ -161,7 +161,7 @@ def test_fma_rounds_once(plain: Library, scalar: str) -> None:
 
 @pytest.mark.parametrize("scalar", SCALARS)
 def test_the_rest_is_as_in_numpy(plain: Library, scalar: str) -> None:
-    """Smaller and larger, size and sign, quotients and finiteness; a NaN that comes second is not lost."""
+    """Minimum and maximum, size and sign, quotients, finiteness. A NaN as second argument is not lost."""
     a = sample(scalar)
     a = a[~np.isnan(a)]
     b = np.random.default_rng(8).permutation(sample(scalar))[: a.size]
@@ -186,7 +186,7 @@ BUDGETS = {"linear": 0, "relu": 1, "tanh": 13, "sigmoid": 10, "softplus": 17}
 
 
 def test_gpus_need_few_instructions() -> None:
-    """NVRTC compiles the activations without a warning, a branch or a spill; from sm_80 on they keep to a budget."""
+    """NVRTC compiles the activations without a warning, a branch or a spill. From sm_80 on they keep their budgets."""
     from support import sass
 
     kernel = """

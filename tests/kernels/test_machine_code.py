@@ -1,4 +1,4 @@
-"""The kernels as a GPU would get them: whatever a job asks for compiles, without spills and within budget."""
+"""The kernels as a GPU would get them: for every kind of job they compile, without spills and within their budgets."""
 
 from __future__ import annotations
 
@@ -110,13 +110,13 @@ def test_a_unit_step_keeps_its_budget(
     activation: str,
     record_property: Callable[[str, object], None],
 ) -> None:
-    """The time loop takes no more instructions than planned, and no fewer than the product and the step need."""
+    """The time loop has no more instructions than its budget, and no fewer than the product and the step need."""
     one = choose(needs.plain(units, activation))
     loop = budgeted[units, activation].time_loop("observed")
     taken = per_unit_step(one, loop)
     record_property("instructions_per_unit_step", taken)
     assert units + 8 <= taken <= BUDGETS[units][activation == "tanh"]
-    # All of the state stays where it is: no turn of the loop reads or writes device memory.
+    # The state stays in registers and shared memory: no turn of the loop reads or writes device memory.
     assert loop.count("LDG", "STG", "LDL", "STL") == 0
     products = loop.count("FFMA") + loop.count("FMUL")
     held = units**2 if one.file == THREAD_PER_SET else one.rows * units // one.parts
@@ -125,7 +125,7 @@ def test_a_unit_step_keeps_its_budget(
 
 @pytest.mark.parametrize("units", quick([32], [24, 32, 48, 64]))
 def test_no_other_cut_would_be_much_faster(units: int) -> None:
-    """Of the ways to cut a network into lanes that fit, the one chosen takes few instructions more than the best."""
+    """Among the ways to divide a network among lanes, the chosen one has at most 5 % more instructions than the best."""
     needed = needs.plain(units)
     *on_chip, _ = candidates(needed)
     ways = {f"{one.rows} {one.parts}": one for one in on_chip if one.fits}
@@ -161,7 +161,7 @@ def test_the_product_is_mostly_multiply_adds(precision: str, opcode: str) -> Non
 def test_an_error_names_the_real_file_and_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, before: str
 ) -> None:
-    """A mistake anywhere in the kernels is reported at its own line of its own file."""
+    """A mistake anywhere in the kernels is reported with the right file and line."""
     folder = tmp_path / "kernels"
     shutil.copytree(source.folder(), folder)
     monkeypatch.setattr(source, "folder", lambda: folder)

@@ -1,6 +1,6 @@
-"""Bugs planted in the real kernels are found: under some order of threads the result is wrong, or the launch an error.
+"""Bugs planted in the real kernels are found: with some order of threads the result is wrong, or the launch fails.
 
-What these tests hold is not the kernels but the emulator: a kernel that passes on it has its barriers and its indices right.
+These tests are about the emulator, not the kernels: if a kernel passes on it, its barriers and its indices are right.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ SEEDS = range(12)
 
 @dataclass(frozen=True)
 class Bug:
-    """What stands in the inlined source of a kernel, and what is written in its place."""
+    """A piece of the inlined source of a kernel, and the wrong text that replaces it."""
 
     right: str
     wrong: str
 
     def plant(self, text: str) -> str:
-        """Put it into a source, which must have the right text once."""
+        """Plant the bug in a source, which must have the right text exactly once."""
         assert text.count(self.right) == 1, f"the kernel has changed: plant another bug than {self.right!r}"
         return text.replace(self.right, self.wrong)
 
@@ -91,12 +91,12 @@ def simulate(units: int, bug: Bug | None, seed: int) -> bytes:
 
 @lru_cache
 def expected(units: int) -> bytes:
-    """Return what the kernel as it stands gives."""
+    """Return the results of the kernel without a bug."""
     return simulate(units, None, 0)
 
 
 def found(units: int, bug: Bug, seed: int) -> bool:
-    """Say whether the bug shows under a seed."""
+    """Return whether the bug is found with a seed."""
     try:
         return simulate(units, bug, seed) != expected(units)
     except EmulationError:
@@ -185,7 +185,7 @@ BUGS: dict[str, tuple[int, Bug]] = {
 
 @pytest.mark.parametrize("units", KERNELS)
 def test_the_kernels_as_they_stand_are_right_in_any_order(units: int) -> None:
-    """Without a bug the bits are the same under every seed, and no launch is an error."""
+    """Without a bug the bits are the same for every seed, and no launch fails."""
     assert choose(Needs.of(job(units), compensated=False)).file == KERNELS[units]
     assert all(simulate(units, None, seed) == expected(units) for seed in SEEDS[:4])
 
@@ -205,7 +205,7 @@ QUICK = (
 
 @pytest.mark.parametrize("name", quick(QUICK, BUGS))
 def test_a_planted_bug_is_found(name: str) -> None:
-    """Each bug compiles, and under one seed at least gives another result or an error of the launch."""
+    """Each bug compiles, and with at least one seed the result differs or the launch fails."""
     units, bug = BUGS[name]
     Planted(bug, 0).load(choose(Needs.of(job(units), compensated=False)).specialisation)
     assert any(found(units, bug, seed) for seed in SEEDS)

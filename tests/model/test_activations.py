@@ -16,7 +16,7 @@ from sweep.model.activations import ACTIVATIONS
 @settings(max_examples=30)
 @given(values=st.lists(st.floats(-(2.0**100), 2.0**100, width=32), min_size=1, max_size=20))
 def test_activations_are_their_formulas_everywhere(name: str, dtype: type, values: list[float]) -> None:
-    """Each activation is finite and right from tail to tail, in place and out of place."""
+    """Each activation is finite and right over its whole range, in place and into another array."""
     z = np.array([*values, -800, -90, -20, -1, -1e-3, 0, 1e-3, 1, 20, 90, 800], dtype=dtype)
     out, place, scratch = np.empty_like(z), z.copy(), np.empty_like(z)
     with np.errstate(over="ignore", under="ignore"):

@@ -1,4 +1,4 @@
-"""Time: whole steps, rate constants, and where Euler's method is refused."""
+"""Time: whole steps, rate constants, and when Euler's method is refused."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_times_that_do_not_fit_are_refused(fields: dict[str, Any], message: str)
 
 @given(steps=st.integers(1, 10**7), dt=st.sampled_from([0.1, 0.25, 1 / 3, 0.001, 0.7, 1.0, 2.5]))
 def test_a_whole_number_of_steps_is_recognised(steps: int, dt: float) -> None:
-    """Rounding of steps times dt never makes a step more or less."""
+    """Rounding of steps times dt never adds or loses a step."""
     timing = Integration(dt=dt, duration=steps * dt, transient=(steps // 2) * dt)
     assert timing.steps == steps
     assert timing.transient_steps == steps // 2
@@ -84,7 +84,7 @@ UNSTABLE: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("fields", UNSTABLE, ids=range(len(UNSTABLE)))
 def test_an_unstable_step_is_refused_wherever_it_comes_from(fields: dict[str, Any]) -> None:
-    """With dt/tau of 2 or more the job is an error that names the remedy, unless it says allow_unstable."""
+    """With dt/tau of 2 or more there is an error that names the remedy, unless allow_unstable is set."""
     rule = r"tau_[sr] = 0\.\d ms with integration\.dt = 1 ms: dt/tau = .*unstable from 2 on\. "
     with pytest.raises(JobError, match=rule + r"Use a dt of at most 0\.\d ms, a longer tau_[sr], or exactly 0"):
         stable(**fields)
@@ -93,7 +93,7 @@ def test_an_unstable_step_is_refused_wherever_it_comes_from(fields: dict[str, An
 
 
 def test_a_step_that_overshoots_warns() -> None:
-    """With dt/tau above 1 and below 2 the job runs, but the user is told."""
+    """With dt/tau above 1 and below 2 the job runs with a warning."""
     with pytest.warns(UserWarning, match=r"tau_s = 0\.6 ms with integration\.dt = 1 ms: dt/tau = 1\.66667 is above 1"):
         stable(tau_s=0.6)
 
@@ -105,5 +105,5 @@ def test_stable_steps_pass_without_a_word() -> None:
         stable(tau_s=1.0, tau_r=0.0)
         stable(dt=0.1, tau_s=0.1)
         stable(grid(tau_s=[0.0, 1.0, 5.0]), tau_r=[0.0, 1.0])
-        # The model's own value counts only where the design does not replace it.
+        # The model's own value counts only if the design does not replace it.
         stable(grid(tau_s=[2.0]), tau_s=0.1)

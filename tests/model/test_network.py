@@ -68,14 +68,14 @@ def test_a_model_cannot_be_changed() -> None:
 
 
 def test_networks_counts_the_ensemble() -> None:
-    """A matrix, or none, is an ensemble of one."""
+    """A single matrix, or no matrix, is an ensemble of one."""
     assert Model(units=2).networks == 1
     assert Model(units=2, weights=np.zeros((2, 2))).networks == 1
     assert Model(units=2, weights=np.zeros((4, 2, 2))).networks == 4
 
 
 def test_an_input_needs_weights_unless_they_can_be_assumed() -> None:
-    """One channel reaches all units, N channels reach one each, and anything else needs input weights."""
+    """One channel goes to all units, N channels go to one unit each, and all other inputs need input weights."""
     np.testing.assert_array_equal(Model(units=3).input_matrix(1), np.ones((3, 1)))
     np.testing.assert_array_equal(Model(units=3).input_matrix(3), np.eye(3))
     np.testing.assert_array_equal(Model(units=1).input_matrix(1), [[1]])

@@ -47,7 +47,7 @@ def test_names_are_read_and_written_canonically(text: str, name: ParameterName) 
     ],
 )
 def test_names_that_do_not_exist_are_refused(text: str, message: str) -> None:
-    """The message names what was written and what would be right."""
+    """The message names the wrong name and the right one."""
     with pytest.raises(JobError, match=message):
         parse_name(text)
 
@@ -77,7 +77,7 @@ def test_values_that_a_parameter_cannot_take_are_refused(name: str, value: Any, 
 
 
 def test_values_that_a_parameter_can_take_pass() -> None:
-    """Zero time constants are allowed, signs matter only where the table says so, and nothing is nothing."""
+    """Time constants of 0 are allowed, negative values are refused only where the table says so, and no values stay none."""
     for name in ("tau_s", "tau_r", "noise", "network"):
         check_value(name, [0, 1, 5])
     for name in ("gain", "bias", "slope", "threshold", "x0", "r0", "W[0,1]"):

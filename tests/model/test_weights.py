@@ -1,4 +1,4 @@
-"""W and U: reproducible ensembles with the spectra, signs and densities they promise."""
+"""W and U: ensembles are reproducible, and have the right spectra, signs and densities."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def radius(weights: NDArray[np.float64]) -> float:
 
 
 def test_same_seed_gives_same_weights(draw: Draw) -> None:
-    """A seed stands for one network, another seed for another."""
+    """A seed always gives the same network, and another seed another one."""
     assert np.array_equal(draw(20, 3), draw(20, 3))
     assert not np.array_equal(draw(20, 3), draw(20, 4))
 
@@ -51,13 +51,13 @@ def test_network_of_an_ensemble_does_not_depend_on_its_length(networks: int, see
 
 
 def test_networks_of_an_ensemble_differ(draw: Draw) -> None:
-    """Every network of an ensemble has draws of its own."""
+    """Every network of an ensemble is drawn independently."""
     ensemble = draw(10, 1, networks=3)
     assert len({weights.tobytes() for weights in ensemble}) == 3
 
 
 def test_weights_are_plain_read_only_float64(draw: Draw) -> None:
-    """Weights cannot be changed behind the back of a job."""
+    """Weights are read-only, so that a job cannot change."""
     weights = draw(10, 1)
     assert weights.dtype == np.float64
     with pytest.raises(ValueError, match="read-only"):
@@ -73,7 +73,7 @@ def test_spectral_radius_is_about_std(kind: str, std: float) -> None:
 
 @pytest.mark.parametrize(("fraction", "density"), [(0.5, 1.0), (0.8, 0.2), (0.6, 0.5)])
 def test_balanced_spectral_radius_does_not_depend_on_the_mixture(fraction: float, density: float) -> None:
-    """Balance keeps every eigenvalue in the disc, whatever the fractions and density."""
+    """Balance keeps every eigenvalue in the disc, for all fractions and densities."""
     weights = network.excitatory_inhibitory(400, 1, fraction, density)
     assert radius(weights) == pytest.approx(1.0, rel=0.12)
 
@@ -96,7 +96,7 @@ def test_gaussian_entries_have_variance_of_one_over_units() -> None:
 
 @pytest.mark.parametrize("density", [0.05, 0.5, 1.0])
 def test_density_is_the_fraction_of_weights_present(density: float) -> None:
-    """As many weights are present as the density says, with or without Dale's law."""
+    """The fraction of weights that are present is the density, with and without Dale's law."""
     for weights in (network.sparse(300, 1, density), network.excitatory_inhibitory(300, 1, density=density)):
         assert np.count_nonzero(weights) / weights.size == pytest.approx(density, abs=0.01)
 
@@ -119,7 +119,7 @@ def test_every_unit_either_excites_or_inhibits(units: int, seed: int, density: f
 
 
 def test_balance_cancels_excitation_and_inhibition_of_each_unit() -> None:
-    """Each row of a balanced network sums to 0, however few units inhibit."""
+    """Each row of a balanced network sums to 0, even if few units are inhibitory."""
     weights = network.excitatory_inhibitory(100, 1, fraction_excitatory=0.9, networks=3)
     np.testing.assert_allclose(weights.sum(axis=-1), 0.0, atol=1e-13)
 

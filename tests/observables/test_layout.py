@@ -33,7 +33,7 @@ TIMING = Integration(dt=0.5, duration=20, transient=5)
     ],
 )
 def test_what_cannot_be_observed_is_refused(observe: list[str | Record], message: str) -> None:
-    """The message names what was asked, the rule, and what to write instead."""
+    """The message has the value, the rule, and what to write instead."""
     with pytest.raises(JobError, match=message):
         parse(observe, 3, TIMING, has_target=False)
 
@@ -88,7 +88,7 @@ def test_the_layout_names_dimensions_and_units() -> None:
 
 
 def test_status_zero_is_not_run() -> None:
-    """A chunk that was never written reads as zeros, and zeros must not look finished."""
+    """A chunk that was never written is read as zeros, and zeros must not look finished."""
     assert STATUS["not_run"] == 0
     assert len(set(STATUS.values())) == len(STATUS)
 
@@ -101,7 +101,7 @@ def test_every_observable_says_what_it_is() -> None:
 
 
 def test_statistics_keep_their_digits_over_many_steps(simulate: Simulate) -> None:
-    """In float32, statistics over 131072 steps are right to 1e-6, and where the signal makes it hard to 1e-5.
+    """In float32, statistics over 131072 steps are right to 1e-6, and for difficult signals to 1e-5.
 
     The signals are a mean of 0.9 with a deviation of 0.01; the same after a start far away; a value that never changes
     again after a start far away; and a slow drift. Sums shifted by the first state lose the last three.
@@ -144,7 +144,7 @@ def test_statistics_keep_their_digits_over_many_steps(simulate: Simulate) -> Non
 
 @pytest.mark.product
 def test_observing_more_changes_nothing(simulate: Simulate) -> None:
-    """What a variable contains does not depend on what else is observed."""
+    """The values of a variable do not depend on what else is observed."""
 
     def job(*observe: str | Record) -> Job:
         return Job(

@@ -1,4 +1,4 @@
-"""The best set: which it is, and in which words it is told."""
+"""The best set: which it is, and its description in words."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def result(design: sweep.Design, **fields: Any) -> xr.Dataset:
 
 @pytest.fixture
 def ds() -> xr.Dataset:
-    """Offer a grid with its highest value at tau_s = 10, gain = 1, unit 1, off the edges."""
+    """Return a grid with its largest value at tau_s = 10, gain = 1, unit 1, not at an end of a range."""
     ds = result(sweep.grid(tau_s=TAU_S, gain=GAIN))
     ds["r_mean"][:] = np.arange(40, dtype=np.float32).reshape(5, 4, 2) / 100
     ds["r_mean"][2, 1, 1] = 5
@@ -68,7 +68,7 @@ def test_best_set_carries_all_labels_of_the_highest_value(ds: xr.Dataset) -> Non
 
 
 def test_best_may_be_the_smallest(ds: xr.Dataset) -> None:
-    """With best = "min" the smallest value is best, and ends of the ranges at which it lies are named."""
+    """With best = "min" the smallest value is best, and if it lies at an end of a range, this is named."""
     found = best.best(ds, Report(variable="r_mean", best="min", select={"unit": 0}))
     assert (found.labels["tau_s"], found.labels["gain"], found.labels["unit"]) == (1.0, 0.5, 0)
     assert found.edges == ("lower end of tau_s", "lower end of gain")
@@ -76,7 +76,7 @@ def test_best_may_be_the_smallest(ds: xr.Dataset) -> None:
 
 
 def test_bound_of_a_parameter_is_no_end_to_widen() -> None:
-    """Where a time constant is 0, or so short that a step covers it, the range cannot be widened."""
+    """If a time constant is 0, or not longer than a step, the range cannot be widened."""
     for shortest in (0.0, 0.5):
         ds = result(sweep.grid(tau_s=[shortest, 1.0, 2.0]))
         ds["r_mean"][:] = np.array([3, 2, 1])[:, None]
@@ -86,7 +86,7 @@ def test_bound_of_a_parameter_is_no_end_to_widen() -> None:
 
 @given(data=st.data(), which=st.sampled_from(["max", "min"]))
 def test_best_is_found_among_ok_and_finite_alone(data: st.DataObject, which: str) -> None:
-    """Whatever has diverged, failed, was not run or is not finite is never best; of equals it is the first."""
+    """Sets that diverged, failed, were not run or are not finite are never best; of equal ones the first is best."""
     ds = result(sweep.grid(tau_s=[1.0, 2.0, 3.0], gain=[1.0, 2.0]))
     values = st.sampled_from([np.nan, np.inf, -1.0, 0.0, 1.0, 2.0])
     ds["r_mean"][:] = np.reshape(data.draw(st.lists(values, min_size=12, max_size=12)), (3, 2, 2))
@@ -106,7 +106,7 @@ def test_best_is_found_among_ok_and_finite_alone(data: st.DataObject, which: str
 
 
 def test_a_set_is_judged_by_all_its_units(ds: xr.Dataset) -> None:
-    """Without a word on units their mean counts."""
+    """If the report does not name units, their mean counts."""
     ds["r_mean"][:] = 0.0
     ds["r_mean"][0, 0] = [9.0, -9.0]
     ds["r_mean"][2, 2] = [1.0, 1.0]
@@ -116,7 +116,7 @@ def test_a_set_is_judged_by_all_its_units(ds: xr.Dataset) -> None:
 
 
 def test_sets_without_value_are_counted_in_words(ds: xr.Dataset) -> None:
-    """The sentence says of how many sets the best is best, and how many could not be."""
+    """The sentence says how many sets were compared, and how many had no value."""
     ds["status"][0, :3] = STATUS["diverged"]
     ds["status"][4, 0] = STATUS["not_run"]
     assert "(of 20 sets, 1 not run, 3 diverged)" in best.best(ds, Report(variable="r_mean")).words()
@@ -131,7 +131,7 @@ def test_selection_is_the_nearest_label(ds: xr.Dataset) -> None:
 
 
 def test_every_panel_has_its_own_best(ds: xr.Dataset) -> None:
-    """With panels there is a best set for each value, in a line each, and the best of all of them."""
+    """With panels there is a line for the best set of each value, and the best of all is found too."""
     found = best.best(ds, Report(variable="r_mean", panel="gain", select={"unit": 1}))
     assert [panel.labels["gain"] for panel in found.panels] == GAIN.tolist()
     assert [panel.labels["tau_s"] for panel in found.panels] == [100, 10, 100, 100]
@@ -155,13 +155,13 @@ def test_sample_is_named_with_its_parameters() -> None:
 
 
 def test_report_of_the_job_comes_first(ds: xr.Dataset, taught: xr.Dataset) -> None:
-    """A result carries the report of its job; one without is reported by the statistic observed first."""
+    """A result has the report of its job; without one the first observed statistic is reported."""
     assert choice.report_of(taught).select == {"unit": 0}
     assert choice.report_of(ds) == choice.default_report(ds) == Report(variable="r_mean", x="tau_s", y="gain")
 
 
 def test_default_report_prefers_comparisons_with_the_target(taught: xr.Dataset) -> None:
-    """Without a word from the job the fit to the target decides, with a panel per target."""
+    """Without a report in the job the fit to the target decides, and each target has a panel."""
     expected = Report(variable="target_mse", best="min", x="tau_s", y="tau_r", panel="target")
     assert choice.default_report(taught) == expected
 
@@ -187,7 +187,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize(("wrong", "message"), REFUSED.values(), ids=REFUSED)
 def test_impossible_report_is_refused(ds: xr.Dataset, wrong: dict[str, Any], message: str) -> None:
-    """A report that the result cannot fulfil is refused, naming key, value, rule and remedy."""
+    """A report that is not possible is refused with key, value, rule and remedy."""
     with pytest.raises(JobError, match=message):
         plot.heat_map(ds, Report(**({"variable": "r_mean"} | wrong)))
 

@@ -1,4 +1,4 @@
-"""The best set in words and the figure: the right set is named, and the picture shows what the dataset says."""
+"""The best set and the figure: the right set is named, and the figure shows the values of the dataset."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def result(design: sweep.Design, **fields: Any) -> xr.Dataset:
 
 @pytest.fixture
 def ds() -> xr.Dataset:
-    """Offer a grid with its highest value at tau_s = 10, gain = 1, unit 1, off the edges."""
+    """Return a grid with its largest value at tau_s = 10, gain = 1, unit 1, not at an end of a range."""
     ds = result(sweep.grid(tau_s=TAU_S, gain=GAIN))
     ds["r_mean"][:] = np.arange(40, dtype=np.float32).reshape(5, 4, 2) / 100
     ds["r_mean"][2, 1, 1] = 5
@@ -87,9 +87,9 @@ def mesh(axes: Axes) -> QuadMesh:
 
 
 def test_cells_hold_their_value_at_the_best_of_the_rest(ds: xr.Dataset) -> None:
-    """The map over x and y shows the values at the best set's labels along all other dimensions, and names these."""
+    """The map over x and y shows the values at the labels of the best set along all other dimensions, and names these labels."""
     (axes,) = panels(plot.heat_map(ds, Report(variable="r_mean", x="gain", y="alpha_s", select={"unit": 1})))
-    # alpha falls where tau grows: cells ascend along their axes.
+    # alpha falls when tau grows, so the cells are sorted along their axes.
     assert np.array_equal(mesh(axes).get_array(), ds["r_mean"].isel(unit=1, tau_s=slice(None, None, -1)).to_numpy())
     assert axes.get_title() == "unit\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}1"
     assert mark(axes, "best set").get_xydata() == pytest.approx(np.array([[1.0, 0.05]]))
@@ -100,7 +100,7 @@ def test_cells_hold_their_value_at_the_best_of_the_rest(ds: xr.Dataset) -> None:
 
 
 def test_cells_hold_the_mean_of_all_units(ds: xr.Dataset) -> None:
-    """Without a word on units their mean is drawn, as their mean is judged."""
+    """If the report does not name units, their mean is drawn, because it is also compared."""
     ds["r_mean"][:] = 0.0
     ds["r_mean"][0, 0] = [9.0, -9.0]
     ds["r_mean"][2, 2] = [1.0, 1.0]
@@ -123,7 +123,7 @@ def test_edges_lie_halfway_on_the_scale_of_the_values(spaced: Callable[..., np.n
 
 @given(start=st.floats(0.01, 100), ratio=st.floats(1.3, 4), n=st.integers(6, 40))
 def test_scale_is_that_of_the_spacing(start: float, ratio: float, n: int) -> None:
-    """Values in equal ratios are drawn over a logarithmic axis, in equal steps over a linear one, in any order."""
+    """Values with equal ratios get a logarithmic axis, values with equal steps a linear one, in any order."""
     geometric = np.random.default_rng(0).permutation(start * ratio ** np.arange(n))
     assert scales.is_geometric(geometric) == (ratio ** (n - 1) >= 4)
     assert not scales.is_geometric(start + np.arange(n) * ratio)
@@ -131,7 +131,7 @@ def test_scale_is_that_of_the_spacing(start: float, ratio: float, n: int) -> Non
 
 
 def test_sets_without_value_are_shaded_by_what_became_of_them(ds: xr.Dataset) -> None:
-    """Diverged, failed and missing sets, and ok ones without a number, are told apart and have no colour."""
+    """Diverged, failed and missing sets, and ok ones without a number, look different and have no colour."""
     ds["status"][:3, 0] = STATUS["diverged"]
     ds["status"][4, 0] = STATUS["not_run"]
     ds["status"][4, 3] = STATUS["failed"]
@@ -170,7 +170,7 @@ def test_panels_mark_the_truth_and_the_best(taught: xr.Dataset) -> None:
 
 
 def test_panels_share_their_colours(taught: xr.Dataset) -> None:
-    """One colour bar serves all panels; values over many decades are coloured by logarithm, and zeros as the least."""
+    """All panels share a colour bar. Values over many decades are coloured by logarithm, and zeros like the smallest."""
     figure = plot.heat_map(taught)
     norms = {id(mesh(axes).norm) for axes in panels(figure)}
     assert len(norms) == 1
@@ -182,7 +182,7 @@ def test_panels_share_their_colours(taught: xr.Dataset) -> None:
 
 
 def test_no_more_panels_than_can_be_read() -> None:
-    """Of many values a dozen have a panel, the first and the last among them, and the title says so."""
+    """Of many values a dozen get a panel, including the first and the last, and the title says so."""
     ds = result(sweep.grid(tau_s=[1.0, 2.0], tau_r=[1.0, 2.0], gain=np.linspace(0, 1, 30)))
     figure = plot.heat_map(ds, Report(variable="r_mean", panel="gain"))
     titles = [axes.get_title() for axes in panels(figure)]
@@ -222,7 +222,7 @@ def test_samples_are_points() -> None:
 
 
 def test_trajectory_is_that_of_the_best_set() -> None:
-    """A record is drawn over time at the set that the statistic finds best, a line per unit."""
+    """A record is drawn over time at the set with the best statistic, with a line for each unit."""
     ds = result(sweep.grid(gain=GAIN), observe=["r_mean", sweep.record("r")])
     ds["r_mean"][:] = np.array([0, 3, 2, 1])[:, None]
     figure = plot.heat_map(ds, Report(variable="r"))
@@ -267,7 +267,7 @@ def test_store_gives_the_same_picture_as_memory(taught: xr.Dataset, tmp_path: Pa
 
 
 def test_only_what_is_needed_is_computed(ds: xr.Dataset) -> None:
-    """No block is computed that neither the selection nor the search needs."""
+    """Only blocks are computed that the selection or the search needs."""
     asked: list[int] = []
 
     def block(values: np.ndarray) -> np.ndarray:
@@ -284,7 +284,7 @@ def test_only_what_is_needed_is_computed(ds: xr.Dataset) -> None:
 
 
 def test_report_is_not_changed(ds: xr.Dataset) -> None:
-    """Drawing fills in what a report leaves open in a copy of its own."""
+    """Drawing completes a copy of the report, and does not change the report."""
     report = Report(variable="r_mean")
     before = dataclasses.asdict(report)
     plot.heat_map(ds, report)

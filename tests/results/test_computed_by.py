@@ -1,4 +1,4 @@
-"""A result says which back end computed which of its blocks, whoever ran them."""
+"""A result says which back end computed which of its blocks, for every way to run it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def blocks(result: xr.Dataset) -> dict[str, str]:
 
 @pytest.mark.usefixtures("two")
 def test_a_store_goes_on_with_another_back_end(path: Path) -> None:
-    """The job is the same whoever computes it: what is done stays, the rest is done by the other, and both are named."""
+    """A run may go on with another back end: finished blocks stay, the other one computes the rest, and both are named."""
     sweep.run(small(), path, backend="numpy")
     before = {file: file.stat().st_mtime_ns for file in (path / "x_final" / "c").rglob("*") if file.is_file()}
     lose(path, 1, 4, 5)
@@ -48,7 +48,7 @@ def test_a_store_goes_on_with_another_back_end(path: Path) -> None:
 
 @pytest.mark.usefixtures("two")
 def test_a_block_computed_again_is_the_later_ones(path: Path) -> None:
-    """What counts is who computed what is there, and a store begun anew knows nothing of what it replaced."""
+    """Only what computed the present blocks counts; a store that was overwritten does not know the earlier one."""
     sweep.run(small(), path, backend="numpy")
     lose(path, 3)
     sweep.run(small(), path, backend="fast")
@@ -60,14 +60,14 @@ def test_a_block_computed_again_is_the_later_ones(path: Path) -> None:
 
 @pytest.mark.usefixtures("two")
 def test_a_block_that_failed_is_nobodys(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only what is finished has somebody who computed it."""
+    """Only finished blocks have a back end that computed them."""
     sweep.run(small(), path, backend="numpy")
     Store(path).write_failed(small().blocks[2], "ValueError: no")
     assert blocks(sweep.open(path)) == {"numpy": "0-1, 3-5"}
 
 
 def test_others_who_read_a_store_see_it_too(path: Path) -> None:
-    """When a run ends the attributes on the disk say what ours say, and the rest of the metadata is as it was."""
+    """At the end of a run the attributes on disk equal those that open() shows, and other metadata is unchanged."""
     result = sweep.run(small(), path)
     raw = xr.open_zarr(path, consolidated=True)
     assert raw.attrs == result.attrs
@@ -77,7 +77,7 @@ def test_others_who_read_a_store_see_it_too(path: Path) -> None:
 
 
 def test_a_store_without_a_finished_block_has_no_back_end(path: Path) -> None:
-    """Nobody computed what is not there."""
+    """An empty store names no back end."""
     sweep.run(small(), path)
     lose(path, *range(6))
     assert computed_by(path) == []
@@ -87,7 +87,7 @@ def test_a_store_without_a_finished_block_has_no_back_end(path: Path) -> None:
 
 @pytest.mark.usefixtures("two")
 def test_a_run_killed_within_a_block_did_not_compute_it(path: Path) -> None:
-    """Killed between the note and the status of a block, the run does not count as who computed it; the next does."""
+    """If a run is killed between the journal's line and the status of a block, the next run is named for the block."""
     code = """
 import os, signal, zarr
 write = zarr.Array.__setitem__
@@ -134,7 +134,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str | None], 
 @pytest.mark.usefixtures("only_numpy")
 @pytest.mark.parametrize("name", ["auto", "fast"])
 def test_the_workers_of_a_scheduler_choose(path: Path, cluster: Callable[..., LocalCluster], name: str) -> None:
-    """A driver without the back end drives workers that have it, and the result says what the workers say."""
+    """A process without the back end can use workers that have it, and the result says what the workers report."""
     result = sweep.run(small(), path, backend=name, scheduler=cluster(None).scheduler_address)
     assert blocks(result) == {"fast": "0-5"}
     assert (result.attrs["device"], result.attrs["method"]) == (fast.device(), "in no time")
@@ -143,7 +143,7 @@ def test_the_workers_of_a_scheduler_choose(path: Path, cluster: Callable[..., Lo
 
 @pytest.mark.usefixtures("two")
 def test_workers_without_the_back_end_are_named(path: Path, cluster: Callable[..., LocalCluster]) -> None:
-    """Asked for by name, it must work where the work is done, whatever works here: an error, and nothing is written."""
+    """A named back end must work on the workers, not here. Else there is an error, and nothing is written."""
     address = cluster("no card").scheduler_address
     with pytest.raises(BackendError, match=r"worker tcp://127\S*: backend = 'fast' cannot work here: no card"):
         sweep.run(small(), path, backend="fast", scheduler=address)
@@ -155,7 +155,7 @@ def test_workers_without_the_back_end_are_named(path: Path, cluster: Callable[..
 
 @pytest.mark.usefixtures("two")
 def test_a_process_that_lacks_the_back_end_stops_the_run(path: Path) -> None:
-    """Its blocks are not to blame: none is marked as failed, and another back end goes on."""
+    """A broken back end is not the fault of the blocks: none is marked as failed, and another back end goes on."""
     with pytest.raises(
         RunError, match=r"block \d cannot be computed on \S+: backend = 'fast' does not exist.*run again"
     ):
@@ -165,7 +165,7 @@ def test_a_process_that_lacks_the_back_end_stops_the_run(path: Path) -> None:
 
 
 def test_processes_that_write_at_once_lose_no_note(path: Path) -> None:
-    """Every finished block has its line, whichever of the workers wrote it."""
+    """Every finished block has its line in the journal, from whichever worker."""
     job: Job = small(design=grid(gain=[0.01 * n for n in range(60)]), sets_per_block=1)
     with dask.config.set(PRELOAD):
         result = sweep.run(job, path, workers=2)
@@ -175,7 +175,7 @@ def test_processes_that_write_at_once_lose_no_note(path: Path) -> None:
 
 
 def test_a_driver_that_is_killed_leaves_notes_that_are_true(path: Path) -> None:
-    """Kill -9 of driver and workers, then another back end: each finished block is said to be of who computed it."""
+    """After kill -9 of everything and a run with another back end, each finished block names the back end that computed it."""
     code = "if __name__ == '__main__':\n sweep.run(jobs.slow(), sys.argv[1], workers=2, backend='numpy')"
     process = python(code, path)
     while len(list(path.glob("status/c/*"))) < 2 and process.poll() is None:

@@ -62,7 +62,7 @@ def test_results_that_are_all_zero_or_all_nan_are_results(path: Path) -> None:
 def test_a_chunk_that_is_gone_or_empty_makes_its_block_pending(
     path: Path, expected: xr.Dataset, name: str, damage: Callable[[Path], None]
 ) -> None:
-    """A block lacks a chunk of any variable: it is computed again, and it alone."""
+    """If a chunk of any variable is missing, its block is computed again, and no other."""
     sweep.run(small(), path)
     before = {p: p.stat().st_mtime_ns for p in (path / "x_final" / "c").rglob("*") if p.is_file()}
     damage(chunk(path, name, 1, 1, *(0 for _ in expected[name].dims[2:])))
@@ -90,7 +90,7 @@ def test_every_byte_of_a_status_is_guarded(path: Path) -> None:
 
 
 def test_data_that_is_damaged_cannot_be_read(path: Path) -> None:
-    """A flipped bit in the data is an error on reading, never a wrong number."""
+    """A flipped bit in the data gives an error when it is read, and never a wrong number."""
     sweep.run(small(), path)
     file = chunk(path, "r_mean", 1, 1, 0)
     whole = file.read_bytes()
@@ -105,7 +105,7 @@ def test_data_that_is_damaged_cannot_be_read(path: Path) -> None:
 
 
 def test_what_killed_writers_left_is_removed(path: Path) -> None:
-    """A temporary file of a writer that was killed goes when the run goes on."""
+    """A temporary file of a writer that was killed is removed when the run is continued."""
     sweep.run(small(), path)
     leftover = chunk(path, "r_mean", 1, 1, 0).with_name("0.4711.partial")
     leftover.write_bytes(b"half a chu")
@@ -120,7 +120,7 @@ def test_the_journal_may_be_torn(path: Path) -> None:
     with (path / "journal.jsonl").open("a") as journal:
         journal.write('{"event": "fai{"event": "failed", "block": 2}\n[1]x\n1\n{"time": "2020", "event": "comp')
     assert [failure["block"] for failure in store.failures()] == [1]
-    # What is noted next follows the torn line at once, and is not lost with it.
+    # The next line follows the cut-off line immediately, and is not lost.
     block = store.job.blocks[1]
     results = get_backend("numpy").simulate(prepare(store.job), store.job.parameter_sets(block))
     store.write(block, results, provenance("numpy", store.job))
@@ -129,7 +129,7 @@ def test_the_journal_may_be_torn(path: Path) -> None:
 
 
 def test_damaged_chunks_are_found_by_reading(path: Path) -> None:
-    """A chunk whose bytes have changed is named; deleted and run again, the store is whole."""
+    """A chunk with changed bytes is named; after deleting it and running again the store is complete."""
     sweep.run(small(), path)
     store = Store(path)
     assert store.damaged() == []

@@ -1,4 +1,4 @@
-"""The result is labelled: coordinates, units, long names, flags, and where it comes from."""
+"""The result has labels: coordinates, units, long names, flags, and its origin."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> xr.Dataset:
 
 
 def test_plain_xarray_opens_a_store(opened: xr.Dataset) -> None:
-    """Nothing of ours is needed to read a result: the dimensions, labels and values are all there."""
+    """A result can be read without tausweep: the dimensions, labels and values are all there."""
     job = small(title="a title", description="in words", seed=7, observe=["r_mean", "x_final", record("r", every=8)])
     again = sweep.simulate(job)
     assert_same(opened, again)
@@ -44,7 +44,7 @@ def test_plain_xarray_opens_a_store(opened: xr.Dataset) -> None:
 
 
 def test_every_variable_has_units_and_a_long_name(opened: xr.Dataset) -> None:
-    """No number stands there without its meaning."""
+    """Every variable and coordinate has units and a long name."""
     for name, variable in opened.variables.items():
         assert variable.attrs["units"], name
         assert variable.attrs["long_name"], name
@@ -102,7 +102,7 @@ def test_status_is_a_flag_variable(opened: xr.Dataset) -> None:
 
 
 def test_a_set_that_diverges_says_when(tmp_path: Path) -> None:
-    """The flag and the time tell which sets diverged, and the others are whole."""
+    """The status and the time say which sets diverged, and the others are complete."""
     wild = Model(units=2, weights=np.eye(2), activation="linear", parameters={"r0": 1.0, "tau_s": 2.0, "tau_r": 2.0})
     job = small(model=wild, design=grid(gain=[0.5, 1e20, 0.9]), sets_per_block=3)
     result = sweep.run(job, tmp_path / "out.zarr")
@@ -141,7 +141,7 @@ def test_a_sampled_design_stays_one_dimensional(tmp_path: Path) -> None:
 
 
 def test_one_set_has_no_dimensions(tmp_path: Path) -> None:
-    """A job without a design is one set: its results have the dimensions of the observables alone."""
+    """A job without a design is one set: its results have only the dimensions of the observables."""
     result = sweep.run(small(design=sweep.Design(())), tmp_path / "out.zarr")
     assert result.status.shape == ()
     assert result.r_mean.dims == ("unit",)
@@ -150,7 +150,7 @@ def test_one_set_has_no_dimensions(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("alone", [True, False])
 def test_a_record_of_some_units_is_labelled_with_them(tmp_path: Path, alone: bool) -> None:
-    """Alone, the units kept are the units of the result, of its constants too; beside others they are a subset."""
+    """If there are only records, their units are the units of the result; beside other observables they are a subset."""
     model = Model(units=4, weights=gaussian(units=4, seed=1), parameters={"bias": [0.0, 1.0, 2.0, 3.0]})
     design = zipped("case", gain=[1.0, 2.0], threshold=np.arange(8.0).reshape(2, 4))
     observe: list[Any] = [record("r", units=[3, 1])]

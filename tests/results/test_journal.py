@@ -12,7 +12,7 @@ from sweep.results.journal import ranges
 
 @given(st.sets(st.integers(0, 60)))
 def test_numbers_are_written_as_ranges(numbers: set[int]) -> None:
-    """Read back, the text has the numbers it was made of, and neighbours are drawn together."""
+    """From the text follow the same numbers again, and neighbouring numbers are written as ranges."""
     text = ranges(sorted(numbers))
     runs = [tuple(map(int, run.split("-"))) for run in text.split(", ") if run]
     assert {n for run in runs for n in range(run[0], run[-1] + 1)} == numbers

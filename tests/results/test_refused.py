@@ -25,7 +25,7 @@ from sweep.errors import BackendError, JobError, StoreError
 
 
 def test_nothing_is_written_for_bad_arguments(path: Path) -> None:
-    """What is wrong is said before anything is on the disk."""
+    """An error is raised before anything is written."""
     for arguments, error in [
         ({"backend": "nmupy"}, BackendError),
         ({"batch": 0}, JobError),
@@ -39,7 +39,7 @@ def test_nothing_is_written_for_bad_arguments(path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_written_is_said_at_once(path: Path) -> None:
-    """Where nothing can be written the error names the folder and the remedy."""
+    """If nothing can be written, the error names the folder and the remedy."""
     path.parent.chmod(0o555)
     code = """
 import os
@@ -63,7 +63,7 @@ except sweep.StoreError as error:
 
 
 def foreign(path: Path, kind: str) -> None:
-    """Put something that is not our store at a path."""
+    """Put something that is not a tausweep store at a path."""
     if kind == "file":
         path.write_text("the only copy")
     elif kind == "folder":
@@ -81,7 +81,7 @@ def foreign(path: Path, kind: str) -> None:
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("kind", ["file", "folder", "empty folder", "foreign store", "not JSON"])
 def test_what_is_not_a_store_is_left_alone(path: Path, kind: str, overwrite: bool) -> None:
-    """Anything at the path that is not ours is refused and untouched, even if it may be overwritten."""
+    """Anything at the path that is not a tausweep store is refused and left untouched, even with overwrite."""
     foreign(path, kind)
     before = tree(path.parent)
     with pytest.raises(StoreError, match="not a store of tausweep: it was left untouched"):
@@ -94,13 +94,13 @@ def test_what_is_not_a_store_is_left_alone(path: Path, kind: str, overwrite: boo
 
 
 def test_a_store_that_is_not_there_cannot_be_opened(path: Path) -> None:
-    """Opening nothing says so."""
+    """Opening a path without a store is an error that says so."""
     with pytest.raises(StoreError, match="there is no store at"):
         sweep.open(path)
 
 
 def test_a_store_of_another_job_is_refused_with_the_differences(path: Path) -> None:
-    """The message lists key by key what is different, and the store stays as it is."""
+    """The message lists the differences key by key, and the store is unchanged."""
     sweep.run(small(), path)
     before = tree(path)
     changed = small(
@@ -121,7 +121,7 @@ def test_a_store_of_another_job_is_refused_with_the_differences(path: Path) -> N
 
 
 def test_a_store_of_a_newer_format_is_left_alone(path: Path) -> None:
-    """A store that a later version has written is neither read nor touched."""
+    """A store that was written by a later version is neither read nor changed."""
     sweep.run(small(), path)
     meta = json.loads((path / "zarr.json").read_text())
     meta["attributes"]["tausweep_format"] = 2
@@ -134,7 +134,7 @@ def test_a_store_of_a_newer_format_is_left_alone(path: Path) -> None:
 
 
 def test_blocks_and_words_are_not_part_of_the_identity(path: Path) -> None:
-    """A run goes on with other blocks, a new title or description asked for; the store keeps its blocks."""
+    """A run can be continued with another size of blocks, title or description; the store keeps its blocks."""
     sweep.run(small(), path)
     before = tree(path)
     sweep.run(small(sets_per_block=5, title="new", description="words"), path)
@@ -145,7 +145,7 @@ def test_blocks_and_words_are_not_part_of_the_identity(path: Path) -> None:
 
 
 def test_overwriting_replaces_the_store_and_nothing_else(path: Path) -> None:
-    """The old store goes with all that was in it, and its neighbours stay."""
+    """The old store is removed completely, and other files next to it stay."""
     neighbour = path.with_name("out.zarr.png")
     neighbour.write_text("a figure")
     sweep.run(small(), path)
@@ -164,7 +164,7 @@ def test_a_process_that_overwrites_a_store_forgets_the_old_one(path: Path) -> No
 
 
 def test_overwriting_follows_a_link(path: Path) -> None:
-    """A link to a store stays a link, and what it leads to is overwritten."""
+    """A link to a store stays a link, and the store that it points to is overwritten."""
     sweep.run(small(), path)
     link = path.with_name("latest")
     link.symlink_to(path)
@@ -178,7 +178,7 @@ def test_overwriting_follows_a_link(path: Path) -> None:
 
 
 def test_a_second_run_into_a_store_is_refused_at_once(path: Path) -> None:
-    """While a process runs into a store, another is told so, however it is called; when it is killed, it may."""
+    """While a process runs into a store, another one gets an error, by any path to it. After a kill the other one may write."""
     code = """
 from pathlib import Path
 from sweep.results.creation import lock

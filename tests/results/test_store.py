@@ -1,4 +1,4 @@
-"""A store is whole or not there, a block is finished or pending, and nothing that is not ours is touched."""
+"""A store is complete or missing, a block is finished or pending, and files that are not ours are never changed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from sweep.signals.targets import model_output
 
 
 def test_a_store_is_not_there_until_it_is_whole(path: Path, expected: xr.Dataset) -> None:
-    """Killed while it creates a store, a run leaves none, and the next one clears the rest away."""
+    """If a run is killed while it creates a store, there is no store, and the next run removes the rest."""
     code = """
 import os, signal, zarr
 zarr.consolidate_metadata = lambda store: os.kill(os.getpid(), signal.SIGKILL)
@@ -53,7 +53,7 @@ sweep.run(jobs.small(), sys.argv[1])"""
 
 
 def test_clearing_up_spares_the_stores_next_to_it(path: Path) -> None:
-    """A store that another run is creating stays, even where one name begins like the other."""
+    """A store that another run is creating is not removed, even if one name begins like the other."""
     other = path.with_name(".out.zarr.second.creating")
     other.mkdir()
     sweep.run(small(), path)
@@ -64,19 +64,19 @@ def test_clearing_up_spares_the_stores_next_to_it(path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["out[1].zarr", "results of June", "a.b.c", "σ=1"])
 def test_a_store_may_have_any_name(tmp_path: Path, expected: xr.Dataset, name: str) -> None:
-    """Brackets, blanks, dots and Greek letters are names like others, in folders that do not exist yet."""
+    """Brackets, blanks, dots and Greek letters are allowed in names, also in folders that do not exist yet."""
     assert_same(sweep.run(small(), tmp_path / "new" / name), expected)
 
 
 @pytest.mark.parametrize("dim", ["job", "c", "zarr", "journal", "coordinates"])
 def test_a_dimension_may_be_called_like_a_part_of_the_store(path: Path, dim: str) -> None:
-    """No name that a dimension may have is in the way of the store's own parts."""
+    """No possible name of a dimension collides with the store's own parts."""
     job = small(design=zipped(dim, tau_s=[2.0, 3.0], gain=[1.0, 2.0]))
     assert_same(sweep.run(job, path), sweep.simulate(job))
 
 
 def test_every_job_comes_back_as_it_was(tmp_path: Path) -> None:
-    """A store holds all that its job is made of: opened again, the job has the same hash and layout."""
+    """A store contains its whole job: the job read from it has the same hash and layout."""
     model = Model(
         units=4,
         weights=gaussian(units=4, seed=1, networks=2),
@@ -102,7 +102,7 @@ def test_every_job_comes_back_as_it_was(tmp_path: Path) -> None:
 
 
 def test_a_block_is_one_chunk_of_every_variable(path: Path) -> None:
-    """There is a file per block and variable, in the place that the block's number says, and no other."""
+    """There is exactly one file for each block and variable, at the place that follows from the block's number."""
     job = small(observe=["r_mean", record("x", every=8)], design=grid(tau_s=[2.0, 3.0, 4.0], gain=np.arange(5.0)))
     opened = sweep.run(job, path)
     blocks = job.blocks
@@ -126,7 +126,7 @@ def test_a_finished_block_has_no_set_without_a_status(path: Path) -> None:
 
 
 def test_status_is_written_last(path: Path, expected: xr.Dataset) -> None:
-    """Killed between the data and the status of a block, a run leaves the block pending."""
+    """If a run is killed between the data and the status of a block, the block is pending."""
     code = """
 import os, signal, zarr
 write = zarr.Array.__setitem__
@@ -145,7 +145,7 @@ sweep.run(jobs.small(), sys.argv[1])"""
 
 
 def test_a_block_loses_its_status_before_it_is_written_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A block that is written a second time is pending from its first moment to its last."""
+    """While a block is written a second time, it is pending."""
     sweep.run(small(), path)
     store, block = Store(path), small().blocks[3]
     results = get_backend("numpy").simulate(prepare(small()), small().parameter_sets(block))
@@ -163,7 +163,7 @@ def test_a_block_loses_its_status_before_it_is_written_again(path: Path, monkeyp
 
 
 def test_two_writers_of_a_block_leave_the_same_bytes(path: Path) -> None:
-    """A block that is written twice at once is as if it had been written once."""
+    """If a block is written twice at the same time, the result is the same as if it was written once."""
     store, block = create(path, small()), small().blocks[0]
     results = get_backend("numpy").simulate(prepare(small()), small().parameter_sets(block))
     by = provenance("numpy", small())
@@ -198,7 +198,7 @@ def test_a_store_can_be_read_while_it_is_written(path: Path) -> None:
 
 
 def test_a_failure_to_write_is_not_a_failure_of_the_sets(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An error of the disk stops the run; no set is marked as failed for it."""
+    """An error of the disk stops the run, but marks no set as failed."""
 
     def full(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
@@ -210,7 +210,7 @@ def test_a_failure_to_write_is_not_a_failure_of_the_sets(path: Path, monkeypatch
 
 
 def test_statuses_are_read_part_by_part(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many sets there are, few are read at once, and none of parts in which no block can be finished."""
+    """For any number of sets only few statuses are read at once, and none in parts without finished blocks."""
     job = small()
     sweep.run(job, path)
     read: list[int] = []

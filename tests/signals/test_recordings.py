@@ -17,7 +17,7 @@ STEPS = st.sampled_from([0.1, 0.25, 0.3, 1.0, 2.0, 1 / 3])
 
 @given(ratio=st.integers(1, 50), dt=STEPS)
 def test_samples_are_held_for_their_interval(ratio: int, dt: float) -> None:
-    """Zero-order hold: sample floor(t/interval) is used, however t = n dt rounds."""
+    """Zero-order hold: sample floor(t/interval) is used, however t = n dt is rounded."""
     values = np.arange(100.0)
     assert np.array_equal(sweep.samples(values, ratio * dt).sample(0, 100 * ratio, dt)[0], np.repeat(values, ratio))
     every = sweep.samples(np.arange(100.0 * ratio), dt).sample(0, 100, ratio * dt)[0]
@@ -48,7 +48,7 @@ def test_impulses_have_area_1(times: list[float], dt: float) -> None:
 
 @given(number=st.integers(0, 10**6), dt=STEPS)
 def test_spike_on_a_boundary_belongs_to_the_step_it_begins(number: int, dt: float) -> None:
-    """A spike at n dt is in step n, however n dt rounds."""
+    """A spike at n dt is in step n, however n dt is rounded."""
     values = sweep.spikes([float(f"{number * dt:.15g}")]).sample(max(number - 1, 0), number + 2, dt)[0]
     assert values.tolist() == pytest.approx([0.0] * (number > 0) + [1 / dt, 0.0])
 
@@ -95,6 +95,6 @@ def test_recorded_spikes_are_in_us() -> None:
 
 
 def test_spike_file_of_one_column_needs_no_column(tmp_path: Path) -> None:
-    """Where there is one column there is nothing to choose."""
+    """If there is only one column, it need not be named."""
     (tmp_path / "times.txt").write_text("3\n1\n")
     assert sweep.spikes(tmp_path / "times.txt").times.tolist() == [1.0, 3.0]

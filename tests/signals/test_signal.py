@@ -36,7 +36,7 @@ STEPS = st.sampled_from([0.1, 0.25, 0.3, 1.0, 2.0, 1 / 3])
 @pytest.mark.parametrize("name", EXAMPLES)
 @given(dt=STEPS, cuts=st.lists(st.integers(0, 100), min_size=0, max_size=4))
 def test_pieces_have_the_same_bits_as_the_whole(name: str, dt: float, cuts: list[int]) -> None:
-    """Where a run is cut does not change a bit of its input."""
+    """Cutting a run into parts changes no bit of its input."""
     signal = EXAMPLES[name]
     whole = signal.sample(0, 100, dt)
     edges = sorted([0, 100, *cuts])
@@ -48,7 +48,7 @@ def test_pieces_have_the_same_bits_as_the_whole(name: str, dt: float, cuts: list
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_signal_is_a_frozen_signal(name: str) -> None:
-    """Every signal offers the interface, cannot be changed, and is rebuilt from its own fields."""
+    """Every signal has the protocol, cannot be changed, and can be rebuilt from its fields."""
     signal = EXAMPLES[name]
     assert isinstance(signal, Signal)
     first = dataclasses.fields(signal)[0].name
@@ -70,7 +70,7 @@ def test_arrays_of_a_signal_are_copies_that_cannot_change() -> None:
 
 @pytest.mark.parametrize("signal", [sweep.samples(np.ones(10), 1.0), sweep.spikes([1.0], duration=10.0)])
 def test_signal_that_is_too_short_is_refused_with_both_durations(signal: Signal) -> None:
-    """What lasts 10 ms can be sampled to 10 ms and no further."""
+    """A signal of 10 ms can be sampled up to 10 ms and not further."""
     assert signal.sample(0, 100, 0.1).shape == (1, 100)
     with pytest.raises(JobError, match=r"lasts 10 ms, but is needed until 10.1 ms.*Shorten"):
         signal.sample(0, 101, 0.1)

@@ -27,7 +27,7 @@ def test_model_output_keeps_its_parameters_and_has_no_values() -> None:
 
 
 def test_target_takes_any_signal_and_its_lags() -> None:
-    """Lags are kept in the order given, as numbers in ms; without any there is the lag 0."""
+    """Lags are kept in their order, as numbers in ms; without any the only lag is 0."""
     assert Target(signals.sine()).lags == (0.0,)
     assert Target(signals.sine(), lags=[0, 2, 1]).lags == (0.0, 2.0, 1.0)
     assert Target(signals.sine(), np.arange(3)).lags == (0.0, 1.0, 2.0)

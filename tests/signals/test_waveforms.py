@@ -1,4 +1,4 @@
-"""u(t) and targets: the same values however they are asked for, and the laws each signal promises."""
+"""u(t) and targets: values do not depend on how they are sampled, and each signal keeps its laws."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_constant_has_a_value_per_channel() -> None:
 
 @given(number=st.integers(0, 10**6), dt=STEPS)
 def test_step_changes_at_the_first_step_at_its_time(number: int, dt: float) -> None:
-    """A time of n dt changes step n and not step n - 1, however n dt rounds."""
+    """A change at time n dt affects step n and not step n - 1, however n dt is rounded."""
     for time in (number * dt, float(f"{number * dt:.15g}")):
         signal = signals.step(time, after=5.0, before=-1.0)
         assert signal.sample(number, number + 2, dt).tolist() == [[5.0, 5.0]]
@@ -51,7 +51,7 @@ def test_step_changes_at_the_first_step_at_its_time(number: int, dt: float) -> N
     start=st.integers(0, 40), width=st.integers(1, 20), rest=st.integers(0, 20), dt=STEPS, origin=st.integers(0, 10**5)
 )
 def test_pulse_train_repeats_exactly(start: int, width: int, rest: int, dt: float, origin: int) -> None:
-    """On the grid of steps a train has `width` steps on in each period, no more and no less, at any time."""
+    """On the grid of steps a pulse train is on for exactly `width` steps in each period."""
     period = width + rest
     signal = signals.pulse(start * dt, width * dt, amplitude=3.0, period=period * dt)
     steps = np.arange(origin, origin + 200)
@@ -79,7 +79,7 @@ def test_sine_is_the_formula(amplitude: float, frequency: float, phase: float, o
 
 
 def test_sine_that_the_steps_cannot_show_is_refused() -> None:
-    """Above half the rate of the steps a sine would turn into a slower one without a word."""
+    """Above half the rate of the steps a sine would silently become a slower one, so it is refused."""
     signals.sine(frequency=500.0).sample(0, 2, 1.0)
     with pytest.raises(JobError, match=r"sine.frequency = 501 Hz: steps of dt = 1 ms show at most 500 Hz"):
         signals.sine(frequency=501.0).sample(0, 2, 1.0)
@@ -96,7 +96,7 @@ def test_white_noise_is_standard_normal_and_channels_are_independent() -> None:
 
 
 def test_white_noise_depends_on_seed_alone() -> None:
-    """Equal seeds give equal noise whatever the scale, other seeds other noise."""
+    """Equal seeds give equal noise at every scale, and other seeds other noise."""
     first = signals.white_noise(1.0, seed=2**64 - 1).sample(0, 50, 0.5)
     assert np.array_equal(2 * first, signals.white_noise(2.0, seed=2**64 - 1).sample(0, 50, 0.5))
     assert not np.array_equal(first, signals.white_noise(1.0, seed=0).sample(0, 50, 0.5))

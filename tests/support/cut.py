@@ -97,7 +97,7 @@ def decay(duration: int, precision: str = "float32", taus: Sequence[float] = (2.
 
 
 class Cut(native.NativeDevice):
-    """Takes vectors of any width, and cuts kernels in other ways than the planner."""
+    """A device with vectors of any width, which cuts kernels in other ways than the planner."""
 
     def __init__(self, vector_bytes: int | None = None, **changes: int) -> None:
         super().__init__()
@@ -105,13 +105,13 @@ class Cut(native.NativeDevice):
         self._changes = changes
 
     def passes(self, needs: Needs) -> Sequence[tuple[slice, Kernel]]:
-        """Return the planner's kernel, changed."""
+        """Return the planner's kernel with changes."""
         kernel = cpu.choose(needs, self._vector_bytes)
         return [(slice(0, needs.comparisons), dataclasses.replace(kernel, **self._changes))]
 
 
 def simulate(device: native.NativeDevice, job: Job, progress: Callable[[int], None] | None = None) -> Results:
-    """Simulate the only block of a job."""
+    """Simulate a job that has a single block."""
     (block,) = job.blocks
     return KernelBackend("native", device).simulate(prepare(job), job.parameter_sets(block), progress=progress)
 

@@ -1,4 +1,4 @@
-"""The kernels as a back end of this process, their very source executed on the CPU (support/emulator)."""
+"""The kernels as a back end of this process: the same source, executed on the CPU (support/emulator)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sweep.backends.protocol import Entry, Probe
 
 
 class Device(EmulatedDevice):
-    """Slow enough for the engine to cut every job into several launches."""
+    """A device that is so slow that every job is cut into several launches."""
 
     speed = 2e6
     launch_seconds = 0.05
@@ -41,13 +41,13 @@ class Device(EmulatedDevice):
 
 
 class EmulatedBackend(KernelBackend):
-    """What the CuPy back end does, on another device."""
+    """The back end that does the same as CuPy's, on the emulated device."""
 
     def __init__(self) -> None:
         super().__init__("emulated", Device())
 
     def devices(self) -> tuple[str, ...]:
-        """Return none: it needs no device of its own."""
+        """Return none, because it needs no device."""
         return ()
 
 

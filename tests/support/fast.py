@@ -1,4 +1,4 @@
-"""A second back end, NumPy's under another name. Given to workers as a preload, it stands before NumPy's in their list."""
+"""A second back end, which is NumPy's with another name. Workers preload it, and have it before NumPy's in their list."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from sweep.backends import registry
 from sweep.backends.numpy import NumpyBackend
 from sweep.backends.protocol import Backend, Entry, Probe
 
-#: Where this variable says why, the back end does not work.
+#: If this variable is set, the back end does not work, and the variable has the reason.
 BROKEN = "FAST_IS_BROKEN"
-#: What this process sees of the two cards when the module is imported, which is when a real one would look.
+#: The cards that this process sees when the module is imported, which is when a real back end would look.
 SEEN = os.environ.get("CUDA_VISIBLE_DEVICES", "any")
 
 
 def device() -> str:
-    """Return the words for what it computes on."""
+    """Return the name of its device."""
     return f"made-up card {SEEN}"
 
 
 class FastBackend(NumpyBackend):
-    """Does what NumPy's does."""
+    """The same as NumPy's back end."""
 
     name = "fast"
 
     def devices(self) -> tuple[str, ...]:
-        """Return two cards, by the two kinds of name that a card may have."""
+        """Return two cards, with the two kinds of names that cards may have."""
         return ("GPU-1a2b", "7")
 
     def describe(self, job: Job) -> str:
-        """Say something that only this back end says."""
+        """Return a text that only this back end returns."""
         return "in no time"
 
 

@@ -1,4 +1,4 @@
-"""Jobs that run in a moment, and fresh Python processes to run them in."""
+"""Short jobs, and fresh Python processes to run them in."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def assert_same_bits(results: Results, expected: Results, sets: object = slice(N
 
 
 def assert_same(one: xr.Dataset, other: xr.Dataset) -> None:
-    """Two results agree in every bit of every variable and coordinate, and in their labels."""
+    """Assert that two results agree in every bit of every variable and coordinate, and in their labels."""
     assert set(one.variables) == set(other.variables)
     for name in one.variables:
         a, b = one[name].variable, other[name].variable

@@ -37,7 +37,7 @@ RANGES: dict[str, tuple[float, float]] = {
 #: Sets of a job, by the size of its network: more than a tile of small ones, few of those that take long.
 SETS = {"few": 70, "some": 21, "dozens": 21, "many": 11, "wide": 5, "large": 5}
 
-#: The questions, and what may be answered. The first answer to a question is the one that costs least.
+#: The questions, and their possible answers. The first answer to a question is the one that costs least.
 QUESTIONS: dict[str, tuple[Any, ...]] = {
     "size": tuple(SIZES),
     "activation": tuple(ACTIVATIONS),

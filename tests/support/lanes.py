@@ -1,4 +1,4 @@
-"""The functions of a lane (kernels/activations.cuh) as a library, and numbers to try them on."""
+"""The functions of a lane (kernels/activations.cuh) as a library, and numbers to test them with."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ extern "C" void {name}_{scalar}_{width}(
 
 
 class Library:
-    """The functions of CALLS, compiled over lanes of some widths behind a header."""
+    """The functions of CALLS, compiled over lanes of some widths."""
 
     def __init__(self, path: Path, header: str, widths: dict[str, tuple[int, ...]], flags: list[str]) -> None:
         if COMPILER is None:
@@ -92,10 +92,10 @@ class Library:
 
 
 def sample(scalar: str) -> Array:
-    """Numbers of every binade, many where an activation bends, and the edges."""
+    """Numbers of every binade, many in the range where activations bend, and special values."""
     generator, kind = np.random.default_rng(5), SCALARS[scalar]
     anywhere = generator.integers(0, 256, (2**18, np.dtype(kind).itemsize), dtype=np.uint8).view(kind).ravel()
-    anywhere[np.isnan(anywhere)] = np.nan  # a signalling one would make NumPy warn
+    anywhere[np.isnan(anywhere)] = np.nan  # a signalling NaN would make NumPy warn
     bend = np.exp2(generator.uniform(-14, 7.5, 2**18)) * generator.choice([-1, 1], 2**18)
     info = np.finfo(kind)
     edges = [
@@ -118,7 +118,7 @@ def sample(scalar: str) -> Array:
 
 
 def assert_same_bits(got: Array, expected: Array) -> None:
-    """All NaN count as one: which of two a sum hands on is the compiler's choice."""
+    """All NaN count as equal, because the compiler chooses which of two NaN a sum returns."""
     word = np.uint32 if got.dtype == np.float32 else np.uint64
     np.testing.assert_array_equal(np.isnan(got), np.isnan(expected))
     there = ~np.isnan(got)

@@ -1,4 +1,4 @@
-"""What jobs may ask of the kernels, drawn for tests: at random, or so that every two answers meet."""
+"""What jobs may ask of the kernels, drawn for tests: at random, or so that every pair of answers occurs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from support.covering import covering
 from sweep.backends.compiled.kernel import BY_BOTH, BY_SET, BY_UNIT, COMMON, NEUTRAL, WHICH, Needs
 from sweep.model.activations import ACTIVATIONS
 
-#: Networks of each size, among them those at the edges of what a warp and a block hold.
+#: Sizes of networks, including the largest that a warp or a thread block can hold.
 SIZES: dict[str, tuple[int, ...]] = {
     "few": (1, 2, 3, 4),
     "some": (5, 7, 8, 11, 12),
@@ -24,7 +24,7 @@ SIZES: dict[str, tuple[int, ...]] = {
 _RUNNING = (("x", "lowest"), ("x", "highest"), ("r", "lowest"), ("r", "highest"))
 _MODES = (NEUTRAL, COMMON, BY_UNIT, BY_SET, BY_BOTH)
 
-#: The questions, and what may be answered.
+#: The questions, and their possible answers.
 ANSWERS: dict[str, tuple[Any, ...]] = {
     "size": tuple(SIZES),
     "activation": tuple(ACTIVATIONS),
@@ -43,13 +43,13 @@ ANSWERS: dict[str, tuple[Any, ...]] = {
     "record_x": (False, True),
     "record_r": (False, True),
     "detect": (False, True),
-    # A rate constant has no value that changes nothing.
+    # A rate constant has no neutral value.
     **{f"mode of {name}": _MODES[1:] if name.startswith("alpha") else _MODES for name in WHICH},
 }
 
 
 def needs(units: int, answers: Mapping[str, Any]) -> Needs:
-    """Return the needs of some answers, as far as a job can give them together."""
+    """Return the needs for some answers, as far as they can occur together in a job."""
     modes = [answers[f"mode of {name}"] for name in WHICH]
     if units == 1:
         modes = [{BY_UNIT: COMMON, BY_BOTH: BY_SET}.get(mode, mode) for mode in modes]
@@ -78,7 +78,7 @@ def needs(units: int, answers: Mapping[str, Any]) -> Needs:
 
 
 def every_two_meet(seed: int = 0) -> list[Needs]:
-    """Return needs among which every answer to a question meets every answer to every other one."""
+    """Return needs in which every pair of answers to two questions occurs together."""
     rng = np.random.default_rng(seed)
     return [needs(int(rng.choice(SIZES[answers["size"]])), answers) for answers in covering(ANSWERS, seed)]
 

@@ -88,7 +88,7 @@ def why_not() -> str:
 
 
 class Fault(Exception):
-    """An instruction cannot be executed: the exception's number, where, and what was last missing in memory."""
+    """An instruction cannot be executed. It has the exception's number, the address, and the last missing page."""
 
     UNDEFINED = 6
 
@@ -98,7 +98,7 @@ def _pages(count: int) -> np.ndarray:
 
 
 class Processor:
-    """The only one, as the emulator has but one memory: that of this process."""
+    """The only processor, because the emulator has only one memory: that of this process."""
 
     def __init__(self) -> None:
         self._bochs = emulator()
@@ -111,13 +111,13 @@ class Processor:
         self._session.missing_page_handler = self._bring
 
     def _bring(self, place: int) -> None:
-        """Put a page where the emulator misses one."""
+        """Add a page that the emulator misses."""
         gigabyte, within = divmod(place & -_PAGE, _GIB)
         start = self._gigabytes[gigabyte] * _GIB if gigabyte else self._tables.ctypes.data
         self._bochs.memory.page_insert(place & -_PAGE, start + within)
 
     def _map(self) -> None:
-        """Map all that the process has by now."""
+        """Map all memory that the process has now."""
         for line in Path("/proc/self/maps").read_text().splitlines():
             first, last = (int(place, 16) // _GIB for place in line.split()[0].split("-"))
             for gigabyte in range(first, min(last, 2**17 - 1) + 1):
@@ -157,7 +157,7 @@ class Processor:
         return ctypes.c_int(after.rax & 0xFFFFFFFF).value
 
     def _state(self, registers: int) -> Any:
-        """Return the state ahead of a call: 64 bits, vectors switched on, and in the registers nothing of use."""
+        """Return the state before a call: 64-bit mode, vectors switched on, and no useful data in the registers."""
         state = self._bochs.State()
         self._bochs.cpu.set_long_mode(state)
         state.cr4 |= 1 << 9 | 1 << 10 | 1 << 18
@@ -180,7 +180,7 @@ processor = cache(Processor)
 
 
 class EmulatedDevice(native.NativeDevice):
-    """The native back end's device on that processor, with vectors of 64 bytes."""
+    """The native back end's device on the emulated processor, with vectors of 64 bytes."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__()
@@ -194,7 +194,7 @@ class EmulatedDevice(native.NativeDevice):
         return self._modules[specialisation]
 
     def _call(self, library: ctypes.CDLL, entry: str, *given: int) -> int:
-        self._room[...] = 2**64 - 1  # what is read before it is written is NaN
+        self._room[...] = 2**64 - 1  # memory that is read before it is written is NaN
         ctypes.c_uint64.in_dll(library, "room").value = self._room.ctypes.data + self._room.nbytes
         ctypes.c_uint64.in_dll(library, "left").value = self._room.nbytes
         return processor().call(getattr(library, entry), *given, **self._options)

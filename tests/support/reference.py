@@ -1,4 +1,4 @@
-"""What the equations say, in plain loops: an implementation that shares no line with the back ends.
+"""The equations in plain loops: an implementation that shares no code with the back ends.
 
 One set at a time, one step at a time, one formula a line. Only the signals, the normals and the hash that names a noise
 stream are the package's own; they have tests of their own.
@@ -32,7 +32,7 @@ ACTIVATIONS = {
 
 
 def own_values(job: Job, index: int) -> Own:
-    """Return all parameters of a set: the defaults, what the model says instead, what the design says instead."""
+    """Return all parameters of a set: from the design, else from the model, else the defaults."""
     own: Own = {name: row.default for name, row in {**PARAMETERS, **SELECTORS}.items()} | dict(job.model.parameters)
     labels = job.design.labels(index)
     swept = {name: labels[name] for name in job.design.swept}
@@ -185,7 +185,7 @@ def _assert_diverges(results: dict[str, Array], job: Job, index: int) -> None:
     first = first_not_finite(x, r)
     assert results["status"][index] == 2, index
     step = round(results["diverged_at"][index] / timing.dt) - 1
-    # A fused multiply-add overflows where its sum does, not already where its product does.
+    # A fused multiply-add overflows if its sum does, and not if only its product does.
     assert 0 <= first <= step <= first + 1, index
     for variable in job.variables:
         values = results[variable.name][index]

@@ -37,7 +37,7 @@ from support import ROOT
 
 ARCHITECTURES = ("sm_75", "sm_80", "sm_90", "sm_100", "sm_120")
 
-# What CuPy 14 passes whether asked to or not, and --fmad=false, which the back end asks for.
+# The options that CuPy 14 always passes, and --fmad=false from the back end.
 OPTIONS = ("--std=c++17", "--fmad=false", "-ftz=true", "--device-as-default-execution-space")
 
 CACHE = ROOT / ".pytest_cache" / "d" / "sass"
@@ -62,12 +62,12 @@ _NVDISASM = _wheel_file("nvidia-cuda-nvdisasm", "nvdisasm")
 
 
 class CompileError(Exception):
-    """NVRTC refused the source; the message is its log."""
+    """NVRTC could not compile the source; the message is its log."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
-    """What one thread, or one block, of a kernel takes; memory in bytes."""
+    """The resources of a thread, or of a thread block, of a kernel; memory in bytes."""
 
     registers: int
     stack: int  # local memory of a thread: arrays indexed at run time, spilled registers, called functions
@@ -87,12 +87,12 @@ class Instruction:
     targets: tuple[int, ...] = ()  # where a branch may go, apart from the next instruction
 
     def is_a(self, name: str) -> bool:
-        """Say whether this is the opcode, with any further modifiers: an FFMA.FTZ is an FFMA."""
+        """Return whether this is the opcode, with any modifiers: an FFMA.FTZ is an FFMA."""
         return f"{self.opcode}.".startswith(f"{name}.")
 
 
 def count(instructions: Iterable[Instruction], *names: str) -> int:
-    """Return how many instructions are one of these opcodes, whatever their further modifiers."""
+    """Return how many instructions have one of these opcodes, with any modifiers."""
     return sum(any(instruction.is_a(name) for name in names) for instruction in instructions)
 
 
@@ -123,11 +123,11 @@ class Loop:
 
     @property
     def opcodes(self) -> Counter[str]:
-        """How often each opcode, with its modifiers, stands in the body."""
+        """How often each opcode, with its modifiers, occurs in the body."""
         return Counter(instruction.opcode for instruction in self.body)
 
     def count(self, *names: str) -> int:
-        """Return how many instructions of the body are one of these opcodes, whatever their further modifiers."""
+        """Return how many instructions of the body have one of these opcodes, with any modifiers."""
         return count(self.body, *names)
 
 
@@ -140,7 +140,7 @@ class Cubin:
 
     @property
     def warnings(self) -> list[str]:
-        """The lines of the log that warn."""
+        """The warnings in the log."""
         return [line for line in self.log.splitlines() if "warning" in line]
 
     @property
@@ -149,7 +149,7 @@ class Cubin:
         return sorted(self._said)
 
     def resources(self, entry: str) -> Resources:
-        """Return the registers and the memory that a kernel takes."""
+        """Return the registers and the memory of a kernel."""
         self._check(entry)
         said = self._said[entry]
 
@@ -167,7 +167,7 @@ class Cubin:
         )
 
     def sass(self, entry: str) -> list[Instruction]:
-        """Return the instructions of a kernel, with the functions that stand behind it and the padding."""
+        """Return the instructions of a kernel, with the functions after it and the padding."""
         self._check(entry)
         return self._code[entry]
 
@@ -188,7 +188,7 @@ class Cubin:
 
     @cached_property
     def _said(self) -> dict[str, str]:
-        """What ptxas -v reported on each kernel."""
+        """What ptxas -v reported about each kernel."""
         parts = re.split(r"Compiling entry function '(\S+)' for '\S+'", self.log)
         return dict(zip(parts[1::2], parts[2::2], strict=True))
 
@@ -287,7 +287,7 @@ def _disassembled(image: bytes) -> str:
 
 
 def _cached(key: bytes, make: Callable[[], bytes]) -> bytes:
-    """Return what `make` gives, from the cache if it is there; without a folder to write to, there is none."""
+    """Return the result of `make`, from the cache if possible. Without a folder that can be written there is no cache."""
     path = CACHE / hashlib.sha256(key).hexdigest()
     with contextlib.suppress(OSError, zlib.error):
         return zlib.decompress(path.read_bytes())

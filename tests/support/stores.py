@@ -28,5 +28,5 @@ def lose(path: Path, *numbers: int) -> None:
 
 
 def tree(folder: Path) -> dict[Path, bytes | None]:
-    """Return everything that lies in a folder."""
+    """Return the contents of all files in a folder."""
     return {path: path.read_bytes() if path.is_file() else None for path in sorted(folder.rglob("*"))}

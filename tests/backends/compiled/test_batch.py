@@ -50,7 +50,7 @@ def job(units: int, speed: float = 1.0, **changes: Any) -> Job:
 
 @pytest.mark.parametrize("units", [3, 20, 300])
 def test_a_plan_belongs_to_the_job_and_not_to_a_block(units: int) -> None:
-    """Blocks in which a swept parameter has one value are planned as the whole is."""
+    """A block in which a swept parameter has only one value gets the same kernel as the whole design."""
     whole = Needs.of(job(units), compensated=False)
     for sets_per_block in (1, 2, 3, 7):
         assert Needs.of(job(units, sets_per_block=sets_per_block), compensated=False) == whole
@@ -89,7 +89,7 @@ def test_segments_are_those_of_the_kernels(tmp_path_factory: pytest.TempPathFact
     macros = "".join(f"#define {name} {value}\n" for name, value in choose(needs.plain(1)).specialisation.macros)
     device = EmulatedDevice()
     module = device.load(Text(macros + source.inlined(folder / "stops.cu")))
-    # All about the first cuts, and any others that a word can number.
+    # All cuts near the first ones, and others up to the largest word.
     rng = np.random.default_rng(0)
     steps = np.concatenate([np.arange(9_000), 2 ** np.arange(13, 32), rng.integers(0, 2**32 - 1025, 3_000)])
     arrays = [device.upload(steps.astype(np.uint32)), *(device.zeros(len(steps), np.uint32) for _ in range(2))]
@@ -106,7 +106,7 @@ def test_segments_are_those_of_the_kernels(tmp_path_factory: pytest.TempPathFact
 
 @given(transient=st.integers(0, 400), observed=st.integers(1, 5000), most=st.integers(1, 6000))
 def test_spans_partition_the_steps_and_cut_at_ends_of_segments(transient: int, observed: int, most: int) -> None:
-    """However long a span may be, each step is in one, none crosses the transient's end, and no segment is cut."""
+    """For spans of any length: each step is in one span, no span crosses the end of the transient, and no segment is cut."""
     timing = Integration(dt=1, duration=transient + observed, transient=transient)
     cut = layout.spans(Job(model=Model(units=1), integration=timing, observe=["r_mean"]), most)
     assert [step for span in cut for step in range(span.first, span.stop)] == list(range(transient + observed))
@@ -146,7 +146,7 @@ def whole(units: int) -> dict[str, np.ndarray]:
 @emulates
 @pytest.mark.parametrize("units", SIZES)
 def test_the_jobs_are_a_fair_trial(units: int) -> None:
-    """Each job goes to another design, has sets that diverge and others that do not, and is cut where launches are short."""
+    """Each job gets another design, has sets that diverge and sets that do not, and is cut if launches are short."""
     assert choose(Needs.of(job(units), compensated=False)).file == SIZES[units]
     assert 0 < (whole(units)["status"] == 2).sum() < 9
     assert len(layout.spans(job(units), 1)) > len(layout.spans(job(units), 10**9)) == 2
@@ -166,7 +166,7 @@ def test_the_jobs_are_a_fair_trial(units: int) -> None:
     ids=lambda attributes: " ".join(f"{name}={value:g}" for name, value in attributes.items()),
 )
 def test_no_result_depends_on_how_the_steps_were_cut(units: int, attributes: dict[str, Any]) -> None:
-    """A slower device, another cache or less memory cut the work otherwise, and no bit of a result changes."""
+    """A slower device, another cache or less memory cut the work differently, but no bit of a result changes."""
     results = simulated(job(units), **({"speed": 1e15} | attributes))
     for name, values in whole(units).items():
         assert results[name].tobytes() == values.tobytes(), name
@@ -182,7 +182,7 @@ def test_no_result_depends_on_how_the_steps_were_cut(units: int, attributes: dic
     ids=["at rest", "r0 far", "x0 far"],
 )
 def test_a_long_job_loses_nothing_of_its_variance(start: dict[str, float], tolerance: float) -> None:
-    """Over 100,000 steps about 0.9 with a spread of 0.01, in float32, the moments are those of the very trajectory."""
+    """Over 100,000 steps around 0.9 with a standard deviation of 0.01, in float32, the moments are those of the trajectory."""
     drive = 0.9 + 0.01 * np.random.default_rng(0).normal(size=100_000)
     rest = {"tau_s": 0.0, "tau_r": 0.0, "x0": 0.9, "r0": 0.9}
     long = Job(
@@ -201,7 +201,7 @@ def test_a_long_job_loses_nothing_of_its_variance(start: dict[str, float], toler
 
 
 def test_correlations_of_later_passes_are_right() -> None:
-    """A large network that is compared in two passes has the correlations of one that is compared at once."""
+    """A large network that is compared in two passes gets the same correlations as in one pass."""
     one = job(
         140,
         target=Target(samples(np.random.default_rng(2).normal(size=160), interval=1.0), lags=list(range(40))),

@@ -16,7 +16,7 @@ answers = st.fixed_dictionaries({name: st.sampled_from(options) for name, option
 
 @st.composite
 def any_needs(draw: st.DrawFn) -> Needs:
-    """Draw what a job of any size asks for, up to a hundred comparisons among it."""
+    """Draw the needs of a job of any size, with up to a hundred comparisons."""
     chosen = draw(answers) | {"comparisons": draw(st.just(0) | st.integers(1, 100))}
     return needs.needs(draw(st.integers(1, 300)), chosen)
 
@@ -36,7 +36,7 @@ def test_every_job_has_a_plan_that_can_be_launched(asked: Needs) -> None:
 
 @given(asked=any_needs())
 def test_passes_partition_the_comparisons(asked: Needs) -> None:
-    """Each comparison is made in one pass; the first pass measures all the rest, the others nothing else."""
+    """Each comparison is made in one pass. The first pass measures all other observables, and the other passes none."""
     divided = passes(asked)
     assert [i for part, _ in divided for i in range(part.start, part.stop)] == list(range(asked.comparisons))
     for number, (part, one) in enumerate(divided):
@@ -52,7 +52,7 @@ def test_passes_partition_the_comparisons(asked: Needs) -> None:
 
 @given(asked=any_needs())
 def test_the_last_way_is_always_possible(asked: Needs) -> None:
-    """What nothing on the chip can hold is left to the product, whatever is asked for."""
+    """A job that no design on the chip can hold gets the product, whatever it asks for."""
     *_, last = candidates(asked)
     assert last.file == PRODUCT
     assert choose(asked).file in (THREAD_PER_SET, LANES_PER_SET, PRODUCT)

@@ -19,7 +19,7 @@ _KERNELS = (THREAD_PER_SET, LANES_PER_SET, PRODUCT)
 
 
 def bare(file: str) -> str:
-    """Return the one text of a kernel without its comments and messages."""
+    """Return the inlined text of a kernel, without comments and messages."""
     return re.sub(r'//[^\n]*|"[^"\n]*"', "", source.inlined(source.folder() / file))
 
 
@@ -54,7 +54,7 @@ def test_every_macro_is_used_and_explained() -> None:
 
 @pytest.mark.parametrize("file", _KERNELS)
 def test_no_condition_reads_a_macro_that_nobody_defines(file: str) -> None:
-    """In an #if a name that is not defined would silently be 0: all are the host's, the kernels' or the compiler's."""
+    """In an #if an undefined name would silently be 0, so the host, the kernels or the compiler define every name there."""
     text = bare(file)
     asked = words(" ".join(re.findall(r"^\s*#\s*(?:el)?if(?!n?def)\b(.*)$", text, re.MULTILINE)))
     own = set(re.findall(r"#define (\w+)", text))
@@ -89,7 +89,7 @@ def lines_of(file: Path) -> dict[int, str]:
 
 @pytest.mark.parametrize("file", [THREAD_PER_SET, LANES_PER_SET, PRODUCT])
 def test_every_line_of_a_kernel_is_there_once_under_its_own_number(file: str) -> None:
-    """The one text has each file once, no include left, and every line where the compiler says it is."""
+    """The inlined text has each file once and no include, and every line has the number that the compiler reports."""
     text = source.inlined(source.folder() / file)
     assert "#include" not in text
     found = attributed(text)
@@ -115,7 +115,7 @@ trees = st.integers(1, 6).flatmap(
 def test_files_that_include_each_other_are_inlined_once(
     tmp_path_factory: pytest.TempPathFactory, tree: tuple[list[str], ...]
 ) -> None:
-    """Whatever includes what, and how often: each file reached has its lines once, under their own numbers."""
+    """For any includes, repeated or not: each included file has its lines once, with their own numbers."""
     folder = tmp_path_factory.mktemp("tree")
     for i, lines in enumerate(tree):
         (folder / f"{i}.cuh").write_text("\n".join(lines), encoding="utf-8")

@@ -73,7 +73,7 @@ class Module:
 
 @dataclass(frozen=True, eq=False)
 class Buffer:
-    """An array of the device; freed when nobody holds it any more."""
+    """An array of the device, freed when there is no reference to it any more."""
 
     region: Region
     shape: tuple[int, ...]
@@ -147,7 +147,7 @@ class EmulatedDevice:
         return buffer.array.copy()
 
     def address(self, buffer: Buffer) -> int:
-        """Return where a kernel finds an array."""
+        """Return the address of an array for a kernel."""
         return buffer.region.start
 
     def launch(

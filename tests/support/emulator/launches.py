@@ -30,7 +30,7 @@ def emulate(
     seed: int = 0,
     **macros: str,
 ) -> dict[str, NDArray[Any]]:
-    """Launch the kernel of a source once; arrays go to the device and come back, numbers go by value."""
+    """Launch the kernel of a source once. Arrays are copied to the device and back, numbers are passed by value."""
     defines = "".join(f"#define {name} {text}\n" for name, text in macros.items())
     device = EmulatedDevice(seed)
     module = device.load(Source(f'{defines}#line 1 "planted.cu"\n{source}'))
@@ -41,7 +41,7 @@ def emulate(
 
 
 def wrong(expected: NDArray[Any], attempt: Callable[[int], NDArray[Any]]) -> int:
-    """Count the seeds under which something else than expected comes out."""
+    """Count the seeds for which the result is not the expected one."""
     return sum(not np.array_equal(attempt(seed), expected) for seed in SEEDS)
 
 

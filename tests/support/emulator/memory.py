@@ -1,4 +1,4 @@
-"""Arrays of the emulated device: each ends where a page begins that nobody may touch, and has a canary before it."""
+"""Arrays of the emulated device: each ends at a protected page, and has a canary before it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _protect(base: int, length: int) -> None:
 
 @functools.cache
 def stacks(count: int) -> int:
-    """Return where the stacks of the threads are, one behind the other, with a guard at the low end of each."""
+    """Return the memory of the threads' stacks, one after the other, with a guard at the low end of each."""
     base = _map(count * STACK)
     for i in range(count):
         _protect(base + i * STACK, STACK // 4)
@@ -75,7 +75,7 @@ class Region:
 
     @classmethod
     def reserve(cls, size: int, name: str, wide: bool) -> Region:
-        """Map pages, and let the array end where the second guard begins."""
+        """Map pages so that the array ends at the second guard."""
         inner = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
         length = inner + 2 * GUARD
         base = _map(length)
@@ -108,7 +108,7 @@ class Region:
         return (int(damaged[0]) - self.canary.size, int(damaged[-1]) - self.canary.size) if damaged.size else None
 
     def close(self) -> None:
-        """Give the memory back. The addresses stay taken, and nobody may touch them."""
+        """Free the memory. The addresses stay reserved, and access to them is an error."""
         _libc.madvise(self.base, self.length, mmap.MADV_DONTNEED)
         _protect(self.base, self.length)
 

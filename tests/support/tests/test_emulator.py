@@ -93,7 +93,7 @@ extern "C" __global__ void kernel(float *out, int at) {
     ],
 )
 def test_shared_memory_has_ends(size: int, at: int, write: int, message: str | None) -> None:
-    """What a kernel touches past the shared memory that the launch asks for, or before it, is an error."""
+    """Access before or after the shared memory of the launch is an error."""
     arguments = {"out": nothing(1), "at": np.int32(at)}
     macros = {"WRITE": str(write), "READ": "0" if write else "at"}
     if message is None:
@@ -105,7 +105,7 @@ def test_shared_memory_has_ends(size: int, at: int, write: int, message: str | N
 
 @pytest.mark.parametrize("written", [True, False])
 def test_shared_memory_is_nan_in_every_block(written: bool) -> None:
-    """A block does not find what the one before it left behind, as it might on a GPU."""
+    """A thread block does not find data of the one before it in shared memory, as it might on a GPU."""
     source = """
     extern "C" __global__ void kernel(float *out) {
         SWEEP_DYNAMIC_SHARED(float, stage);
@@ -121,7 +121,7 @@ def test_shared_memory_is_nan_in_every_block(written: bool) -> None:
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the processor reads across")
 @pytest.mark.parametrize("first", [0, 1])
 def test_a_wide_access_that_is_misaligned_is_found(first: int) -> None:
-    """Four floats in one piece begin at a multiple of 16 bytes, or the kernel fails as it does on a GPU."""
+    """A vector of four floats must begin at a multiple of 16 bytes; otherwise the kernel fails as on a GPU."""
     source = """
     struct alignas(16) Four { float a, b, c, d; };
     extern "C" __global__ void kernel(const float *given, float *out) {
@@ -137,7 +137,7 @@ def test_a_wide_access_that_is_misaligned_is_found(first: int) -> None:
 
 
 def test_an_endless_recursion_is_found() -> None:
-    """A thread that uses more stack than there is ends in an error, not in another thread's stack."""
+    """A thread that uses more stack than there is gives an error, and does not write to another stack."""
     source = """
     __attribute__((noinline)) __device__ float deeper(volatile float *x) {
         volatile float more[100];
@@ -164,7 +164,7 @@ extern "C" __global__ void __launch_bounds__(2 * (16)) add(const Pair to, const 
 
 @pytest.fixture
 def device() -> EmulatedDevice:
-    """Return a device of its own for every test."""
+    """Return a new device for every test."""
     return EmulatedDevice(seed=5, free=12345)
 
 
@@ -191,7 +191,7 @@ def test_structures_and_numbers_are_passed_by_value(device: EmulatedDevice, modu
 
 
 def test_an_array_that_nobody_wrote_is_nan(device: EmulatedDevice, module: Module) -> None:
-    """What is computed from an empty array is NaN; from a filled one it is not."""
+    """A result computed from an empty array is NaN, and from a filled one it is not."""
     to = device.full((2, 2), np.float32, 7)
     for given in (device.zeros(3, np.float32), device.full(3, np.float32, 1), device.empty(3, np.float32)):
         device.launch(module, "add", 1, 32, 0, (pair(device, to), pair(device, given), np.float32(1)))
@@ -210,7 +210,7 @@ def test_a_damage_is_reported_once(device: EmulatedDevice, module: Module) -> No
 
 
 def test_an_array_used_after_it_is_freed(device: EmulatedDevice, module: Module) -> None:
-    """An address outlives its array when the host keeps no reference: the next launch that uses it says so."""
+    """If the host drops its reference, an address points to a freed array: the next launch that uses it fails and says so."""
     to, given = device.zeros(3, np.float32, "to"), device.full(3, np.float32, 1, "given")
     arguments = (pair(device, to), pair(device, given), np.float32(1))
     device.launch(module, "add", 1, 32, 0, arguments)
@@ -257,7 +257,7 @@ def test_a_launch_that_cannot_be(
 
 
 def test_a_null_pointer_is_found(device: EmulatedDevice, module: Module) -> None:
-    """An address that was never filled in is reported, and the device goes on working."""
+    """An address that was never set is reported, and the device still works afterwards."""
     to = device.zeros(3, np.float32)
     with pytest.raises(EmulationError, match=r"address 0x[048], where no array is, is read"):
         device.launch(module, "add", 1, 32, 0, (pair(device, to), np.array((0, 0, 3), PAIR), np.float32(1)))
@@ -303,7 +303,7 @@ def test_kernels_are_found_where_macros_name_them(device: EmulatedDevice) -> Non
 
 
 def test_threads_of_python_compile_and_launch_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One library comes of many compilers at work on the same source, and each launch has its own results and errors."""
+    """Several compilers at once make one library of a source, and each launch has its own results and errors."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     source = Source(ADD, f"{tmp_path.name}.cu")
 
@@ -325,7 +325,7 @@ def test_threads_of_python_compile_and_launch_at_once(tmp_path: Path, monkeypatc
 
 
 def test_pythons_own_fault_handler_is_put_back() -> None:
-    """After a kernel's fault has been caught, a fault of the process is reported by faulthandler as ever."""
+    """After a kernel's fault has been caught, faulthandler still reports faults of the process."""
     script = f"""
 import faulthandler, sys
 sys.path.insert(0, {str(ROOT / "tests")!r})

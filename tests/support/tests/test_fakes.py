@@ -78,7 +78,7 @@ print(json.dumps([missing, parameters, bases, words]))
 
 
 def test_the_fake_has_what_is_used() -> None:
-    """Every name is there, and errors are of the kinds that are caught."""
+    """Every name exists, and the errors are of the kinds that the back end catches."""
     fake = found_in(FAKES)
     assert fake.missing == []
     assert all(fake.bases)

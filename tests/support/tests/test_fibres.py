@@ -31,7 +31,7 @@ extern "C" __global__ void kernel(const float *given, float *out) {
 
 @pytest.mark.parametrize(("block", "barrier"), [(96, "__syncthreads()"), (32, "__syncwarp()")])
 def test_a_stage_read_before_it_is_written_shows(block: int, barrier: str) -> None:
-    """Without its barrier a thread reads the NaN that its partner has not yet replaced, under every seed."""
+    """Without its barrier a thread reads a NaN that its partner has not replaced yet, with every seed."""
     given = np.arange(block, dtype=np.float32)
 
     def reverse(seed: int, **macros: str) -> NDArray[Any]:
@@ -43,7 +43,7 @@ def test_a_stage_read_before_it_is_written_shows(block: int, barrier: str) -> No
 
 
 def test_a_barrier_of_a_warp_does_not_hold_the_block() -> None:
-    """__syncwarp, where the partner is in another warp, does not do the work of __syncthreads."""
+    """__syncwarp does not replace __syncthreads if the partner is in another warp."""
     given = np.arange(96, dtype=np.float32)
     arrays = {"given": given, "out": nothing(96)}
     outs = [
@@ -81,7 +81,7 @@ def ring(seed: int, buffers: int, after_reading: str) -> NDArray[Any]:
 
 
 def test_a_single_buffer_with_one_barrier_is_a_race() -> None:
-    """One buffer needs a second barrier, or there must be two: the shuffle in between must not hide that a warp is ahead."""
+    """With one buffer a second barrier is needed. The shuffle in between must not hide that a warp is ahead."""
     start = state = np.arange(128, dtype=np.float32)
     for _ in range(6):
         seen = np.roll(state, -1)
@@ -92,14 +92,14 @@ def test_a_single_buffer_with_one_barrier_is_a_race() -> None:
 
 
 def test_a_race_comes_back_with_its_seed() -> None:
-    """The order is a function of the seed, so what was found once can be looked at again."""
+    """The order is a function of the seed, so that a failure can be repeated."""
     outcomes = [ring(seed, 1, "").tobytes() for seed in SEEDS]
     assert len(set(outcomes)) > 1
     assert outcomes == [ring(seed, 1, "").tobytes() for seed in SEEDS]
 
 
 def test_warps_run_in_step_or_far_ahead() -> None:
-    """Between barriers of the block, one warp runs to its end first under some seeds, and all take turns under others."""
+    """Between barriers, one warp runs to its end first with some seeds, and all warps take turns with others."""
     source = """
     extern "C" __global__ void kernel(int *clock, int *when) {
         for (int step = 0; step < 20; ++step) {
@@ -120,7 +120,7 @@ def test_warps_run_in_step_or_far_ahead() -> None:
 
 
 def test_every_lane_and_every_warp_may_be_the_first() -> None:
-    """No thread is favoured: each of 4 warps starts some of 50 blocks, and so does every lane of 8."""
+    """No thread is preferred: each of 4 warps starts in some of 50 thread blocks, and so does every lane of 8."""
     source = """
     extern "C" __global__ void kernel(int *first) {
         if (first[blockIdx.x] < 0) first[blockIdx.x] = threadIdx.x;
@@ -237,7 +237,7 @@ extern "C" __global__ void kernel(const float *given, float *out) {
 
 @pytest.mark.parametrize("lanes", [32, 16])
 def test_a_reduction_over_the_right_mask(lanes: int) -> None:
-    """The sum of the lanes of the mask comes out, whatever the others do."""
+    """The result is the sum of the lanes of the mask, for any behaviour of the other lanes."""
     given = np.arange(32, dtype=np.float32)
     macros = {"LANES": str(lanes), "READ": "bit", "WIDTH": "32", "MASK": hex((1 << lanes) - 1) + "u"}
     assert wrong(
@@ -259,7 +259,7 @@ def test_a_reduction_over_the_right_mask(lanes: int) -> None:
     ids=["lanes that do not come", "caller not in mask", "reads beyond", "width", "right", "masks that differ"],
 )
 def test_a_reduction_over_a_wrong_mask(macros: dict[str, str], message: str | None) -> None:
-    """Who is not in the mask, or is and does not come, is named, with the line; masks may differ if each set is whole."""
+    """A lane that calls without being in the mask, or is in it and does not call, is named with the line. Masks may differ."""
     arrays = {"given": np.ones(32, np.float32), "out": nothing(1)}
     macros = {"READ": "bit", "WIDTH": "32"} | macros
     if message is None:
@@ -271,7 +271,7 @@ def test_a_reduction_over_a_wrong_mask(macros: dict[str, str], message: str | No
 
 
 def test_masks_may_overlap_one_after_the_other() -> None:
-    """A lane that waits for one neighbour is not taken for one that waits for the other."""
+    """A lane that waits for one neighbour is not confused with one that waits for the other."""
     source = """
     extern "C" __global__ void kernel(int *out) {
         const int t = threadIdx.x;
@@ -295,7 +295,7 @@ def test_masks_may_overlap_one_after_the_other() -> None:
     ],
 )
 def test_threads_that_meet_at_different_operations(even: str, odd: str, message: str) -> None:
-    """A branch whose two sides synchronise by themselves is an error that says who is where."""
+    """If the two sides of a branch synchronise separately, the error says which thread is where."""
     source = """
     extern "C" __global__ void kernel(int) {
         if (threadIdx.x % 2)
@@ -312,7 +312,7 @@ def test_threads_that_meet_at_different_operations(even: str, odd: str, message:
 
 
 def test_a_barrier_in_a_branch_waits_for_ever() -> None:
-    """A barrier that a part of the threads never reaches is a deadlock, and one that all reach is none."""
+    """A barrier that some threads never reach is a deadlock; one that all reach is not."""
     source = """
     extern "C" __global__ void kernel(int threads) {
         if (threadIdx.x < threads) __syncthreads();

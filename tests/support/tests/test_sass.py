@@ -1,4 +1,4 @@
-"""The reader of machine code: known kernels have the registers, loops and instructions they were written to have."""
+"""The reader of machine code finds the registers, loops and instructions of known kernels."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ def test_products_and_sums_are_not_contracted() -> None:
 
 @pytest.mark.parametrize(("outer", "outer_is_larger"), [(2, False), (40, True)])
 def test_a_nested_loop_is_counted_once(outer: int, outer_is_larger: bool) -> None:
-    """An outer loop's total has the inner one in it, its own count has not, and either can be the time loop."""
+    """The total of an outer loop includes the inner one, its own count does not, and either can be the time loop."""
     cubin = sass.compile(f"#define OUTER {outer}\n{NESTED}")
     whole, inner = cubin.loops("nested")
     assert (whole.depth, inner.depth) == (1, 2)
@@ -232,7 +232,7 @@ def test_a_switch_is_followed_through_its_table(cubins: dict[tuple[str, str], sa
 
 @every_architecture
 def test_an_array_indexed_at_run_time_is_on_the_stack(cubins: dict[tuple[str, str], sass.Cubin], arch: str) -> None:
-    """Local memory that is no spill shows in the stack alone."""
+    """Local memory that is not a spill appears only in the stack."""
     resources = cubins["indexed", arch].resources("indexed")
     assert resources.stack == 32 * 4
     assert (resources.spill_stores, resources.spill_loads) == (0, 0)
@@ -253,7 +253,7 @@ def test_spills_are_seen(cubins: dict[tuple[str, str], sass.Cubin], arch: str) -
 
 
 def test_what_the_compiler_warns_of_is_kept() -> None:
-    """A launch bound that an architecture cannot hold is a warning on it and none where it holds."""
+    """If an architecture cannot hold a launch bound there is a warning on it, and none on the others."""
     source = CROWDED.replace("BLOCKS", "2")
     assert sass.compile(source, "sm_90").warnings == []
     assert sass.compile(source, "sm_90").resources("crowded").registers == 32
@@ -315,7 +315,7 @@ def test_noise_costs_no_memory_and_few_instructions(
 
 
 def test_a_result_is_read_from_the_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was compiled and disassembled once comes back without either tool, and other options compile anew."""
+    """A result is cached and comes back without compiler and disassembler; other options are compiled again."""
     first = sass.compile(CHAIN)
     code = first.sass("chain")
     assert len(list(cache.iterdir())) == 2
@@ -336,7 +336,7 @@ def test_a_result_is_read_from_the_cache(cache: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_damaged_result_is_made_again(cache: Path) -> None:
-    """A file that was cut short is not believed."""
+    """A file that was cut off is not used."""
     first = sass.compile(EMPTY)
     (file,) = cache.iterdir()
     file.write_bytes(file.read_bytes()[:-20])
@@ -344,7 +344,7 @@ def test_a_damaged_result_is_made_again(cache: Path) -> None:
 
 
 def test_no_cache_is_needed(cache: Path) -> None:
-    """Where no folder can be made, the work is done each time."""
+    """If no folder can be made, nothing is cached."""
     cache.write_text("a file stands here")
     assert sass.compile(EMPTY).entries == ["nothing"]
     assert cache.read_text() == "a file stands here"
@@ -425,13 +425,13 @@ def listing(*lines: str) -> list[sass.Instruction]:
     ],
 )
 def test_loops_of_every_shape_are_found(lines: list[str], bodies: list[tuple[int, ...]]) -> None:
-    """Neither where a loop is entered nor where its test stands matters."""
+    """It does not matter where a loop is entered or where its test is."""
     found = sass._everywhere(sass._loops(listing(*lines)))
     assert [tuple(instruction.address for instruction in loop.body) for loop in found] == bodies
 
 
 def test_without_the_wheels_the_tests_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A wheel that is not installed, or has no such file, is a reason to skip that says how to get it."""
+    """If a wheel or a file in it is missing, the test is skipped, with a reason that says how to install it."""
     with pytest.raises(pytest.skip.Exception, match="pip install nvidia-cuda-nvdisasm"):
         sass._wheel_file("nvidia-cuda-nvdisasm", "nothing-of-the-kind")
 

@@ -23,7 +23,7 @@ ERRORS = {
 
 @dataclass
 class Machine:
-    """What there is, what is to fail, and what has been done.
+    """The state of the fake machine: its devices, the errors to raise, and what has been called.
 
     Attributes
     ----------

@@ -27,7 +27,7 @@ def _ask() -> None:
 
 
 def use() -> None:
-    """Raise what every use of the device would: after a fault there is no more to be had from it."""
+    """Raise the error of an earlier fault: after a fault every use of the device fails."""
     _ask()
     if machine.lost or machine.fails:
         fail(machine.lost or machine.fails)
