@@ -15,11 +15,11 @@ from sweep.checks import Count, Whole, whole
 from sweep.design.axes import HeldAxis, Range, SampledAxis
 from sweep.design.design import Design
 from sweep.errors import JobError, short
-from sweep.files import FromFile, Source
+from sweep.files import FromFile, Source, read_table
 from sweep.model.parameters import parse_name
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 
 class Columns(Protocol):
@@ -191,20 +191,31 @@ def table(dim: str, frame: Annotated[Columns | Mapping[str, npt.ArrayLike] | Sou
     return Design((HeldAxis(dim, columns),))
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
-    # Imported here, because only tables need pandas, and importing it is slow.
-    import pandas as pd
-
+def _read_csv(path: Path) -> Mapping[str, npt.ArrayLike]:
+    """Return the columns of a CSV file by the names in its header."""
     try:
-        # Opened here, because pandas would read a path that looks like a URL from the network.
-        with path.open(encoding="utf-8-sig") as file:
-            # The names are read as a normal row, because pandas would rename doubles, and would take the first column as names
-            # of rows if the other lines have one more entry. Everything is read as text, because float() rounds exactly, and
-            # pandas does not.
-            frame = pd.read_csv(file, header=None, dtype=str, comment="#", skipinitialspace=True)
-        return frame.iloc[1:].set_axis(frame.iloc[0], axis="columns").astype(np.float64)
+        found = read_table(path)
     except (OSError, ValueError) as error:
-        raise JobError(f"table {str(path)!r} cannot be read as CSV: {error}. Correct the path or the file.") from error
+        raise JobError(f"table {str(path)!r} cannot be read as CSV: {error} Correct the path or the file.") from error
+    if not found.values.size:
+        raise JobError(
+            f"table {str(path)!r}: it has no sets. Write a header with names of parameters, and a row for each set."
+        )
+    if found.names is None:
+        raise JobError(
+            f"table {str(path)!r}: its first line must name the parameters, and has only numbers. Write a header such as "
+            "tau_s,gain."
+        )
+    for number, name in enumerate(found.names):
+        if not name:
+            raise JobError(
+                f"table {str(path)!r}: column {number} has no name. Name the parameter, or remove the column."
+            )
+        if found.names.count(name) > 1:
+            raise JobError(
+                f"table {str(path)!r}: column {name!r} is there {found.names.count(name)} times. Remove the others."
+            )
+    return dict(zip(found.names, found.values.T, strict=True))
 
 
 def replicates(n: Count) -> Design:

@@ -24,9 +24,10 @@ from numpy.typing import ArrayLike
 from pydantic import Field, create_model
 
 from sweep import checks
-from sweep.files import FromFile
+from sweep.files import Column, FromFile
 from sweep.jobfile.values import (
     MOST_VALUES,
+    ColumnOfFile,
     Flag,
     Numbers,
     OneOf,
@@ -49,6 +50,7 @@ _FORMS: Mapping[Any, Any] = {
     signal.Numbers: Numbers,
     tuple[Any, ...]: Range,
     ArrayLike: SweptValues,
+    Column: ColumnOfFile,
 }
 
 

@@ -140,6 +140,12 @@ Numbers = Annotated[
 ]
 
 
+ColumnOfFile = Annotated[
+    Annotated[Whole, Tag("<number>")] | Annotated[Text, Tag("<name>")],
+    choice("must be the number of a column, counted from 0, or its name", name=str, number=object),
+]
+
+
 class Spaced(Table, use_attribute_docstrings=True):
     """Values at regular distances or ratios."""
 

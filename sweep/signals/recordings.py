@@ -11,9 +11,9 @@ from typing import Annotated, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sweep.checks import OneOf, Positive, Whole, array, check_fields, number, one_of
+from sweep.checks import OneOf, Positive, array, check_fields, number, one_of
 from sweep.errors import JobError
-from sweep.files import FromFile, Source, read_numbers
+from sweep.files import Column, FromFile, Source, read_numbers
 from sweep.model.parameters import Array
 from sweep.signals.signal import Signal, interval_number, nudged, refuse_shorter, step_times
 from sweep.spec import stored
@@ -115,7 +115,7 @@ def samples(
     array: Annotated[ArrayLike | Source, FromFile(("file", "resource", "values"))],
     interval: Positive,
     standardize: bool = False,
-    column: Whole | None = None,
+    column: Column | None = None,
 ) -> Samples:
     """Make a signal from measured values, each of which holds until the next.
 
@@ -128,8 +128,8 @@ def samples(
         Time between samples, ms. The first is at 0 ms.
     standardize : bool
         Whether to shift and scale each channel to mean 0 and standard deviation 1 over all its samples.
-    column : int, optional
-        The only column of the file to use, counted from 0.
+    column : int or str, optional
+        The only column of the file to use, by its number, counted from 0, or its name in the header.
 
     Returns
     -------
@@ -158,7 +158,7 @@ def spikes(
     window: Positive | None = None,
     duration: Positive | None = None,
     time_unit: Annotated[str, OneOf(TIME_UNITS)] = "ms",
-    column: Whole | None = None,
+    column: Column | None = None,
 ) -> Spikes:
     """Make a spike train, or a signal of spike counts.
 
@@ -174,8 +174,8 @@ def spikes(
         Length of the recording, ms. Without it the signal has no end, and no spikes after the last one.
     time_unit : str
         Unit of ``times``: ``us``, ``ms`` or ``s``.
-    column : int, optional
-        The column of the file that holds the times, counted from 0.
+    column : int or str, optional
+        The column of the file that holds the times, by its number, counted from 0, or its name in the header.
 
     Returns
     -------
@@ -197,7 +197,7 @@ def spikes(
 RECORDINGS: Mapping[str, Callable[..., Signal]] = {"samples": samples, "spikes": spikes}
 
 
-def _load(key: str, source: ArrayLike | Source, column: int | None) -> Array:
+def _load(key: str, source: ArrayLike | Source, column: Column | None) -> Array:
     if isinstance(source, str | os.PathLike):
         return read_numbers(source, column)
     if column is not None:

@@ -104,13 +104,14 @@ def test_a_table_is_read_from_frames_mappings_and_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "cannot be read as CSV: .* Correct"),
-        ("tau_s,gain\n1\n", "gain along 'cell' = nan at .0.: every number must be finite"),
+        ("", "it has no sets. Write a header"),
+        ("tau_s,gain\n1\n", "cannot be read as CSV: row 2, column 'gain' is empty. Correct"),
         ("tau_s\n1,2\n3,4\n", "cannot be read as CSV: .* 1 fields in line 2, saw 2"),
         ("tau_s\n1\nten\n", "cannot be read as CSV: .*'ten'.* Correct"),
         ("tau_s,tau_s\n1,2\n", "column 'tau_s' is there 2 times. Remove"),
-        ("tau_s\n", "tau_s along 'cell' is empty: .* Give one"),
-        ("tau_s,\n1,2\n", "parameter 'nan' does not exist"),
+        ("tau_s\n", "it has no sets. Write a header"),
+        ("1,2\n3,4\n", "its first line must name the parameters"),
+        ("tau_s,\n1,2\n", "column 1 has no name. Name the parameter"),
     ],
 )
 def test_malformed_files_are_refused(tmp_path: Path, text: str, message: str) -> None:

@@ -49,13 +49,13 @@ def test_rows_of_a_file_are_samples_and_columns_are_channels(tmp_path: Path, suf
     [
         ("missing.txt", None, r"there is no file 'missing.txt'. Correct the path"),
         ("table.xlsx", None, r"the extension '.xlsx' is not one that is read. Save .*\.csv"),
-        ("words.csv", None, r"every entry must be a number, but .*'a'.*Mark lines"),
+        ("words.csv", None, r"every entry must be a number, but .*row 2, column 'a' is 'c'.*Mark lines"),
         ("empty.txt", None, r"must hold at least one number"),
         ("objects.npy", None, r"every entry must be a number.*allow_pickle"),
         ("complex.npy", None, r"every entry must be a number.*complex128"),
         ("good.csv", 2, r"column = 2: must be .* below 2. The file 'good.csv' has columns 0 to 1. Choose"),
         ("good.csv", -1, r"column = -1: .*columns 0 to 1"),
-        ("good.csv", "x", r"column = 'x': .*columns 0 to 1"),
+        ("good.csv", "x", r"column = 'x': .*has no header. Give the number of a column, 0 to 1"),
         ("line.npy", 0, r"column = 0: .*shape \(3,\) and no columns. Leave column out"),
         ("nosuchpackage:x.txt", None, r"no installed package 'nosuchpackage'.*pip install nosuchpackage"),
         ("math:x.txt", None, r"no installed package 'math'"),
@@ -68,11 +68,11 @@ def test_rows_of_a_file_are_samples_and_columns_are_channels(tmp_path: Path, suf
     ],
 )
 def test_bad_file_is_refused_with_its_rule(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, column: int | None, message: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, column: int | str | None, message: str
 ) -> None:
     """The error names the file, what is wrong with it and the remedy."""
     monkeypatch.chdir(tmp_path)
-    Path("words.csv").write_text("a,b\n1,2\n")
+    Path("words.csv").write_text("a,b\nc,d\n")
     Path("good.csv").write_text("1,2\n3,4\n")
     Path("empty.txt").write_text("# nothing\n")
     np.save("objects.npy", np.array([{}], dtype=object))

@@ -1,0 +1,12 @@
+"""Numbers from files and from the data of installed packages. Nothing that is read is ever executed."""
+
+from __future__ import annotations
+
+from sweep.files.readers import Column as Column
+from sweep.files.readers import read_numbers as read_numbers
+from sweep.files.sources import FromFile as FromFile
+from sweep.files.sources import Source as Source
+from sweep.files.sources import is_resource as is_resource
+from sweep.files.sources import located as located
+from sweep.files.text import Table as Table
+from sweep.files.text import read_table as read_table
