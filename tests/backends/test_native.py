@@ -313,7 +313,7 @@ def without_compiler(fresh: Callable[[], None], before_numpy: Table, monkeypatch
     monkeypatch.setenv("CXX", " ")  # the same as not set
     monkeypatch.setenv("PATH", "")
     monkeypatch.setitem(sys.modules, "ziglang", None)
-    before_numpy(native=(backends._probe_native, backends._load_native))
+    before_numpy(native=(native.ENTRY.probe, native.ENTRY.load))
     fresh()
 
 
