@@ -45,7 +45,7 @@ def assert_no_spills(one: CudaKernel, architectures: Sequence[str]) -> None:
             assert used.shared == 0
             # A warp takes its registers, in eights, from one of the four parts of a multiprocessor.
             warps = 4 * (16_384 // (32 * -(-used.registers // 8) * 8))
-            thread_blocks = int(dict(one.specialisation.macros)["MIN_BLOCKS"])
+            thread_blocks = int(dict(one.specialisation.macros)["MIN_THREAD_BLOCKS"])
             assert warps >= thread_blocks * one.threads // 32, (arch, entry, used)
 
 
