@@ -113,7 +113,7 @@ def test_vectors_of_64_bytes_make_the_same_bits(name: str) -> None:
     job = CHOSEN[name]
     here, emulated = Cut(min(native.vector_bytes(), 32)), processor.EmulatedDevice()
     with ThreadPoolExecutor(1) as pool:  # the code for both is compiled at the same time
-        compiled = pool.submit(KernelBackend("native", emulated).prepare, job)
+        compiled = pool.submit(KernelBackend("native", emulated).compile, job)
         expected = simulate(here, job)
         compiled.result()
     assert different(simulate(emulated, job), expected) == []
