@@ -332,7 +332,7 @@ def cluster() -> Iterator[LocalCluster]:
         n_workers=2,
         threads_per_worker=1,
         host="127.0.0.1",
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",
         worker_dashboard_address="127.0.0.1:0",
     ) as cluster:
         yield cluster
@@ -368,7 +368,7 @@ def test_a_scheduler_that_dies_stops_the_run(path: Path) -> None:
     code = """
 from distributed import LocalCluster
 with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, host="127.0.0.1", protocol="tcp://",
-                  dashboard_address=None, worker_dashboard_address="127.0.0.1:0") as cluster:
+                  dashboard_address="127.0.0.1:0", worker_dashboard_address="127.0.0.1:0") as cluster:
     print(cluster.scheduler_address, flush=True)
     sys.stdin.read()"""
     server = python(code, stdin=subprocess.PIPE)

@@ -120,7 +120,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str | None], 
                     n_workers=2,
                     threads_per_worker=1,
                     host="127.0.0.1",
-                    dashboard_address=None,
+                    dashboard_address="127.0.0.1:0",
                     worker_dashboard_address="127.0.0.1:0",
                 )
             )
