@@ -40,7 +40,7 @@ Table = Callable[..., None]
 # --------------------------------------------------------------------------------------------------------------- bits
 
 
-@pytest.mark.parametrize("name", quick(["noise, records", "divergence"], JOBS))
+@pytest.mark.parametrize("name", quick(["noise, records"], JOBS))
 def test_bits_do_not_depend_on_the_cut(name: str) -> None:
     """Bits do not depend on the width of vectors, the sets of a tile, the shape of a product, or the steps of a turn."""
     expected = simulate(native.NativeDevice(), JOBS[name])
