@@ -384,7 +384,7 @@ def test_all_sets_may_diverge(simulate: Simulate, transient: int) -> None:
         np.testing.assert_array_equal(np.isnan(results[name]).all(axis=-1), kept >= np.array(times)[:, None])
 
 
-@pytest.mark.product
+@pytest.mark.product(quick=1)
 def test_an_unstable_step_diverges_where_it_is_allowed(simulate: Simulate) -> None:
     """With allow_unstable a set with dt/tau > 2 is simulated and marked as diverged; one with less is not marked."""
     with pytest.warns(UserWarning, match="overshoots"):
