@@ -114,7 +114,7 @@ def test_extending_a_design_changes_nothing(simulate: Simulate, units: int, prec
 
 @pytest.mark.product(quick=1)
 @pytest.mark.parametrize(("units", "precision"), [(3, "float32"), (17, "float64")])
-@pytest.mark.parametrize("name", [*PARAMETERS, "stimulus", "replicate"])
+@pytest.mark.parametrize("name", ["stimulus", "replicate", *PARAMETERS])
 def test_swept_or_common_is_the_same(simulate: Simulate, name: str, units: int, precision: str) -> None:
     """A value gives the same bits as a common parameter and in a sweep; neutral values do so too."""
     values = {"stimulus": (1, 0), "replicate": (2, 0), "tau_s": (4.0, 0.0), "tau_r": (4.0, 2e4)}.get(name, (0.0, 1.0))
