@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Annotated, Any
 
 import numpy as np
 
-from sweep import observables, parts, spec
+from sweep import observables, parts, spec, traps
+from sweep.caution import once, silence
 from sweep.checks import Count, OneOf, Seed, check_fields
 from sweep.design.arrays import ParameterSets, gather
 from sweep.design.design import Block, Blocks, Design
@@ -103,6 +104,12 @@ class Job:
     ------
     JobError
         If the parts do not fit together. Then nothing has been computed or written yet.
+
+    Warns
+    -----
+    UserWarning
+        Once, if results depend on something that may not be meant: a step that overshoots, rows of a design that share
+        their noise, replicates without noise, noise or a start where ``tau_s`` is 0.
     """
 
     model: Model
@@ -137,6 +144,12 @@ class Job:
         check_fields(self)
         observe = observables.parse(self.observe, self.model.units, self.integration, self.target is not None)
         object.__setattr__(self, "observe", observe)
+        with once():
+            self._check_parts()
+            traps.look(self.model, self.design, self.integration.scheme)
+        self._check_report()
+
+    def _check_parts(self) -> None:
         parts.check_design(self.design, self.model, self.inputs, self.integration)
         parts.check_inputs(self.inputs, self.model, self.integration)
         parts.check_targets(self.targets, self.model, self.integration)
@@ -146,7 +159,6 @@ class Job:
                     self.teacher(target.signal)
                 except JobError as error:
                     raise JobError(f"target (model): {error}") from None
-        self._check_report()
 
     def _check_report(self) -> None:
         if self.report is None:
@@ -270,6 +282,11 @@ class Job:
 
     # ------------------------------------------------------------------------------------------------------ identity
 
+    def changed(self, **parts: Any) -> Job:
+        """Return the job with some of its parts replaced, without repeating its warnings."""
+        with silence():
+            return replace(self, **parts)
+
     def spec(self) -> tuple[Mapping[str, Any], Mapping[str, np.ndarray]]:
         """Return the job as JSON-ready data, and its arrays by the digest of their content. Do not change either."""
         return self._spec
@@ -282,7 +299,8 @@ class Job:
     @classmethod
     def from_spec(cls, data: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Job:
         """Rebuild a job from the result of :meth:`spec`. Only classes that belong to a job can be built."""
-        job = spec.decode(data, arrays)
+        with silence():
+            job = spec.decode(data, arrays)
         if not isinstance(job, cls):
             raise JobError(f"the stored job is a {type(job).__name__}, not a Job.")
         return job

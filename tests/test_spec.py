@@ -42,7 +42,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     DESIGNS = [
         sweep.Design(()),
-        grid(tau_s=np.geomspace(1, 100, 7), **{"W[0,1]": [0.1, 1 / 3]}) * replicates(3),
+        grid(tau_s=np.geomspace(1, 100, 7), **{"W[0,1]": [0.1, 1 / 3]}, noise=[0.2]) * replicates(3),
         zipped("point", tau_r=np.random.default_rng(1).uniform(1, 9, (4, 2)), network=[0, 1, 1, 0]),
         sweep.sobol(8, 1, tau_s=(1, 100, "log"), gain=(-1, 1)),
         sweep.latin_hypercube(5, 1, bias=(0, 1)) * grid(stimulus=[0, 1]),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from sweep.caution import warn
 from sweep.checks import Count, Whole, whole
 from sweep.design.axes import HeldAxis, Range, SampledAxis
 from sweep.design.design import Design
@@ -111,11 +111,7 @@ def sobol(n: Count, seed: Whole, **ranges: tuple[Any, ...]) -> Design:
     design = _sampled("sobol", n, seed, ranges)
     if n & (n - 1):
         below = 1 << (int(n).bit_length() - 1)
-        warnings.warn(
-            f"sobol: n = {n}: Sobol points are balanced only if n is a power of two. Use {below} or {2 * below}.",
-            UserWarning,
-            stacklevel=2,
-        )
+        warn(f"sobol: n = {n}: Sobol points are balanced only if n is a power of two. Use {below} or {2 * below}.")
     return design
 
 

@@ -211,8 +211,7 @@ def _shortened(job: Job, steps: int) -> Job:
     ahead = max(0.0, -min((0.0, *job.lags)))
     duration = min(timing.duration, ahead + steps * timing.dt)
     observe = tuple(item for item in job.observe if not isinstance(item, Record) or item.every <= steps)
-    return dataclasses.replace(
-        job,
+    return job.changed(
         integration=dataclasses.replace(timing, duration=duration, transient=min(ahead, duration - timing.dt)),
         observe=observe or ("r_final",),
         report=None,

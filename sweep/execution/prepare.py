@@ -10,6 +10,7 @@ import numpy as np
 from sweep.backends.protocol import Backend, PreparedJob, Results
 from sweep.backends.registry import get_backend
 from sweep.backends.series import TargetSeries, steps_read
+from sweep.caution import silence
 from sweep.design.design import Block
 from sweep.errors import JobError
 from sweep.job import Job
@@ -58,10 +59,10 @@ def _sampled(job: Job, target: Target) -> Array:
     steps = steps_read(job)
     if not isinstance(target.signal, ModelOutput):
         return target.signal.sample(steps.start, steps.stop, job.integration.dt)
-    teacher = job.teacher(target.signal)
-    recorded = get_backend("numpy").simulate(PreparedJob(teacher, None), teacher.parameter_sets(teacher.blocks[0]))[
-        "r"
-    ][0]
+    with silence():  # the job has been checked with its teacher
+        teacher = job.teacher(target.signal)
+    alone = teacher.parameter_sets(teacher.blocks[0])
+    recorded = get_backend("numpy").simulate(PreparedJob(teacher, None), alone)["r"][0]
     rates = np.asarray(recorded, dtype=np.float64).T[:, steps.start : steps.stop]
     if not np.isfinite(rates).all():
         raise JobError("target (model): the model diverges, so it cannot be a target. Lower its gain.")

@@ -13,7 +13,6 @@ variance noise**2 / (1 - alpha_s/2).
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
@@ -21,6 +20,7 @@ from typing import Annotated
 import numpy as np
 import numpy.typing as npt
 
+from sweep.caution import warn
 from sweep.checks import NotNegative, OneOf, Positive, check_fields
 from sweep.errors import JobError
 from sweep.spec import stored
@@ -148,9 +148,7 @@ class Integration:
                     "variable. To simulate it as it is, set integration.allow_unstable = true."
                 )
             if alpha > 1 + 1e-9:
-                warnings.warn(
+                warn(
                     f"{name} = {tau:g} ms with integration.dt = {self.dt:g} ms: dt/tau = {alpha:g} is above 1, so every "
-                    f"step overshoots. Use a dt of at most {tau:g} ms.",
-                    UserWarning,
-                    stacklevel=3,
+                    f"step overshoots. Use a dt of at most {tau:g} ms."
                 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping
@@ -79,7 +78,7 @@ def open_or_create(path: Path, job: Job, *, overwrite: bool) -> Store:
 
 def create(path: Path, job: Job) -> None:
     """Create a store with everything except the results. It is built under another name and then renamed."""
-    job = dataclasses.replace(job, sets_per_block=job.most_sets_per_block)
+    job = job.changed(sets_per_block=job.most_sets_per_block)
     building = _building(path)
     try:
         root = zarr.create_group(store=building, attributes=_plain(dataset.attributes(job) | {TAG: FORMAT}))

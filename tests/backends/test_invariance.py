@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.jobs import Results, Simulate, assert_same_bits
+from support.jobs import TRAPS, Results, Simulate, assert_same_bits
 
 from sweep import Design, Integration, Job, Model, Target, gaussian, grid, record, replicates, samples, sine, zipped
 from sweep.model.parameters import PARAMETERS
 from sweep.signals.waveforms import white_noise
 
+pytestmark = TRAPS
 UNITS = (1, 3, 5, 16, 17, 32, 64, 128)
 PRECISIONS = ("float32", "float64")
 

@@ -22,7 +22,7 @@ import pytest
 from support import ROOT
 from support.cut import JOBS, SHORT, Cut, decay, different, simulate
 from support.emulated import EmulatedBackend
-from support.jobs import finish, network, python
+from support.jobs import TRAPS, finish, network, python
 from support.marks import quick
 
 from sweep import Integration, Job, Model, cli, grid, philox, record
@@ -34,7 +34,7 @@ from sweep.backends.registry import choose, get_backend
 from sweep.errors import BackendError
 from sweep.execution.prepare import prepare
 
-pytestmark = pytest.mark.skipif(bool(native.why_not()), reason=native.why_not())
+pytestmark = [TRAPS, pytest.mark.skipif(bool(native.why_not()), reason=native.why_not())]
 Table = Callable[..., None]
 
 # --------------------------------------------------------------------------------------------------------------- bits

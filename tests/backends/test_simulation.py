@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 from scipy.linalg import solve_discrete_lyapunov
-from support.jobs import Simulate
+from support.jobs import TRAPS, Simulate
 from support.reference import ACTIVATIONS, first_not_finite, own_values, trajectory
 
 import sweep
@@ -25,6 +25,7 @@ SCHEMES = ("sequential", "simultaneous")
 
 
 @pytest.mark.product(quick=1)
+@TRAPS
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_uncoupled_linear_units_relax_geometrically(simulate: Simulate, scheme: str, precision: str) -> None:
@@ -192,14 +193,14 @@ def test_euler_converges_with_order_one_in_both_schemes(simulate: Simulate) -> N
 def limit_job(units: int, activation: str, **taus: float) -> Job:
     """Return a driven network with some time constants of 0, which starts with r = f(x)."""
     rng = np.random.default_rng(units)
-    x0 = rng.normal(size=units)
+    x0, bias = rng.normal(size=(2, units))
     return Job(
         model=Model(
             units=units,
             weights=gaussian(units=units, seed=2),
             input_weights=rng.normal(size=(units, 2)),
             activation=activation,
-            parameters={"x0": x0, "r0": ACTIVATIONS[activation](x0), "bias": rng.normal(size=units), **taus},
+            parameters={"x0": x0 * (taus["tau_s"] > 0), "r0": ACTIVATIONS[activation](x0), "bias": bias, **taus},
         ),
         input=white_noise(std=1.0, seed=1, channels=2),
         integration=Integration(dt=0.5, duration=10, precision="float64"),

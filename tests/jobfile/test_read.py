@@ -115,6 +115,7 @@ DESIGNS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:replicate takes values")
 @pytest.mark.parametrize(("text", "design"), DESIGNS.values(), ids=DESIGNS)
 def test_every_kind_of_design_equals_python(
     read: Callable[[str], Job], tmp_path: Path, text: str, design: sweep.Design

@@ -65,7 +65,7 @@ def test_rate_constants_stand_beside_the_time_constants_swept(opened: xr.Dataset
     np.testing.assert_array_equal(opened.alpha_s, [0.5, 0.1, 0.01])
     assert opened.alpha_s.dims == ("tau_s",)
     assert "alpha_r" not in opened.coords
-    both = sweep.lazy(small(design=zipped("pair", tau_s=[0.0, 4.0], tau_r=[2.0, 0.0])))
+    both = sweep.lazy(small(model=Model(units=3), design=zipped("pair", tau_s=[0.0, 4.0], tau_r=[2.0, 0.0])))
     np.testing.assert_array_equal(both.alpha_s, [1.0, 0.25])
     np.testing.assert_array_equal(both.alpha_r, [0.5, 1.0])
 

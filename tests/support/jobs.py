@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 import xarray as xr
 
 from support import ROOT
@@ -16,6 +17,14 @@ from sweep import Integration, Job, Model, gaussian, grid
 #: Every variable ``(set, ...)``; and what the fixture ``simulate`` gives, which runs all blocks of a job on a back end.
 Results = dict[str, np.ndarray]
 Simulate = Callable[..., Results]
+
+#: The mark of tests of what a back end makes of every value: some of these are traps for users, which a job warns of.
+TRAPS = pytest.mark.filterwarnings(
+    "ignore:tau_s = 0 with noise",
+    "ignore:x0 is given where tau_s = 0",
+    "ignore:replicate takes values",
+    "ignore:design. rows",
+)
 
 #: Parts of job files.
 MODEL = "model = { units = 3 }\n"

@@ -1,0 +1,140 @@
+"""Traps: jobs that run, but whose results depend on something that the user may not have meant.
+
+Each function looks at one trap and warns of it. None goes through the sets: the longest axis bounds what they take.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from sweep import philox
+from sweep.caution import warn
+from sweep.design.axes import HeldAxis
+from sweep.design.design import Design
+from sweep.errors import short
+from sweep.model.network import Model
+from sweep.model.parameters import Array, parse_name
+
+_Flags = npt.NDArray[np.bool_]
+_Holds = Callable[[Array], _Flags]
+
+
+def look(model: Model, design: Design, scheme: str) -> None:
+    """Warn of every trap that a job is in.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    design : Design
+        Its sets, which fit the model.
+    scheme : str
+        Of the integration; where r sees the old x, it sees x0.
+    """
+    if _somewhere(model, design, ("noise", _positive)):
+        _repeated_rows(model, design)
+        if _somewhere(model, design, ("tau_s", _zero), ("noise", _positive)):
+            warn(
+                "tau_s = 0 with noise: an instantaneous current takes a new random number in every step, so its variance depends "
+                "on dt: averaged over some time, or by tau_r, it grows in proportion to dt. Give these sets a tau_s of several "
+                "dt, or no noise. For white noise of a strength s that does not depend on dt, give noise = s / sqrt(2 dt)."
+            )
+    else:
+        _replicates_alike(design)
+    if scheme == "sequential" and _somewhere(model, design, ("tau_s", _zero), ("x0", _given)):
+        warn(
+            "x0 is given where tau_s = 0: an instantaneous current forgets it in the first step, before r sees "
+            "it. Leave x0 out there, or give tau_s above 0; r0 is where the rates start."
+        )
+
+
+def _repeated_rows(model: Model, design: Design) -> None:
+    """Warn of sets along an axis that are equal in everything, and so in their noise."""
+    for axis in design.axes:
+        if not isinstance(axis, HeldAxis) or axis.dim in axis.swept:
+            continue
+        # Equal values make an equal hash: that is how sets come by their noise.
+        rows = np.broadcast_to(philox.stream_hash(axis.columns), (axis.n,))
+        if "noise" in axis.swept:
+            noisy = (axis.columns["noise"].reshape(axis.n, -1) > 0).any(axis=1)
+            rows = np.where(noisy, rows, np.arange(axis.n, dtype=np.uint64))
+        _, first, count = np.unique(rows, return_index=True, return_counts=True)
+        if count.max() == 1:
+            continue
+        one = first[count > 1].min()
+        other = np.flatnonzero(rows == rows[one])[1]
+        values = ", ".join(f"{name} = {short(column[one].tolist())}" for name, column in axis.columns.items())
+        warn(
+            f"design: rows {one} and {other} along {axis.dim!r} are equal ({values}), so they share their noise and their "
+            "results: they count once, not twice. To repeat a set with other noise multiply the design by replicates(n), or "
+            "give the rows a column 'replicate' with different numbers."
+        )
+
+
+def _replicates_alike(design: Design) -> None:
+    """Warn of replicates that nothing tells apart; the job has no noise."""
+    if "replicate" not in design.swept:
+        return
+    axis = design.axis("replicate")
+    if isinstance(axis, HeldAxis) and np.ptp(axis.columns["replicate"]) > 0:
+        warn(
+            f"replicate takes values up to {axis.range('replicate')[1]:g}, but the job has no noise: all replicates are "
+            "alike. Give the parameter 'noise' a value above 0, or leave the replicates out. An input of white noise is the "
+            "same for every set: give several inputs, with other seeds, and sweep 'stimulus'."
+        )
+
+
+def _zero(values: Array) -> _Flags:
+    return np.asarray(values == 0)
+
+
+def _positive(values: Array) -> _Flags:
+    return np.asarray(values > 0)
+
+
+def _given(values: Array) -> _Flags:
+    return np.asarray(values != 0)
+
+
+def _somewhere(model: Model, design: Design, *wanted: tuple[str, _Holds]) -> bool:
+    """Tell whether some unit of some set has values for which all of this holds."""
+    bases = {base for base, _ in wanted}
+    single = {key.index[0] for key in map(parse_name, design.swept) if key.index and key.base in bases}
+    return any(_in(model, design, unit, single, wanted) for unit in (None, *sorted(single)))
+
+
+def _in(
+    model: Model, design: Design, unit: int | None, single: set[int], wanted: tuple[tuple[str, _Holds], ...]
+) -> bool:
+    """Tell whether it holds for one unit, or for any of those that the design does not name singly."""
+    if unit is None and len(single) == model.units:
+        return False
+    holds: dict[str, _Flags] = {}
+    for base, test in wanted:
+        dim, values = _values(model, design, base, unit)
+        if unit is None and values.shape[1] > 1:
+            values = np.delete(values, sorted(single), axis=1)
+        rows = test(values)
+        # What lies along the same axis varies together; what lies along different ones is combined.
+        holds[dim] = rows & holds[dim] if dim in holds else rows
+    units = [rows.any(axis=0) for rows in holds.values()]
+    return bool(np.logical_and.reduce(np.broadcast_arrays(*units)).any())
+
+
+def _values(model: Model, design: Design, base: str, unit: int | None) -> tuple[str, Array]:
+    """Return the dimension that a parameter varies along, and its values there, ``(n, unit or 1)``."""
+    name = next((name for name in (f"{base}[{unit}]", base) if name in design.swept), None)
+    if name is None:
+        dim, values = "", model.parameter(base)[None, :]
+    else:
+        axis = design.axis(name)
+        dim = axis.dim
+        if isinstance(axis, HeldAxis):
+            values = axis.columns[name].reshape(axis.n, -1)
+        else:  # points that are drawn are never 0, and one of the ends is not either
+            low, high = axis.range(name)
+            values = np.full((1, 1), high or low)
+    return dim, values if unit is None or values.shape[1] == 1 else values[:, [unit]]
