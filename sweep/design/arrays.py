@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -61,6 +62,11 @@ class ParameterSets:
             for (i, j), value in self.entries.items():
                 own[f"W[{i},{j}]"] = np.where(value == self.replaced[i, j], np.nan, value)
         return np.broadcast_to(philox.stream_hash(own), (self.size,))
+
+    def teachers(self) -> ParameterSets:
+        """Return the same sets with noise that no set of a design has: their replicates are numbered -1, -2, ..."""
+        own = {**self.selectors, "replicate": -1 - self.selectors["replicate"]}
+        return dataclasses.replace(self, selectors=own)
 
     @property
     def noisy(self) -> bool:

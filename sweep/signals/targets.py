@@ -92,7 +92,8 @@ def model_output(parameters: Mapping[str, float | Array], weights: ArrayLike | N
     ----------
     parameters : mapping
         The teacher's parameters by name: a number, or one for each unit (unit,). Other parameters are those of the job's
-        model.
+        model. The noise of a teacher is its own: no set shares it, whatever its replicate is. Another ``replicate`` here
+        gives it other noise.
     weights : array, optional
         (unit, unit), the weights of the teacher; by default those of the job's model.
 

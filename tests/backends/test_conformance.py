@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.jobs import Simulate, network
+from support.jobs import TRAPS, Simulate, network
 from support.reference import assert_agrees, own_values, trajectory
 
 import sweep
@@ -17,6 +17,7 @@ from sweep.observables import OBSERVABLES, Record
 from sweep.signals.targets import model_output
 from sweep.signals.waveforms import constant, white_noise
 
+pytestmark = TRAPS
 UNITS = (1, 2, 3, 4, 5, 8, 16, 17, 32, 48, 100)
 PRECISIONS = ("float32", "float64")
 SCHEMES = ("sequential", "simultaneous")
@@ -237,20 +238,24 @@ def test_the_student_that_is_the_teacher_has_no_error(simulate: Simulate, units:
     assert results["target_correlation"][2, 0] == pytest.approx(1, abs=1e-6)
 
 
-def test_a_teacher_shares_the_noise_of_the_student_that_equals_it(simulate: Simulate) -> None:
-    """Noise depends on the values of the parameters, so even a noisy teacher is met up to rounding."""
+@pytest.mark.parametrize("pairing", ["independent", "common"])
+def test_a_noisy_teacher_has_noise_of_its_own(simulate: Simulate, pairing: str) -> None:
+    """The set that equals its teacher differs from it by the noise of both, in every replicate."""
+    parameters = {"tau_s": 4.0, "tau_r": 2.0, "noise": 0.5}
     job = Job(
-        model=network(3, parameters={"noise": 0.5}),
-        target=[Target(model_output({"tau_s": 6.0})), Target(model_output({"tau_s": 6.0}, weights=np.zeros((3, 3))))],
-        design=grid(tau_s=[3.0, 6.0]),
-        integration=Integration(dt=1, duration=40),
-        observe=["target_mse"],
+        model=Model(units=24, activation="linear", parameters=parameters),
+        target=[Target(model_output({})), Target(model_output({"replicate": 1}))],
+        design=replicates(3),
+        integration=Integration(dt=1, duration=4000, transient=50),
+        observe=[*COMPARISONS, "r_var"],
+        noise_pairing=pairing,
     )
-    mse = simulate(job)["target_mse"]
-    assert mse.shape == (2, 2, 1, 3)
-    assert (mse[1, 0] <= np.finfo(np.float32).eps ** 2).all()
-    assert (mse[0] > 1e-6).all()
-    assert (mse[1, 1] > 1e-6).all()
+    results = simulate(job)
+    assert_agrees(results, job)
+    # Two independent rates of one variance differ by twice the variance, and do not correlate.
+    mse = results["target_mse"].mean(axis=(2, 3))
+    np.testing.assert_allclose(mse, 2 * results["r_var"].mean(), rtol=0.05)
+    assert np.abs(results["target_correlation"].mean(axis=(2, 3))).max() < 0.02
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

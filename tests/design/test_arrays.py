@@ -159,3 +159,19 @@ def test_a_parameter_that_came_later_leaves_the_noise_of_others_as_it_was(monkey
         assert (stream(np.full((1, 1), 1.0)) == without) is later
         assert stream(np.array([[1.0, 1.0, 2.0]])) != without
         assert stream(np.array([[0.5]])) != without
+
+
+@given(
+    replicate=st.integers(0, 2**53),
+    other=st.integers(0, 2**53),
+    noise=st.sampled_from([0.1, 0.7]),
+    common=st.booleans(),
+)
+def test_no_set_has_the_noise_of_a_teacher(replicate: int, other: int, noise: float, common: bool) -> None:
+    """Whatever replicates they have, and even if all their parameters are equal; two replicates of a teacher differ."""
+    swept = {"replicate": np.array([replicate, other], dtype=float), "noise": np.array([noise, 0.1])}
+    sets = gather(MODEL, swept, 2, common)
+    teachers = sets.teachers()
+    assert set(sets.stream.tolist()).isdisjoint(teachers.stream.tolist())
+    assert (teachers.stream[0] == teachers.stream[1]) == (sets.stream[0] == sets.stream[1])
+    assert (teachers.selectors["replicate"] < 0).all()
