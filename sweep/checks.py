@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 from annotated_types import Ge, Gt, Lt
 
+from sweep import decimals
 from sweep.errors import JobError, short, suggest
 
 _Bound = tuple[str, Callable[[Any, Any], bool], Any]
@@ -108,7 +109,7 @@ def number(key: str, value: Any, rule: Any = float, remedy: str = "Correct the v
     if given is None or given.ndim:
         hint = "Write it without quotes." if isinstance(value, str) else "Give one number."
         raise JobError(f"{key} = {short(value)}: must be a number. {hint}")
-    found = float(given)
+    found = float(decimals.widened(given))
     if not math.isfinite(found):
         raise JobError(f"{key} = {found}: must be finite. {remedy}")
     bounds = _bounds(rule)
@@ -117,7 +118,7 @@ def number(key: str, value: Any, rule: Any = float, remedy: str = "Correct the v
     return found
 
 
-def array(key: str, value: npt.ArrayLike) -> npt.NDArray[np.float64]:
+def array(key: str, value: npt.ArrayLike, written: bool = False) -> npt.NDArray[np.float64]:
     """Check numbers and copy them into a read-only array.
 
     Parameters
@@ -126,6 +127,8 @@ def array(key: str, value: npt.ArrayLike) -> npt.NDArray[np.float64]:
         Name of the numbers in the message.
     value : array_like
         Any shape.
+    written : bool
+        Whether float32 numbers are those that people write, so that 0.1 becomes 0.1 and not 0.10000000149011612.
 
     Returns
     -------
@@ -145,7 +148,7 @@ def array(key: str, value: npt.ArrayLike) -> npt.NDArray[np.float64]:
         raise JobError(
             f"{key} = {short(value)}: must be a number or an array of numbers, none masked. Remove what is not."
         )
-    copy = np.array(real, dtype=np.float64, order="C")
+    copy = np.array(decimals.widened(real) if written else real, dtype=np.float64, order="C")
     finite = np.isfinite(copy)
     if not finite.all():
         where = tuple(np.argwhere(~finite)[0].tolist())
@@ -163,7 +166,7 @@ def numbers_of(key: str, value: npt.ArrayLike) -> tuple[float, ...]:
     JobError
         If it is neither, or if a number is not finite.
     """
-    given = array(key, value)
+    given = array(key, value, written=True)
     if given.ndim > 1 or given.size == 0:
         raise JobError(f"{key} = {short(value)}: must be a number or a list of numbers. Write it as such.")
     return tuple(np.atleast_1d(given).tolist())

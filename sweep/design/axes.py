@@ -139,7 +139,7 @@ def _column(dim: str, name: str, values: npt.ArrayLike) -> Array:
     """Return one parameter's values along an axis as a read-only float64 copy, ``(n,)`` or ``(n, unit)``."""
     key = parse_name(name)
     per_unit = key.parameter.per_unit and not key.index
-    given = array(f"{name} along {dim!r}", values)
+    given = array(f"{name} along {dim!r}", values, written=True)
     if given.ndim == 0:
         raise JobError(
             f"{name} = {given}: an axis needs several values. Write [{given}], or put a value common to all sets into "

@@ -11,6 +11,7 @@ from sweep.backends.protocol import Backend, PreparedJob, Results
 from sweep.backends.registry import get_backend
 from sweep.backends.series import TargetSeries, steps_read
 from sweep.caution import silence
+from sweep.decimals import shortest
 from sweep.design.design import Block
 from sweep.errors import JobError
 from sweep.job import Job
@@ -104,7 +105,8 @@ def simulate_block(
     parameters = prepared.job.parameter_sets(block)
     while True:
         try:
-            return backend.simulate(prepared, parameters, batch=batch, progress=progress)
+            results = backend.simulate(prepared, parameters, batch=batch, progress=progress)
+            return {**results, "diverged_at": shortest(results["diverged_at"])}
         except MemoryError:
             if (batch or block.size) <= 1:
                 raise

@@ -203,7 +203,7 @@ def check_value(name: str, values: npt.ArrayLike) -> Array:
         If a value is not a finite number, is out of bounds, or is not whole although the parameter needs whole numbers.
     """
     parameter = parse_name(name).parameter
-    array = checks.array(name, values)
+    array = checks.array(name, values, written=True)
     if array.size and (array.min() < parameter.lower or array.max() > parameter.upper):
         low = array.min() < parameter.lower
         worst, rule = (

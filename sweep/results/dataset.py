@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 
 from sweep.backends.registry import PROVENANCE
+from sweep.decimals import shortest
 from sweep.job import Job
 from sweep.model.integration import rate_constant
 from sweep.model.parameters import PARAMETERS, SELECTORS
@@ -57,16 +58,16 @@ def coordinates(job: Job) -> dict[str, xr.Variable]:
         found["recorded_unit"] = xr.Variable("recorded_unit", kept, _attrs("1", "number of the unit"))
     if "time" in used:
         steps = record_steps(job.records[0].every, job.integration) + 1
-        found["time"] = xr.Variable("time", steps * job.integration.dt, _attrs("ms", "time after the step"))
+        found["time"] = xr.Variable("time", shortest(steps * job.integration.dt), _attrs("ms", "time after the step"))
     if "lag" in used:
         meaning = "how much later than the step the target is read"
-        found["lag"] = xr.Variable("lag", np.array(job.lags, dtype=np.float64), _attrs("ms", meaning))
+        found["lag"] = xr.Variable("lag", shortest(job.lags), _attrs("ms", meaning))
     if "target" in used:
         found |= _targets(job)
     for tau, alpha in _CONSTANTS.items():
         for name, whose in ((tau, ""), (f"target_{tau}", " of the target")):
             if name in found and (whose or tau in job.design.swept):
-                constant = rate_constant(job.integration.dt, found[name].to_numpy())
+                constant = shortest(rate_constant(job.integration.dt, found[name].to_numpy()))
                 about = _attrs("1", f"rate constant dt/{tau}{whose}")
                 found[name.replace(tau, alpha)] = xr.Variable(found[name].dims, constant, about)
     return found

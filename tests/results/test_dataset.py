@@ -198,3 +198,27 @@ def test_a_result_holds_the_job_that_made_it(tmp_path: Path, changes: dict[str, 
     """The job of a store, run again, gives the same result."""
     first = sweep.run(small(**changes), tmp_path / "out.zarr")
     assert_same(sweep.simulate(Store(tmp_path / "out.zarr").job), first)
+
+
+def test_labels_are_the_decimals_that_people_write(tmp_path: Path) -> None:
+    """Times, lags, rate constants and float32 values are found by the numbers that one would type."""
+    tenths = (np.arange(1, 21) * 0.1).round(1)
+    job = small(
+        model=Model(units=1, weights=[[1.0]], activation="linear", parameters={"x0": 1.0}),
+        target=Target(sine(frequency=20.0), lags=np.arange(0, 0.5, 0.1)),
+        design=sweep.grid(tau_s=np.array([0.1, 0.3], dtype=np.float32), tau_r=[0.1 / 0.3, 0.1 / 0.7], gain=[0.5, 1e18]),
+        integration=Integration(dt=0.1, duration=2.0),
+        observe=[record("r"), "target_mse"],
+        sets_per_block=None,
+    )
+    for result in (sweep.simulate(job), sweep.run(job, tmp_path / "out.zarr")):
+        np.testing.assert_array_equal(result.time, tenths)
+        assert result.sel(time=slice(0.1, 0.3)).sizes["time"] == 3
+        np.testing.assert_array_equal(result.lag, [0.0, 0.1, 0.2, 0.3, 0.4])
+        np.testing.assert_array_equal(result.tau_s, [0.1, 0.3])
+        np.testing.assert_array_equal(result.alpha_r, [0.3, 0.7])
+        lost = result.diverged_at.sel(gain=1e18).to_numpy()
+        assert np.isin(lost[np.isfinite(lost)], tenths).all()
+        assert np.isfinite(lost).any()
+        assert result.diverged_at.sel(gain=0.5).isnull().all()
+    assert job.design.axis("tau_r").columns["tau_r"].tolist() == [0.1 / 0.3, 0.1 / 0.7]

@@ -1,0 +1,88 @@
+"""Numbers as people write them: of all floats that are right, the one with the shortest decimal.
+
+``3 * 0.1`` is 0.30000000000000004, and a reader selects 0.3. Labels come from here, and the values that a job file
+describes.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+
+#: A label is a decimal of at most so many digits, if one is so near that rounding errors may be the difference.
+_DIGITS, _ROUNDING = 12, 2
+#: Powers of ten that float64 holds exactly.
+_POWERS = np.array([float(f"1e{k}") for k in range(23)])
+
+
+def shortest(values: npt.ArrayLike) -> Array:
+    """Return what numbers with rounding errors are meant to be.
+
+    Parameters
+    ----------
+    values : array_like of float64
+        Results of one or two operations, such as ``steps * dt``.
+
+    Returns
+    -------
+    array of float64
+        The decimal of at most 12 digits where there is one within two units in the last place; else the value.
+    """
+    given = np.asarray(values, dtype=np.float64)
+    near = _rounded(given, _DIGITS)
+    with np.errstate(invalid="ignore"):
+        meant: Array = np.where(np.abs(near - given) <= _ROUNDING * np.spacing(np.abs(given)), near, given)
+    return meant
+
+
+def widened(values: npt.ArrayLike) -> npt.NDArray[np.generic]:
+    """Return float32 and float16 numbers as float64 with the same shortest decimal: 0.1 is 0.1; anything else as it is."""
+    given = np.asarray(values)
+    if given.dtype.kind != "f" or given.dtype.itemsize >= 8:
+        return given
+    exact = given.astype(np.float64)
+    found, open_ = exact.copy(), np.ones(given.shape, dtype=bool)
+    most = np.finfo(given.dtype).precision
+    for digits in range(most, most + 4):
+        near = _rounded(exact, digits)
+        with np.errstate(over="ignore"):
+            fits = open_ & (near.astype(given.dtype) == given)
+        found = np.where(fits, near, found)
+        open_ &= ~fits
+    return found
+
+
+def linspace(start: float, stop: float, num: int) -> Array:
+    """Return numbers at equal distances, both ends among them, each the float that is nearest to the exact one.
+
+    Parameters
+    ----------
+    start, stop : float
+        The ends, taken as the decimals that are written.
+    num : int
+        How many; of one, it is the start.
+    """
+    first, last = Fraction(repr(float(start))), Fraction(repr(float(stop)))
+    parts = max(1, num - 1)
+    whole = first.denominator * last.denominator * parts
+    low = first.numerator * last.denominator * parts
+    step = last.numerator * first.denominator - first.numerator * last.denominator
+    # Python divides whole numbers of any size with one rounding.
+    return np.array([(low + step * number) / whole for number in range(num)])
+
+
+def _rounded(values: Array, digits: int) -> Array:
+    """Return values rounded to so many decimal digits; as they are where the powers of ten are not exact."""
+    size = np.abs(values)
+    usable = np.isfinite(values) & (size > 0)
+    shift = digits - 1 - np.floor(np.log10(np.where(usable, size, 1.0))).astype(np.int64)
+    usable &= np.abs(shift) < len(_POWERS)
+    safe, shift = np.where(usable, values, 1.0), np.where(usable, shift, 0)
+    up, down = _POWERS[np.maximum(shift, 0)], _POWERS[np.maximum(-shift, 0)]
+    # An integer, divided by or multiplied with an exact power of ten, is the float nearest to the decimal.
+    near: Array = np.where(usable, np.rint(safe * up / down) / up * down, values)
+    return near
