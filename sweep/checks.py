@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import inspect
 import math
 import operator
+import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -27,6 +27,7 @@ import numpy.typing as npt
 from annotated_types import Ge, Gt, Lt
 
 from sweep import decimals
+from sweep.calls import bound
 from sweep.errors import JobError, short, suggest
 
 _Bound = tuple[str, Callable[[Any, Any], bool], Any]
@@ -46,6 +47,14 @@ _BOUNDS: Mapping[str, tuple[str, Callable[[Any, Any], bool]]] = {
     "gt": ("above", operator.gt),
     "le": ("at most", operator.le),
     "lt": ("below", operator.lt),
+}
+
+
+# By the annotation: the class that a value must have, and what it is called.
+_INSTANCES: Mapping[Any, tuple[Any, str]] = {
+    str: (str, "text"),
+    bool: (bool | np.bool_, "truth, True or False"),
+    str | os.PathLike[str]: (str | os.PathLike, "path"),
 }
 
 
@@ -186,11 +195,11 @@ def one_of(key: str, value: object, names: Collection[str]) -> str:
 
 
 def checked(function: Callable[P, T]) -> Callable[P, T]:
-    """Decorate a function: its arguments are checked by their annotations, and replaced by what the checks return."""
+    """Decorate a function: its arguments are checked by its signature and annotations, and replaced by what the checks return."""
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
-        given = inspect.signature(function).bind(*args, **kwargs)
+        given = bound(function, args, kwargs)
         for name, check in _checks(function).items():
             if name in given.arguments:
                 given.arguments[name] = check(name, given.arguments[name])
@@ -248,9 +257,22 @@ def _check(annotation: Any) -> Callable[[str, Any], Any] | None:
         check = functools.partial(number, rule=rule, remedy=remedy)
     elif kind is str and marks:
         check = functools.partial(one_of, names=marks[0].names)
+    elif not marks and kind in _INSTANCES:
+        check = functools.partial(_instance, *_INSTANCES[kind])
+    elif dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        check = functools.partial(_instance, kind, f"sweep.{kind.__name__}")
+    elif get_origin(kind) is Mapping:
+        check = functools.partial(_instance, Mapping, "mapping of names to values")
     else:
         return None
     return check if rule is annotation else lambda key, value: None if value is None else check(key, value)
+
+
+def _instance(kind: Any, words: str, key: str, value: Any) -> Any:
+    """Return a value that is an instance of a class."""
+    if not isinstance(value, kind):
+        raise JobError(f"{key} is a {type(value).__name__}: give a {words}, not {short(value)}.")
+    return value
 
 
 def _real(value: Any) -> np.ndarray | None:

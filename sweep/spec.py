@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from sweep.calls import built
 from sweep.errors import JobError
 
 T = TypeVar("T")
@@ -44,7 +45,7 @@ def stored(kind: str) -> Callable[[type[T]], type[T]]:
             raise ValueError(f"stored kind {kind!r} is {KINDS[kind].__name__} already: {cls.__name__} needs another")
         KINDS[kind] = cls
         _NAMES[cls] = kind
-        return cls
+        return built(cls)
 
     return register
 

@@ -133,7 +133,7 @@ def test_annotations_are_the_rules_of_arguments_and_fields() -> None:
         make(True)
     with pytest.raises(JobError, match="kind = 'c' does not exist"):
         make(1, kind="c")
-    with pytest.raises(TypeError, match="missing a required argument"):
+    with pytest.raises(JobError, match=r"make: n must be given\. Add n=\.\.\."):
         make()
 
     @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from sweep.calls import called
 from sweep.caution import warn
 from sweep.checks import Count, Whole, whole
 from sweep.design.axes import HeldAxis, Range, SampledAxis
@@ -35,6 +36,7 @@ class Columns(Protocol):
         ...
 
 
+@called
 def grid(**values: npt.ArrayLike) -> Design:
     """Sweep every combination of values, with one dimension for each parameter, which has its name.
 
@@ -52,6 +54,7 @@ def grid(**values: npt.ArrayLike) -> Design:
     return Design(tuple(HeldAxis(str(parse_name(name)), {name: column}) for name, column in given.items()))
 
 
+@called
 def zipped(dim: str, **values: npt.ArrayLike) -> Design:
     """Let several parameters vary together along one dimension.
 
@@ -82,6 +85,7 @@ def _sampled(kind: str, n: int, seed: int, ranges: Mapping[str, tuple[Any, ...]]
     return Design((SampledAxis(kind, n, seed, tuple(parsed)),))
 
 
+@called
 def sobol(n: Count, seed: Whole, **ranges: tuple[Any, ...]) -> Design:
     """Draw points of a scrambled Sobol sequence, which fill the ranges more evenly than chance, along ``point``.
 
@@ -115,6 +119,7 @@ def sobol(n: Count, seed: Whole, **ranges: tuple[Any, ...]) -> Design:
     return design
 
 
+@called
 def latin_hypercube(n: Count, seed: Whole, **ranges: tuple[Any, ...]) -> Design:
     """Draw a Latin hypercube along ``point``: each of n equal strata of every range is used exactly once.
 
@@ -137,6 +142,7 @@ def latin_hypercube(n: Count, seed: Whole, **ranges: tuple[Any, ...]) -> Design:
     return _sampled("latin_hypercube", n, seed, ranges)
 
 
+@called
 def random(n: Count, seed: Whole, **ranges: tuple[Any, ...]) -> Design:
     """Draw independent points along ``point``.
 
@@ -157,6 +163,7 @@ def random(n: Count, seed: Whole, **ranges: tuple[Any, ...]) -> Design:
     return _sampled("random", n, seed, ranges)
 
 
+@called
 def table(dim: str, frame: Annotated[Columns | Mapping[str, npt.ArrayLike] | Source, FromFile(("file",))]) -> Design:
     """Take the sets from a table: a row each, along one dimension.
 
@@ -214,6 +221,7 @@ def _read_csv(path: Path) -> Mapping[str, npt.ArrayLike]:
     return dict(zip(found.names, found.values.T, strict=True))
 
 
+@called
 def replicates(n: Count) -> Design:
     """Repeat every set with n independent streams of noise, along ``replicate``.
 

@@ -18,6 +18,7 @@ from dask.utils import format_bytes
 
 from sweep.backends.protocol import Results
 from sweep.backends.registry import choose, get_backend, provenance
+from sweep.checks import checked
 from sweep.design.design import Block, Blocks
 from sweep.errors import JobError
 from sweep.execution.plan import cores, positive
@@ -39,6 +40,7 @@ _FINER = 4
 _UPDATE_WORK = 12
 
 
+@checked
 def lazy(job: Job, backend: str = "auto", batch: int | None = None) -> xr.Dataset:
     """Return the result of a job as a lazy Dataset, without running it.
 
@@ -108,6 +110,7 @@ def _pick(results: Results, name: str) -> np.ndarray:
     return results[name]
 
 
+@checked
 def simulate(job: Job, backend: str = "auto", batch: int | None = None, progress: bool = False) -> xr.Dataset:
     """Run a job in memory, on the threads of this process.
 

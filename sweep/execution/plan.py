@@ -13,7 +13,7 @@ import numpy as np
 
 from sweep.backends.protocol import Backend
 from sweep.backends.registry import choose, get_backend
-from sweep.checks import Count, whole
+from sweep.checks import Count, checked, whole
 from sweep.execution.prepare import prepare
 from sweep.job import Job
 from sweep.observables import Record
@@ -96,6 +96,7 @@ class Plan:
     __repr__ = __str__
 
 
+@checked
 def plan(job: Job, backend: str = "auto", *, batch: int | None = None, workers: int | None = None) -> Plan:
     """Return the plan of a job, without running it.
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import xarray as xr
 
 from sweep.backends.registry import get_backend, provenance
+from sweep.checks import checked
 from sweep.errors import BackendError, JobError, RunError, StoreError
 from sweep.execution.cluster import join, start
 from sweep.execution.plan import cores, positive
@@ -41,6 +42,7 @@ _AHEAD = 2
 _FAILURES_IN_A_ROW = 8
 
 
+@checked
 def run(
     job: Job,
     store: Path_,

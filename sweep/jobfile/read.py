@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
+from sweep.checks import checked
 from sweep.errors import JobError
 from sweep.job import Job
 from sweep.jobfile.build import Builder
@@ -19,6 +20,7 @@ from sweep.jobfile.tables import JobTable
 from sweep.jobfile.values import Table
 
 
+@checked
 def load(path: str | os.PathLike[str]) -> Job:
     """Read a job file.
 

@@ -76,10 +76,6 @@ class Model:
                 f"model.input_weights has shape {input_weights.shape}: it must be ({n}, channels), a row per unit. "
                 "Transpose it, or correct units."
             )
-        if not isinstance(self.parameters, Mapping):
-            raise JobError(
-                f"model.parameters is a {type(self.parameters).__name__}: give a mapping of names to values."
-            )
         object.__setattr__(self, "weights", weights)
         object.__setattr__(self, "input_weights", input_weights)
         parameters = {str(parse_name(name)): self._check(name, value) for name, value in self.parameters.items()}

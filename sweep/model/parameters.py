@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sweep import checks
-from sweep.errors import JobError, suggest
+from sweep.errors import JobError, short, suggest
 
 Array = npt.NDArray[np.float64]
 
@@ -143,7 +143,6 @@ class ParameterName:
         return dataclasses.replace(row, name=str(self), long_name=f"{row.long_name} {where}")
 
 
-@lru_cache(maxsize=4096)
 def parse_name(name: str) -> ParameterName:
     """Read the name of a parameter.
 
@@ -162,6 +161,13 @@ def parse_name(name: str) -> ParameterName:
     JobError
         If there is no such parameter, or if it does not take this index.
     """
+    if not isinstance(name, str):
+        raise JobError(f"parameter {short(name)}: a parameter is named by a text. Write for example 'tau_s'.")
+    return _parsed(name)
+
+
+@lru_cache(maxsize=4096)
+def _parsed(name: str) -> ParameterName:
     match = _NAME.fullmatch(name.strip())
     base = match[1] if match else name
     index = tuple(int(i) for i in match.groups()[1:] if i is not None) if match else ()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sweep.errors import JobError, suggest
+from sweep.errors import JobError, short, suggest
 from sweep.model.integration import Integration
 from sweep.observables.records import Record, record_steps
 from sweep.observables.table import OBSERVABLES, STATUS, VARIABLES
@@ -62,6 +62,8 @@ def parse(
                     f"record({name!r}, every={item.every}): only {integration.steps - integration.transient_steps} steps "
                     "follow the transient. Use a smaller 'every' or a longer duration."
                 )
+        elif not isinstance(name, str):
+            raise JobError(f"observe = {short(name)}: an observable is named by a text. {suggest('', OBSERVABLES)}")
         elif name in VARIABLES:
             raise JobError(f"observe = {name!r}: a whole trajectory is asked for by record({name!r}, every=...).")
         elif name not in OBSERVABLES:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import numpy as np
 
+from sweep.calls import called
 from sweep.checks import Count, OneOf, check_fields, whole
 from sweep.errors import JobError
 from sweep.model.integration import Integration
@@ -53,6 +54,7 @@ class Record:
             object.__setattr__(self, "units", units)
 
 
+@called
 def record(variable: str, every: int = 1, units: Sequence[int] | None = None) -> Record:
     """Keep the trajectory of a variable.
 

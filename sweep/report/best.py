@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from sweep.checks import checked
 from sweep.errors import JobError
 from sweep.job import Report
 from sweep.model.parameters import SELECTORS, parse_name
@@ -75,6 +76,7 @@ class BestSet:
         return text + (f" It lies at the {', the '.join(self.edges)}: widen the range." if self.edges else "")
 
 
+@checked
 def best(ds: xr.Dataset, report: Report | None = None) -> BestSet:
     """Find the best set of a result.
 

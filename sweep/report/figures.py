@@ -13,6 +13,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from sweep.checks import checked
 from sweep.errors import JobError, suggest
 from sweep.job import Report
 from sweep.report.choice import axes_of, check, check_result, is_trajectory, over_units, report_of, requested
@@ -27,6 +28,7 @@ _MARKS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
+@checked
 def plot(
     ds: xr.Dataset,
     variable: str | None = None,

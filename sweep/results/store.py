@@ -21,6 +21,7 @@ import zarr
 from zarr.core.array_spec import ArrayConfigParams
 
 from sweep.backends.registry import PROVENANCE
+from sweep.checks import checked
 from sweep.design.design import Block
 from sweep.errors import RunError, StoreError
 from sweep.job import Job
@@ -259,6 +260,7 @@ def check_ours(path: Path) -> dict[str, Any]:
     return attrs
 
 
+@checked
 def open_dataset(path: str | os.PathLike[str]) -> xr.Dataset:
     """Open a store lazily.
 

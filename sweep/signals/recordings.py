@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sweep.calls import called
 from sweep.checks import OneOf, Positive, array, check_fields, number, one_of
 from sweep.errors import JobError
 from sweep.files import Column, FromFile, Source, read_numbers
@@ -111,6 +112,7 @@ class Spikes:
         return count[None, :] / (dt if self.window is None else 1.0)
 
 
+@called
 def samples(
     array: Annotated[ArrayLike | Source, FromFile(("file", "resource", "values"))],
     interval: Positive,
@@ -153,6 +155,7 @@ def samples(
     return Samples((made.values - made.values.mean(axis=1, keepdims=True)) / std, interval)
 
 
+@called
 def spikes(
     times: Annotated[ArrayLike | Source, FromFile(("file", "resource", "times"))],
     window: Positive | None = None,

@@ -8,7 +8,8 @@ from typing import ClassVar
 
 from numpy.typing import ArrayLike
 
-from sweep.checks import array, numbers_of
+from sweep.calls import called
+from sweep.checks import array, check_fields, numbers_of
 from sweep.errors import JobError
 from sweep.model.parameters import Array, check_value
 from sweep.signals.signal import Endless, Signal
@@ -27,6 +28,7 @@ class ModelOutput(Endless):
 
     def __post_init__(self) -> None:
         """Check and freeze names, values and weights."""
+        check_fields(self, "model_output")
         parameters: dict[str, float | Array] = {}
         for name, value in self.parameters.items():
             values = check_value(name, value)
@@ -85,6 +87,7 @@ class Target:
         object.__setattr__(self, "lags", lags)
 
 
+@called
 def model_output(parameters: Mapping[str, float | Array], weights: ArrayLike | None = None) -> ModelOutput:
     """Make a target from the rates of the same network with other parameters: a teacher.
 

@@ -15,6 +15,7 @@ import numpy as np
 from annotated_types import Ge, Lt
 
 from sweep import philox
+from sweep.calls import called
 from sweep.checks import NotNegative, Positive, Seed, check_fields, numbers_of
 from sweep.errors import JobError
 from sweep.signals.signal import (
@@ -180,6 +181,7 @@ class WhiteNoise(Endless):
         return self.std * np.take(drawn.T, index - first, axis=1).astype(np.float64)
 
 
+@called
 def constant(value: Numbers) -> Constant:
     """Make the input u(t) = value.
 
@@ -195,6 +197,7 @@ def constant(value: Numbers) -> Constant:
     return Constant(value)
 
 
+@called
 def step(time: Numbers, after: Numbers = 1.0, before: Numbers = 0.0) -> Step:
     """Make an input that changes once.
 
@@ -214,6 +217,7 @@ def step(time: Numbers, after: Numbers = 1.0, before: Numbers = 0.0) -> Step:
     return Step(time, after, before)
 
 
+@called
 def pulse(start: Numbers, width: Numbers, amplitude: Numbers = 1.0, period: Numbers | None = None) -> Pulse:
     """Make a rectangular pulse, or a train of them.
 
@@ -235,6 +239,7 @@ def pulse(start: Numbers, width: Numbers, amplitude: Numbers = 1.0, period: Numb
     return Pulse(start, width, amplitude, period)
 
 
+@called
 def sine(amplitude: Numbers = 1.0, frequency: Numbers = 1.0, phase: Numbers = 0.0, offset: Numbers = 0.0) -> Sine:
     """Make the input offset + amplitude sin(2 pi frequency t + phase).
 
@@ -256,6 +261,7 @@ def sine(amplitude: Numbers = 1.0, frequency: Numbers = 1.0, phase: Numbers = 0.
     return Sine(amplitude, frequency, phase, offset)
 
 
+@called
 def white_noise(std: NotNegative, seed: Seed, channels: Channels = 1, interval: Positive | None = None) -> WhiteNoise:
     """Make an input of independent normal numbers, the same for every set.
 
