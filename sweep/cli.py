@@ -85,11 +85,9 @@ def run(
     """Run a job into a store, and show its best set. Running again resumes."""
     from sweep.execution import runner
     from sweep.jobfile import load
-    from sweep.report.choice import check_job
     from sweep.results.store import Store
 
     loaded = load(job)
-    check_job(loaded)
     if scheduler is None:
         _note(backend)
     path = store or Path(f"{job.stem}.zarr")
@@ -231,8 +229,9 @@ def _picture(store: Path) -> Path:
 def _show(store: Path, picture: Path, report: Report | None) -> None:
     """Print the best set, and draw the picture."""
     from sweep.report.best import best
-    from sweep.report.choice import check, default_report, is_trajectory
+    from sweep.report.choice import default_report, is_trajectory
     from sweep.report.figures import save
+    from sweep.results.reporting import check
     from sweep.results.store import Store, open_dataset
 
     dataset = open_dataset(store)

@@ -27,6 +27,7 @@ from sweep.execution.progress import Bar, Cancelled
 from sweep.job import Job
 from sweep.results import dataset
 from sweep.results.journal import ranges
+from sweep.results.reporting import check_job
 
 #: A share is the part of a job that one call simulates. It should have at least this many multiply-adds, and its result at
 #: most this many bytes.
@@ -63,8 +64,11 @@ def lazy(job: Job, backend: str = "auto", batch: int | None = None) -> xr.Datase
     ------
     BackendError
         If the back end cannot work here.
+    JobError
+        If the report of the job names what the result will not have.
     """
     batch = positive("batch", batch)
+    check_job(job)
     # Imported here, because it imports half of SciPy, which a plan does not need. (xarray imports it with its first variable, so
     # creating and opening a store takes half a second longer the first time.)
     from dask.array.core import Array as DaskArray
@@ -135,9 +139,10 @@ def simulate(job: Job, backend: str = "auto", batch: int | None = None, progress
     BackendError
         If the back end cannot work here.
     JobError
-        If the result would not fit in memory.
+        If the result would not fit in memory, or the report of the job names what it will not have.
     """
     batch, engine = positive("batch", batch), get_backend(backend)
+    check_job(job)
     threads = engine.concurrency(cores())
     blocks = job.blocks if engine.devices() else _shares(job, threads, engine.least_units)
     # Blocks that are being simulated need memory for their own results.

@@ -29,6 +29,7 @@ from sweep.execution.prepare import prepare, simulate_block
 from sweep.execution.progress import Bar, Cancelled
 from sweep.job import Job
 from sweep.results.creation import lock, open_or_create
+from sweep.results.reporting import check_job
 from sweep.results.store import Store, open_dataset
 
 if TYPE_CHECKING:
@@ -87,6 +88,8 @@ def run(
         If the back end cannot work here, or on a worker of the scheduler.
     StoreError
         If the store holds another job, is being written by another run, is not a store, or cannot be created.
+    JobError
+        If the report of the job names what the result will not have.
     RunError
         If the run stops early: because blocks cannot be written, many fail one after the other, or a worker does not have
         the back end.
@@ -106,6 +109,7 @@ def run(
         crew = functools.partial(start, workers, threads, engine.devices() if workers else ())
     else:
         crew = functools.partial(join, scheduler, backend)
+    check_job(job)
     # Anything that is wrong with the job or the cluster is found before something is written. If other processes compute, this
     # one does not touch the device.
     prepare(job)

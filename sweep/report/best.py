@@ -16,8 +16,9 @@ from sweep.errors import JobError
 from sweep.job import Report
 from sweep.model.parameters import SELECTORS, parse_name
 from sweep.observables import STATUS
-from sweep.report.choice import check, check_result, default_report, is_trajectory, over_units, report_of, selected
+from sweep.report.choice import check_result, default_report, is_trajectory, over_units, report_of
 from sweep.report.labels import Position, is_parameter, labels_at, phrase, telling
+from sweep.results.reporting import check, selected
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
-from numbers import Real
-from typing import Any
 
-import numpy as np
 import xarray as xr
 
-from sweep.errors import JobError, suggest
-from sweep.job import Job, Report
+from sweep.errors import JobError
+from sweep.job import Report
 from sweep.model.parameters import SELECTORS
-from sweep.observables import ALWAYS
-from sweep.report.labels import Position, along, is_parameter
-from sweep.results.dataset import assemble
+from sweep.report.labels import along, is_parameter
+from sweep.results.reporting import observed, stored_job, usable
 from sweep.spec import decode
 
 #: With more units than this a trajectory is drawn as a map, and not as lines.
@@ -40,7 +35,7 @@ def default_report(ds: xr.Dataset, variable: str | None = None) -> Report:
         largest value of the first observed statistic. The axes are the first two swept coordinates, and each target has a
         panel.
     """
-    names = _observed(ds)
+    names = observed(ds)
     statistics = [name for name in names if "time" not in ds[name].dims] or names
     if variable is None:
         variable = next((name for name in ("target_correlation", "target_mse") if name in names), statistics[0])
@@ -55,18 +50,18 @@ def default_report(ds: xr.Dataset, variable: str | None = None) -> Report:
 
 def report_of(ds: xr.Dataset) -> Report:
     """Return the report that the job of a result asks for, without what the result no longer has; else the default one."""
-    stored = _job(ds).get("report")
+    stored = stored_job(ds).get("report")
     if stored is None:
         return default_report(ds)
     own: Report = decode(stored, {})
     if own.variable not in ds.data_vars:
         return default_report(ds)
-    usable = _usable(ds, own.variable)
+    known = usable(ds, own.variable)
 
     def left(name: str | None) -> str | None:
-        return name if name in usable else None
+        return name if name in known else None
 
-    select = {name: value for name, value in own.select.items() if name in usable}
+    select = {name: value for name, value in own.select.items() if name in known}
     return dataclasses.replace(own, x=left(own.x), y=left(own.y), panel=left(own.panel), select=select)
 
 
@@ -119,18 +114,6 @@ def requested(
     )
 
 
-def _job(ds: xr.Dataset) -> dict[str, Any]:
-    job: dict[str, Any] = json.loads(ds.attrs.get("job", "{}"))
-    return job
-
-
-def _observed(ds: xr.Dataset) -> list[str]:
-    """Return the variables in the order of the job, because a store does not keep the order."""
-    present = [str(name) for name in ds.data_vars if name not in {variable.name for variable in ALWAYS}]
-    order = [item if isinstance(item, str) else item["variable"] for item in _job(ds).get("observe", ())]
-    return [name for name in order if name in present] or present
-
-
 def axes_of(ds: xr.Dataset, report: Report) -> tuple[str | None, str | None]:
     """Return what to draw over: what the report names, else the first swept parameters that it does not name."""
     variable = ds[report.variable]
@@ -163,57 +146,11 @@ def check_result(ds: xr.Dataset) -> None:
     """
     if not isinstance(ds, xr.Dataset):
         raise JobError(f"ds is a {type(ds).__name__}: give the xarray.Dataset of a result, as sweep.open returns it.")
-    if "status" not in ds.data_vars or not _observed(ds):
+    if "status" not in ds.data_vars or not observed(ds):
         raise JobError(
             f"ds has the variables {', '.join(map(str, ds.data_vars)) or 'none'}: it must have 'status' and what was "
             "observed. Give the whole result, or keep 'status' when you choose variables."
         )
-
-
-def _usable(ds: xr.Dataset, variable: str) -> list[str]:
-    """Return the coordinates that a variable varies along."""
-    return [str(name) for name, c in ds.coords.items() if c.ndim == 1 and c.dims[0] in ds[variable].dims]
-
-
-def check(ds: xr.Dataset, report: Report) -> None:
-    """Refuse names that the result does not have, and coordinates that cannot be drawn together."""
-    if report.variable not in ds.data_vars:
-        raise JobError(
-            f"report.variable = {report.variable!r} is not in the result. {suggest(report.variable, _observed(ds))}"
-        )
-    usable = _usable(ds, report.variable)
-    named = {f"report.{key}": getattr(report, key) for key in ("x", "y", "panel")}
-    named |= {f"report.select.{name}": name for name in report.select}
-    owner: dict[str, str] = {}
-    for key, name in named.items():
-        if name is None:
-            continue
-        if name not in ds.coords:
-            raise JobError(f"{key} = {name!r} is not a coordinate of the result. {suggest(name, usable)}")
-        if name not in usable:
-            raise JobError(f"{key} = {name!r}: {report.variable} does not vary along it. Known: {', '.join(usable)}.")
-        dim = str(ds[name].dims[0])
-        # Two parameters of the same samples can be the two axes. Otherwise no two coordinates may share a dimension.
-        if dim in owner and ({key, owner[dim]} != {"report.x", "report.y"} or named["report.x"] == named["report.y"]):
-            raise JobError(f"{key} = {name!r} lies along the same dimension as {owner[dim]}: remove one of the two.")
-        owner[dim] = key
-
-
-def check_job(job: Job) -> None:
-    """Check, before a job runs, that its report will be possible.
-
-    Raises
-    ------
-    JobError
-        If the report names something that the result will not have.
-    """
-    if job.report is None or not job.design.dims:
-        return
-    zero = np.zeros(())
-    arrays = {v.name: np.broadcast_to(zero, (*job.design.shape, *v.shape)) for v in job.variables}
-    layout = assemble(job, arrays, {})
-    check(layout, job.report)
-    selected(layout, job.report)
 
 
 def over_units(ds: xr.Dataset, report: Report) -> xr.Dataset:
@@ -234,22 +171,3 @@ def over_units(ds: xr.Dataset, report: Report) -> xr.Dataset:
 def is_trajectory(ds: xr.Dataset, report: Report) -> bool:
     """Return whether the report shows a record over time. A record has no single value by which to compare sets."""
     return "time" in ds[report.variable].dims and "time" not in report.select
-
-
-def selected(ds: xr.Dataset, report: Report) -> Position:
-    """Return the positions that are nearest to the labels that the report selects."""
-    found: Position = {}
-    asked: Mapping[str, Any] = report.select
-    for name, value in asked.items():
-        values = ds[name].to_numpy()
-        if not isinstance(value, Real):
-            raise JobError(
-                f"report.select.{name} = {value!r}: it must be a number. Select one from {values.min():g} to {values.max():g}."
-            )
-        if not values.min() <= value <= values.max():
-            raise JobError(
-                f"report.select.{name} = {value:g} is beyond the values of the result, {values.min():g} to "
-                f"{values.max():g}. Select one of these."
-            )
-        found[str(ds[name].dims[0])] = int(np.abs(values - value).argmin())
-    return found

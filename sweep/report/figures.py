@@ -16,10 +16,11 @@ from matplotlib.figure import Figure
 from sweep.checks import checked
 from sweep.errors import JobError, suggest
 from sweep.job import Report
-from sweep.report.choice import axes_of, check, check_result, is_trajectory, over_units, report_of, requested
+from sweep.report.choice import axes_of, check_result, is_trajectory, over_units, report_of, requested
 from sweep.report.drawing import Canvas, draw_lines, draw_map
 from sweep.report.panels import panels_of
 from sweep.report.scales import axis_label, wrapped
+from sweep.results.reporting import check
 
 _FORMATS = (".png", ".pdf", ".svg")
 _MARKS: Mapping[str, Mapping[str, Any]] = {
