@@ -4,8 +4,9 @@ The rule for a number is written once, as the annotation of the argument or fiel
 
     def sparse(units: Count, seed: Whole, density: Density, networks: Count | None = None) -> Weights: ...
 
-:func:`checked` and :func:`check_fields` compare the values with the annotations. Job files and their schema read the same
-annotations. Booleans, texts, complex numbers and masked entries are never numbers. Shapes and units are checked by the caller.
+What it is counted in is said by the mark of a unit, of :mod:`sweep.units`. :func:`checked` and :func:`check_fields` compare
+the values with the annotations. Job files and their schema read the same annotations. Booleans, texts, complex numbers and
+masked entries are never numbers. Shapes are checked by the caller.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from annotated_types import Ge, Gt, Lt
 from sweep import decimals
 from sweep.calls import bound
 from sweep.errors import JobError, short, suggest
+from sweep.units import Milliseconds, Unit, plain
 
 _Bound = tuple[str, Callable[[Any, Any], bool], Any]
 
@@ -40,6 +42,8 @@ Count = Annotated[int, Ge(1)]
 Seed = Annotated[int, Ge(0), Lt(2**64)]
 Positive = Annotated[float, Gt(0)]
 NotNegative = Annotated[float, Ge(0)]
+Duration = Annotated[float, Gt(0), Milliseconds]
+"""A length of time above 0, ms."""
 
 # For each attribute that holds the limit of a bound: the words for the bound, and the test of a value.
 _BOUNDS: Mapping[str, tuple[str, Callable[[Any, Any], bool]]] = {
@@ -114,6 +118,7 @@ def number(key: str, value: Any, rule: Any = float, remedy: str = "Correct the v
     JobError
         If it is not a single finite number, or out of its bounds.
     """
+    value = plain(key, value, unit_of(rule))
     given = None if isinstance(value, list | tuple) else _real(value)
     if given is None or given.ndim:
         hint = "Write it without quotes." if isinstance(value, str) else "Give one number."
@@ -127,7 +132,7 @@ def number(key: str, value: Any, rule: Any = float, remedy: str = "Correct the v
     return found
 
 
-def array(key: str, value: npt.ArrayLike, written: bool = False) -> npt.NDArray[np.float64]:
+def array(key: str, value: npt.ArrayLike, written: bool = False, unit: Unit | None = None) -> npt.NDArray[np.float64]:
     """Check numbers and copy them into a read-only array.
 
     Parameters
@@ -138,6 +143,8 @@ def array(key: str, value: npt.ArrayLike, written: bool = False) -> npt.NDArray[
         Any shape.
     written : bool
         Whether float32 numbers are those that people write, so that 0.1 becomes 0.1 and not 0.10000000149011612.
+    unit : Unit, optional
+        What the numbers are counted in; what carries other units of that kind is converted.
 
     Returns
     -------
@@ -147,8 +154,9 @@ def array(key: str, value: npt.ArrayLike, written: bool = False) -> npt.NDArray[
     Raises
     ------
     JobError
-        If an entry is not a number, not finite or masked, or if rows differ in length.
+        If an entry is not a number, not finite or masked, or has units that do not fit, or if rows differ in length.
     """
+    value = plain(key, value, unit)
     try:
         real = _real(value)
     except ValueError:
@@ -167,15 +175,15 @@ def array(key: str, value: npt.ArrayLike, written: bool = False) -> npt.NDArray[
     return copy
 
 
-def numbers_of(key: str, value: npt.ArrayLike) -> tuple[float, ...]:
-    """Check a number, or a list of numbers, and return it as a tuple.
+def numbers_of(key: str, value: npt.ArrayLike, unit: Unit | None = None) -> tuple[float, ...]:
+    """Check a number, or a list of numbers, and return it as a tuple; see :func:`array`.
 
     Raises
     ------
     JobError
         If it is neither, or if a number is not finite.
     """
-    given = array(key, value, written=True)
+    given = array(key, value, written=True, unit=unit)
     if given.ndim > 1 or given.size == 0:
         raise JobError(f"{key} = {short(value)}: must be a number or a list of numbers. Write it as such.")
     return tuple(np.atleast_1d(given).tolist())
@@ -227,6 +235,18 @@ def check_fields(instance: object, prefix: str = "") -> None:
     for name, check in _checks(owner).items():
         key = f"{prefix}.{name}" if prefix else name
         object.__setattr__(instance, name, check(key, getattr(instance, name)))
+
+
+def unit_of(annotation: Any) -> Unit | None:
+    """Return the unit that an annotation marks a number with, if it does."""
+    marks = getattr(without_none(annotation), "__metadata__", ())
+    return next((mark for mark in marks if isinstance(mark, Unit)), None)
+
+
+@functools.cache
+def units_of(owner: Any) -> Mapping[str, Unit | None]:
+    """Return the units of the arguments of a function, or of the fields of a class."""
+    return {name: unit_of(hint) for name, hint in get_type_hints(owner, include_extras=True).items()}
 
 
 def without_none(annotation: Any) -> Any:

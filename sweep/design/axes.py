@@ -16,6 +16,7 @@ from sweep.errors import JobError
 from sweep.model.parameters import PARAMETERS, SELECTORS, Array, check_value, parse_name
 from sweep.observables import ALWAYS, OBSERVABLES, VARIABLES
 from sweep.spec import stored
+from sweep.units import UNITS, plain
 
 #: Names of the result's own dimensions and variables. No dimension of a design may have one of these.
 RESERVED = (
@@ -139,7 +140,7 @@ def _column(dim: str, name: str, values: npt.ArrayLike) -> Array:
     """Return one parameter's values along an axis as a read-only float64 copy, ``(n,)`` or ``(n, unit)``."""
     key = parse_name(name)
     per_unit = key.parameter.per_unit and not key.index
-    given = array(f"{name} along {dim!r}", values, written=True)
+    given = array(f"{name} along {dim!r}", values, written=True, unit=UNITS[key.parameter.units])
     if given.ndim == 0:
         raise JobError(
             f"{name} = {given}: an axis needs several values. Write [{given}], or put a value common to all sets into "
@@ -188,7 +189,8 @@ class Range:
         if key.parameter.integer:
             raise JobError(f"{what}: {key} counts, and a range is for continuous parameters. Use grid({key}=range(n)).")
         for end in ("low", "high"):
-            object.__setattr__(self, end, number(f"range {key}: {end}", getattr(self, end)))
+            bare = plain(f"range {key}: {end}", getattr(self, end), UNITS[key.parameter.units])
+            object.__setattr__(self, end, number(f"range {key}: {end}", bare))
         check_value(str(key), [self.low, self.high])
         if not self.low < self.high:
             raise JobError(

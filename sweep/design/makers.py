@@ -18,6 +18,7 @@ from sweep.design.design import Design
 from sweep.errors import JobError, short
 from sweep.files import FromFile, Source, read_table
 from sweep.model.parameters import parse_name
+from sweep.units import UNITS, plain
 
 if TYPE_CHECKING:
     pass
@@ -76,6 +77,8 @@ def zipped(dim: str, **values: npt.ArrayLike) -> Design:
 def _sampled(kind: str, n: int, seed: int, ranges: Mapping[str, tuple[Any, ...]]) -> Design:
     parsed = []
     for name, given in ranges.items():
+        ends = plain(name, given, UNITS[parse_name(name).parameter.units])
+        given = ends.tolist() if isinstance(ends, np.ndarray) else ends
         if not isinstance(given, tuple | list) or not (len(given) == 2 or (len(given) == 3 and given[2] == "log")):
             raise JobError(
                 f"{kind}: {name} = {short(given)}: a range is (low, high) or (low, high, 'log'). Write "

@@ -39,6 +39,7 @@ from sweep.jobfile.values import (
     by_parameter,
 )
 from sweep.signals import signal
+from sweep.units import Unit
 
 Maker = Callable[..., Any]
 Keys = dict[str, Any]
@@ -135,6 +136,8 @@ def form(annotation: Any) -> Any:
         return Annotated[(int, *marks, Field(strict=True, le=most))]
     if kind is float:
         return Annotated[(float, *marks, Field(strict=True, allow_inf_nan=False))]
+    if kind in _FORMS and all(isinstance(mark, Unit) for mark in marks):
+        return _FORMS[kind]
     if get_origin(kind) is Sequence:
         return GenericAlias(list, form(get_args(kind)[0]))
     if get_origin(kind) is Mapping:

@@ -21,9 +21,10 @@ import numpy as np
 import numpy.typing as npt
 
 from sweep.caution import warn
-from sweep.checks import NotNegative, OneOf, Positive, check_fields
+from sweep.checks import Duration, NotNegative, OneOf, check_fields
 from sweep.errors import JobError
 from sweep.spec import stored
+from sweep.units import Milliseconds
 
 SCHEMES = ("sequential", "simultaneous")
 PRECISIONS = ("float32", "float64")
@@ -45,7 +46,7 @@ class Integration:
     Parameters
     ----------
     dt : float
-        Length of a step, ms.
+        Length of a step, ms. Times may also carry units, as a quantity or a timedelta.
     duration : float
         Simulated time, ms, a whole number of steps. The transient is part of it.
     transient : float
@@ -63,9 +64,9 @@ class Integration:
         If a value is not possible.
     """
 
-    dt: Positive
-    duration: Positive
-    transient: NotNegative = 0.0
+    dt: Duration
+    duration: Duration
+    transient: Annotated[NotNegative, Milliseconds] = 0.0
     scheme: Annotated[str, OneOf(SCHEMES)] = "sequential"
     precision: Annotated[str, OneOf(PRECISIONS)] = "float32"
     allow_unstable: bool = False

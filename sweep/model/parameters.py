@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from sweep import checks
 from sweep.errors import JobError, short, suggest
+from sweep.units import UNITS
 
 Array = npt.NDArray[np.float64]
 
@@ -206,10 +207,11 @@ def check_value(name: str, values: npt.ArrayLike) -> Array:
     Raises
     ------
     JobError
-        If a value is not a finite number, is out of bounds, or is not whole although the parameter needs whole numbers.
+        If a value is not a finite number, is out of bounds, has units that do not fit, or is not whole although the
+        parameter needs whole numbers.
     """
     parameter = parse_name(name).parameter
-    array = checks.array(name, values, written=True)
+    array = checks.array(name, values, written=True, unit=UNITS[parameter.units])
     if array.size and (array.min() < parameter.lower or array.max() > parameter.upper):
         low = array.min() < parameter.lower
         worst, rule = (

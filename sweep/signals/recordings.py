@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sweep.calls import called
-from sweep.checks import OneOf, Positive, array, check_fields, number, one_of
+from sweep.checks import Duration, OneOf, array, check_fields, number, one_of, units_of
 from sweep.errors import JobError
 from sweep.files import Column, FromFile, Source, read_numbers
 from sweep.model.parameters import Array
 from sweep.signals.signal import Signal, interval_number, nudged, refuse_shorter, step_times
 from sweep.spec import stored
+from sweep.units import Milliseconds, plain
 
 TIME_UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 """Units of time, in ms."""
@@ -30,7 +31,7 @@ class Samples:
 
     kind: ClassVar[str] = "samples"
     values: Array
-    interval: Positive
+    interval: Duration
 
     def __post_init__(self) -> None:
         """Check and freeze the values."""
@@ -71,8 +72,8 @@ class Spikes:
     kind: ClassVar[str] = "spikes"
     channels: ClassVar[int] = 1
     times: Array
-    window: Positive | None = None
-    end: Positive | None = None
+    window: Duration | None = None
+    end: Duration | None = None
 
     def __post_init__(self) -> None:
         """Check, sort and freeze the times."""
@@ -85,7 +86,7 @@ class Spikes:
         times = array("spikes.times", np.sort(times))
         if self.end is not None:  # users give it as ``duration``
             remedy = "Leave it out if the recording has no end."
-            object.__setattr__(self, "end", number("spikes.duration", self.end, Positive, remedy))
+            object.__setattr__(self, "end", number("spikes.duration", self.end, Duration, remedy))
         check_fields(self, self.kind)
         if times.size and (times[0] < 0 or times[-1] > self.duration):
             wrong = times[0] if times[0] < 0 else times[-1]
@@ -115,7 +116,7 @@ class Spikes:
 @called
 def samples(
     array: Annotated[ArrayLike | Source, FromFile(("file", "resource", "values"))],
-    interval: Positive,
+    interval: Duration,
     standardize: bool = False,
     column: Column | None = None,
 ) -> Samples:
@@ -157,9 +158,9 @@ def samples(
 
 @called
 def spikes(
-    times: Annotated[ArrayLike | Source, FromFile(("file", "resource", "times"))],
-    window: Positive | None = None,
-    duration: Positive | None = None,
+    times: Annotated[ArrayLike | Source, Milliseconds, FromFile(("file", "resource", "times"))],
+    window: Duration | None = None,
+    duration: Duration | None = None,
     time_unit: Annotated[str, OneOf(TIME_UNITS)] = "ms",
     column: Column | None = None,
 ) -> Spikes:
@@ -168,15 +169,15 @@ def spikes(
     Parameters
     ----------
     times : array or path
-        The times of the spikes, (spike,), in any order. A file or a package resource has a row for each spike; see
-        `sweep.files.read_numbers`.
+        The times of the spikes, (spike,), in any order, perhaps with units, as a SpikeTrain of neo has them. A file or a
+        package resource has a row for each spike; see `sweep.files.read_numbers`.
     window : float, optional
         Width of the windows in which spikes are counted, ms, at least one step. The value is the number of spikes in the
         window. Without it spikes are impulses of area 1, as rho(t) in the paper.
     duration : float, optional
         Length of the recording, ms. Without it the signal has no end, and no spikes after the last one.
     time_unit : str
-        Unit of ``times``: ``us``, ``ms`` or ``s``.
+        Unit of ``times`` that carry none: ``us``, ``ms`` or ``s``.
     column : int or str, optional
         The column of the file that holds the times, by its number, counted from 0, or its name in the header.
 
@@ -190,7 +191,10 @@ def spikes(
         If the file cannot be read, or if a time is not finite or is outside of the recording.
     """
     one_of("spikes.time_unit", time_unit, TIME_UNITS)
-    values = _load("spikes.times", times, column)
+    bare = plain("spikes.times", times, units_of(spikes)["times"])
+    if bare is not times:
+        time_unit = "ms"
+    values = _load("spikes.times", bare, column)
     if isinstance(times, str | os.PathLike) and values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     return Spikes(values * TIME_UNITS[time_unit], window, duration)

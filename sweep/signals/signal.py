@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Annotated, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sweep.errors import JobError
+from sweep.units import Hertz, Milliseconds
 
 Array = NDArray[np.float64]
 Numbers = float | Sequence[float] | Array
+Times = Annotated[Numbers, Milliseconds]
+Frequencies = Annotated[Numbers, Hertz]
 
 
 @runtime_checkable

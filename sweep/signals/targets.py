@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from numpy.typing import ArrayLike
 
@@ -14,6 +14,7 @@ from sweep.errors import JobError
 from sweep.model.parameters import Array, check_value
 from sweep.signals.signal import Endless, Signal
 from sweep.spec import stored
+from sweep.units import Milliseconds
 
 
 @stored("ModelOutput")
@@ -71,7 +72,7 @@ class Target:
     """
 
     signal: Signal
-    lags: tuple[float, ...] = (0.0,)
+    lags: Annotated[tuple[float, ...], Milliseconds] = (0.0,)
 
     def __post_init__(self) -> None:
         """Check the signal and the lags."""
@@ -80,7 +81,7 @@ class Target:
                 f"target.signal is a {type(self.signal).__name__}: must be a signal. "
                 f"Wrap an array as samples(array, interval), times of spikes as spikes(times)."
             )
-        lags = numbers_of("target.lags", self.lags)
+        lags = numbers_of("target.lags", self.lags, Milliseconds)
         if len(set(lags)) < len(lags):
             twice = next(lag for lag in lags if lags.count(lag) > 1)
             raise JobError(f"target.lags: {twice:g} ms is there twice, and every lag must differ. Drop one.")

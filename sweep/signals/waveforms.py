@@ -9,20 +9,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from annotated_types import Ge, Lt
 
 from sweep import philox
 from sweep.calls import called
-from sweep.checks import NotNegative, Positive, Seed, check_fields, numbers_of
+from sweep.checks import Duration, NotNegative, Seed, check_fields, numbers_of, units_of
 from sweep.errors import JobError
 from sweep.signals.signal import (
     Array,
     Endless,
+    Frequencies,
     Numbers,
     Signal,
+    Times,
     interval_number,
     nudged,
     refuse_shorter,
@@ -45,10 +47,12 @@ class _Formula(Endless):
     def __post_init__(self) -> None:
         """Check the numbers, and that they agree on the number of channels."""
         lengths = {}
+        own: Any = type(self)
+        units = units_of(own)
         for field in fields(self):
             value = getattr(self, field.name)
             if value is not None:
-                numbers = numbers_of(f"{self.kind}.{field.name}", value)
+                numbers = numbers_of(f"{self.kind}.{field.name}", value, units[field.name])
                 lengths[field.name] = len(numbers)
                 object.__setattr__(self, field.name, numbers)
         if len(set(lengths.values()) - {1}) > 1:
@@ -83,7 +87,7 @@ class Step(_Formula):
     """u(t) = before for t < time, and after from then on; time in ms."""
 
     kind: ClassVar[str] = "step"
-    time: Numbers
+    time: Times
     after: Numbers
     before: Numbers
 
@@ -99,10 +103,10 @@ class Pulse(_Formula):
     """u(t) = amplitude for ``width`` ms from ``start`` ms, and again every ``period`` ms; else 0."""
 
     kind: ClassVar[str] = "pulse"
-    start: Numbers
-    width: Numbers
+    start: Times
+    width: Times
     amplitude: Numbers
-    period: Numbers | None
+    period: Times | None
 
     def __post_init__(self) -> None:
         """Check that pulses have a width and do not overlap."""
@@ -132,7 +136,7 @@ class Sine(_Formula):
 
     kind: ClassVar[str] = "sine"
     amplitude: Numbers
-    frequency: Numbers
+    frequency: Frequencies
     phase: Numbers
     offset: Numbers
 
@@ -162,7 +166,7 @@ class WhiteNoise(Endless):
     std: NotNegative
     seed: Seed
     channels: Channels = 1
-    interval: Positive | None = None
+    interval: Duration | None = None
 
     def __post_init__(self) -> None:
         """Check the numbers."""
@@ -198,7 +202,7 @@ def constant(value: Numbers) -> Constant:
 
 
 @called
-def step(time: Numbers, after: Numbers = 1.0, before: Numbers = 0.0) -> Step:
+def step(time: Times, after: Numbers = 1.0, before: Numbers = 0.0) -> Step:
     """Make an input that changes once.
 
     Parameters
@@ -218,7 +222,7 @@ def step(time: Numbers, after: Numbers = 1.0, before: Numbers = 0.0) -> Step:
 
 
 @called
-def pulse(start: Numbers, width: Numbers, amplitude: Numbers = 1.0, period: Numbers | None = None) -> Pulse:
+def pulse(start: Times, width: Times, amplitude: Numbers = 1.0, period: Times | None = None) -> Pulse:
     """Make a rectangular pulse, or a train of them.
 
     Parameters
@@ -240,7 +244,7 @@ def pulse(start: Numbers, width: Numbers, amplitude: Numbers = 1.0, period: Numb
 
 
 @called
-def sine(amplitude: Numbers = 1.0, frequency: Numbers = 1.0, phase: Numbers = 0.0, offset: Numbers = 0.0) -> Sine:
+def sine(amplitude: Numbers = 1.0, frequency: Frequencies = 1.0, phase: Numbers = 0.0, offset: Numbers = 0.0) -> Sine:
     """Make the input offset + amplitude sin(2 pi frequency t + phase).
 
     Parameters
@@ -262,7 +266,7 @@ def sine(amplitude: Numbers = 1.0, frequency: Numbers = 1.0, phase: Numbers = 0.
 
 
 @called
-def white_noise(std: NotNegative, seed: Seed, channels: Channels = 1, interval: Positive | None = None) -> WhiteNoise:
+def white_noise(std: NotNegative, seed: Seed, channels: Channels = 1, interval: Duration | None = None) -> WhiteNoise:
     """Make an input of independent normal numbers, the same for every set.
 
     For noise that differs between sets use the parameter ``noise`` of the model.
