@@ -20,6 +20,7 @@ from sweep.errors import JobError, suggest
 from sweep.model.integration import Integration
 from sweep.model.network import Model
 from sweep.observables import ALWAYS, Record, Variable
+from sweep.signals.recordings import heard
 from sweep.signals.signal import Signal
 from sweep.signals.targets import ModelOutput, Target
 from sweep.spec import stored
@@ -185,8 +186,9 @@ class Job:
 
     @property
     def inputs(self) -> tuple[Signal, ...]:
-        """All inputs; empty if there is none."""
-        return () if self.input is None else self.input if isinstance(self.input, tuple) else (self.input,)
+        """All inputs, as the model hears them; empty if there is none."""
+        given = () if self.input is None else self.input if isinstance(self.input, tuple) else (self.input,)
+        return tuple(map(heard, given))
 
     @property
     def targets(self) -> tuple[Target, ...]:

@@ -60,6 +60,52 @@ class Samples:
         return np.take(self.values, interval_number(times, self.interval), axis=1)
 
 
+@dataclass(frozen=True, eq=False)
+class StepMeans:
+    """Samples as an input hears them: their mean over each step if they are shorter than it, else held as they are."""
+
+    kind: ClassVar[str] = Samples.kind
+    recorded: Samples
+
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        return self.recorded.channels
+
+    @property
+    def duration(self) -> float:
+        """How long the signal lasts, ms."""
+        return self.recorded.duration
+
+    def sample(self, start: int, stop: int, dt: float) -> Array:
+        """Return the means over steps ``start`` to ``stop - 1``, (channel, step); see `Signal`."""
+        values, ratio = self.recorded.values, dt / self.recorded.interval
+        if ratio <= 1 + 1e-9:
+            return self.recorded.sample(start, stop, dt)
+        step_times(self, start, stop, dt)  # which refuses steps that the recording does not have
+        if abs(ratio - round(ratio)) < 1e-9 * ratio:
+            ratio = float(round(ratio))
+        # In units of a sample: where each step begins and ends, and the first sample in it.
+        begin = np.arange(start, stop, dtype=np.float64) * ratio
+        end = np.arange(start + 1, stop + 1, dtype=np.float64) * ratio
+        first = np.floor(begin)
+        number = np.minimum(first.astype(np.int64), values.shape[1] - 1)
+        # Differences from the first, so that the mean of a constant is the constant.
+        base = np.take(values, number, axis=1)
+        total = np.zeros_like(base)
+        for k in range(1, math.ceil(ratio) + 1):
+            overlap = np.clip(np.minimum(end, first + k + 1) - np.maximum(begin, first + k), 0.0, 1.0)
+            later = np.take(values, np.minimum(number + k, values.shape[1] - 1), axis=1)
+            total += overlap * (later - base)
+        means: Array = base + total / ratio
+        return means
+
+
+def heard(signal: Signal) -> Signal:
+    """Return a signal as an input hears it: samples that are shorter than a step are averaged over it, not picked."""
+    return StepMeans(signal) if isinstance(signal, Samples) else signal
+
+
 @stored("Spikes")
 @dataclass(frozen=True, eq=False)
 class Spikes:
@@ -121,6 +167,9 @@ def samples(
     column: Column | None = None,
 ) -> Samples:
     """Make a signal from measured values, each of which holds until the next.
+
+    As an input, values that follow each other faster than the steps are averaged over each step, by how much of the step
+    each of them lasts.
 
     Parameters
     ----------
