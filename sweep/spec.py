@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from sweep.calls import built
+from sweep.checks.calls import built
 from sweep.errors import JobError
 
 T = TypeVar("T")

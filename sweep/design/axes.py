@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from sweep.checks import Count, Whole, array, check_fields, number, one_of
+from sweep.checks.units import UNITS, plain
 from sweep.errors import JobError
 from sweep.model.parameters import PARAMETERS, SELECTORS, Array, check_value, parse_name
 from sweep.observables import ALWAYS, OBSERVABLES, VARIABLES
 from sweep.spec import stored
-from sweep.units import UNITS, plain
 
 #: Names of the result's own dimensions and variables. No dimension of a design may have one of these.
 RESERVED = (

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from sweep.calls import called
-from sweep.caution import warn
 from sweep.checks import Count, Whole, whole
+from sweep.checks.calls import called
+from sweep.checks.caution import warn
+from sweep.checks.units import UNITS, plain
 from sweep.design.axes import HeldAxis, Range, SampledAxis
 from sweep.design.design import Design
 from sweep.errors import JobError, short
 from sweep.files import FromFile, Source, read_table
 from sweep.model.parameters import parse_name
-from sweep.units import UNITS, plain
 
 if TYPE_CHECKING:
     pass

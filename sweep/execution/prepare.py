@@ -10,8 +10,8 @@ import numpy as np
 from sweep.backends.protocol import Backend, PreparedJob, Results
 from sweep.backends.registry import get_backend
 from sweep.backends.series import TargetSeries, steps_read
-from sweep.caution import silence
-from sweep.decimals import shortest
+from sweep.checks.caution import silence
+from sweep.checks.decimals import shortest
 from sweep.design.design import Block
 from sweep.errors import JobError
 from sweep.job import Job

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from sweep import decimals, observables
+from sweep import observables
+from sweep.checks import decimals
 from sweep.design.design import Design
 from sweep.design.makers import DESIGNS
 from sweep.errors import JobError

@@ -23,7 +23,8 @@ from annotated_types import Ge
 from numpy.typing import ArrayLike
 from pydantic import Field, create_model
 
-from sweep import checks
+from sweep.checks import values as checks
+from sweep.checks.units import Unit
 from sweep.files import Column, FromFile
 from sweep.jobfile.values import (
     MOST_VALUES,
@@ -39,7 +40,6 @@ from sweep.jobfile.values import (
     by_parameter,
 )
 from sweep.signals import signal
-from sweep.units import Unit
 
 Maker = Callable[..., Any]
 Keys = dict[str, Any]

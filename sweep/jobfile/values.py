@@ -27,7 +27,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
-from sweep import checks
+from sweep.checks import values as checks
 from sweep.errors import JobError, suggest
 from sweep.model.parameters import PARAMETERS, SELECTORS, parse_name
 

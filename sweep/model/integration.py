@@ -20,11 +20,11 @@ from typing import Annotated
 import numpy as np
 import numpy.typing as npt
 
-from sweep.caution import warn
 from sweep.checks import Duration, NotNegative, OneOf, check_fields
+from sweep.checks.caution import warn
+from sweep.checks.units import Milliseconds
 from sweep.errors import JobError
 from sweep.spec import stored
-from sweep.units import Milliseconds
 
 SCHEMES = ("sequential", "simultaneous")
 PRECISIONS = ("float32", "float64")

@@ -17,8 +17,8 @@ from typing import Annotated
 
 import numpy as np
 
-from sweep import checks
 from sweep.checks import Count, OneOf
+from sweep.checks import values as checks
 from sweep.errors import JobError
 from sweep.model.activations import ACTIVATIONS
 from sweep.model.parameters import PARAMETERS, SELECTORS, Array, check_value, parse_name

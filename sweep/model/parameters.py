@@ -11,9 +11,9 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from sweep import checks
+from sweep.checks import values as checks
+from sweep.checks.units import UNITS
 from sweep.errors import JobError, short, suggest
-from sweep.units import UNITS
 
 Array = npt.NDArray[np.float64]
 

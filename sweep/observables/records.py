@@ -8,8 +8,8 @@ from typing import Annotated
 
 import numpy as np
 
-from sweep.calls import called
 from sweep.checks import Count, OneOf, check_fields, whole
+from sweep.checks.calls import called
 from sweep.errors import JobError
 from sweep.model.integration import Integration
 from sweep.observables.table import VARIABLES

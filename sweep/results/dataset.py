@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 
 from sweep.backends.registry import PROVENANCE
-from sweep.decimals import shortest
+from sweep.checks.decimals import shortest
 from sweep.job import Job
 from sweep.model.integration import rate_constant
 from sweep.model.parameters import PARAMETERS, SELECTORS

@@ -11,14 +11,14 @@ from typing import Annotated, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sweep.calls import called
 from sweep.checks import Duration, OneOf, array, check_fields, number, one_of, units_of
+from sweep.checks.calls import called
+from sweep.checks.units import Milliseconds, plain
 from sweep.errors import JobError
 from sweep.files import Column, FromFile, Source, read_numbers
 from sweep.model.parameters import Array
 from sweep.signals.signal import Signal, interval_number, nudged, refuse_shorter, step_times
 from sweep.spec import stored
-from sweep.units import Milliseconds, plain
 
 TIME_UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 """Units of time, in ms."""

@@ -14,8 +14,8 @@ from typing import Annotated, ClassVar, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from sweep.checks.units import Hertz, Milliseconds
 from sweep.errors import JobError
-from sweep.units import Hertz, Milliseconds
 
 Array = NDArray[np.float64]
 Numbers = float | Sequence[float] | Array

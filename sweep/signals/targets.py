@@ -8,13 +8,13 @@ from typing import Annotated, ClassVar
 
 from numpy.typing import ArrayLike
 
-from sweep.calls import called
 from sweep.checks import array, check_fields, numbers_of
+from sweep.checks.calls import called
+from sweep.checks.units import Milliseconds
 from sweep.errors import JobError
 from sweep.model.parameters import Array, check_value
 from sweep.signals.signal import Endless, Signal
 from sweep.spec import stored
-from sweep.units import Milliseconds
 
 
 @stored("ModelOutput")

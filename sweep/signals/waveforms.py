@@ -15,8 +15,8 @@ import numpy as np
 from annotated_types import Ge, Lt
 
 from sweep import philox
-from sweep.calls import called
 from sweep.checks import Duration, NotNegative, Seed, check_fields, numbers_of, units_of
+from sweep.checks.calls import called
 from sweep.errors import JobError
 from sweep.signals.signal import (
     Array,

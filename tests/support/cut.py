@@ -13,7 +13,7 @@ from sweep.backends import native
 from sweep.backends.compiled import cpu
 from sweep.backends.compiled.backend import KernelBackend
 from sweep.backends.compiled.kernel import Kernel, Needs
-from sweep.caution import silence
+from sweep.checks.caution import silence
 from sweep.execution.prepare import prepare
 from sweep.signals.waveforms import white_noise
 

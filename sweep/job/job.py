@@ -11,12 +11,13 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from sweep import observables, parts, spec, traps
-from sweep.caution import once, silence
+from sweep import observables, spec
 from sweep.checks import Count, OneOf, Seed, check_fields
+from sweep.checks.caution import once, silence
 from sweep.design.arrays import ParameterSets, gather
 from sweep.design.design import Block, Blocks, Design
 from sweep.errors import JobError, suggest
+from sweep.job import parts, traps
 from sweep.model.integration import Integration
 from sweep.model.network import Model
 from sweep.observables import ALWAYS, Record, Variable

@@ -4,9 +4,9 @@ The rule for a number is written once, as the annotation of the argument or fiel
 
     def sparse(units: Count, seed: Whole, density: Density, networks: Count | None = None) -> Weights: ...
 
-What it is counted in is said by the mark of a unit, of :mod:`sweep.units`. :func:`checked` and :func:`check_fields` compare
-the values with the annotations. Job files and their schema read the same annotations. Booleans, texts, complex numbers and
-masked entries are never numbers. Shapes are checked by the caller.
+What it is counted in is said by the mark of a unit, of :mod:`sweep.checks.units`. :func:`checked` and
+:func:`check_fields` compare the values with the annotations. Job files and their schema read the same annotations.
+Booleans, texts, complex numbers and masked entries are never numbers. Shapes are checked by the caller.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ import numpy as np
 import numpy.typing as npt
 from annotated_types import Ge, Gt, Lt
 
-from sweep import decimals
-from sweep.calls import bound
+from sweep.checks import decimals
+from sweep.checks.calls import bound
+from sweep.checks.units import Milliseconds, Unit, plain
 from sweep.errors import JobError, short, suggest
-from sweep.units import Milliseconds, Unit, plain
 
 _Bound = tuple[str, Callable[[Any, Any], bool], Any]
 

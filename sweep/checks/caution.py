@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
-_PACKAGE = str(Path(__file__).parent) + os.sep
+_PACKAGE = str(Path(__file__).parents[1]) + os.sep
 _heard: ContextVar[set[str] | None] = ContextVar("heard", default=None)
 _silent: ContextVar[bool] = ContextVar("silent", default=False)
 

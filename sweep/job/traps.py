@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sweep import philox
-from sweep.caution import warn
+from sweep.checks.caution import warn
 from sweep.design.axes import HeldAxis
 from sweep.design.design import Design
 from sweep.errors import short

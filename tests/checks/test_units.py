@@ -17,7 +17,7 @@ import xarray as xr
 
 import sweep
 from sweep import JobError
-from sweep.units import Hertz, Milliseconds, plain
+from sweep.checks.units import Hertz, Milliseconds, plain
 
 ureg = pint.UnitRegistry()
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import sweep
-from sweep.calls import called
+from sweep.checks.calls import called
 from sweep.errors import JobError
 
 JOB = sweep.Job(

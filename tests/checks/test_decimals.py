@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweep import decimals
+from sweep.checks import decimals
 
 
 @given(digits=st.integers(1, 9999), places=st.integers(0, 6), steps=st.integers(1, 10**7))
