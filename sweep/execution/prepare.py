@@ -62,7 +62,9 @@ def _sampled(job: Job, target: Target) -> Array:
         return target.signal.sample(steps.start, steps.stop, job.integration.dt)
     with silence():  # the job has been checked with its teacher
         teacher = job.teacher(target.signal)
-    alone = teacher.parameter_sets(teacher.blocks[0]).teachers()
+    alone = teacher.parameter_sets(teacher.blocks[0])
+    if target.signal.own_noise:
+        alone = alone.teachers()
     recorded = get_backend("numpy").simulate(PreparedJob(teacher, None), alone)["r"][0]
     rates = np.asarray(recorded, dtype=np.float64).T[:, steps.start : steps.stop]
     if not np.isfinite(rates).all():

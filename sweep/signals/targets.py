@@ -14,7 +14,7 @@ from sweep.checks.units import Milliseconds
 from sweep.errors import JobError
 from sweep.model.parameters import Array, check_value
 from sweep.signals.signal import Endless, Signal
-from sweep.spec import stored
+from sweep.spec import later, stored
 
 
 @stored("ModelOutput")
@@ -26,6 +26,8 @@ class ModelOutput(Endless):
     channels: ClassVar[int] = 0
     parameters: Mapping[str, float | Array]
     weights: Array | None = None
+    #: Teachers of older stores share the noise of the set that equals them.
+    own_noise: bool = later(False)
 
     def __post_init__(self) -> None:
         """Check and freeze names, values and weights."""
@@ -110,4 +112,5 @@ def model_output(parameters: Mapping[str, float | Array], weights: ArrayLike | N
     JobError
         If a parameter does not exist or cannot have this value, or if the weights are not square.
     """
-    return ModelOutput(parameters, None if weights is None else array("model_output.weights", weights))
+    given = None if weights is None else array("model_output.weights", weights)
+    return ModelOutput(parameters, given, own_noise=True)

@@ -107,7 +107,8 @@ def target_series(job: Job, target: Target, first: int, last: int) -> Array:
     model = job.model if signal.weights is None else replace(job.model, weights=signal.weights)
     own = {name: row.default for name, row in {**PARAMETERS, **SELECTORS}.items()}
     own |= dict(job.model.parameters) | dict(signal.parameters)
-    own["replicate"] = -1 - own["replicate"]  # a teacher has noise of its own
+    if signal.own_noise:
+        own["replicate"] = -1 - own["replicate"]
     bare = replace(job, model=model, target=None, observe=(Record("r"),))
     return trajectory(bare, own, steps=max(last, 1))[1][first:last]
 
