@@ -18,6 +18,9 @@ from sweep.errors import short
 from sweep.model.network import Model
 from sweep.model.parameters import Array, parse_name
 
+#: A warning names the values of so many parameters.
+_NAMED = 3
+
 _Flags = npt.NDArray[np.bool_]
 _Holds = Callable[[Array], _Flags]
 
@@ -66,7 +69,9 @@ def _repeated_rows(model: Model, design: Design) -> None:
             continue
         one = first[count > 1].min()
         other = np.flatnonzero(rows == rows[one])[1]
-        values = ", ".join(f"{name} = {short(column[one].tolist())}" for name, column in axis.columns.items())
+        some = list(axis.columns.items())[:_NAMED]
+        values = ", ".join([f"{name} = {short(column[one].tolist())}" for name, column in some])
+        values += ", ..." if len(axis.columns) > _NAMED else ""
         warn(
             f"design: rows {one} and {other} along {axis.dim!r} are equal ({values}), so they share their noise and their "
             "results: they count once, not twice. To repeat a set with other noise multiply the design by replicates(n), or "

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from support import kinds
 from support.covering import pairs
-from support.jobs import Simulate, assert_same_bits
+from support.jobs import TRAPS, Simulate, assert_same_bits
 from support.reference import assert_agrees
 
 from sweep import Job, zipped
+
+pytestmark = TRAPS
 
 
 def chosen(job: Job, sets: np.ndarray) -> Job:
