@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import sweep
+from sweep import spec
 from sweep.checks.calls import called
 from sweep.errors import JobError
 
@@ -83,6 +84,20 @@ def test_a_wrong_call_says_what_is_right(
     with pytest.raises(JobError, match=message):
         call()
     assert list(tmp_path.iterdir()) == []
+
+
+PUBLIC = [
+    name
+    for name in sweep.__all__
+    if inspect.isfunction(getattr(sweep, name)) or getattr(sweep, name) in spec.KINDS.values()
+]
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_no_public_name_takes_an_argument_that_is_not_there(name: str) -> None:
+    """What is added is decorated too."""
+    with pytest.raises(JobError, match=r"no_such_thing|must be given"):
+        getattr(sweep, name)(no_such_thing=1)
 
 
 def test_a_fault_inside_stays_what_it_is() -> None:
