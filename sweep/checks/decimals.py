@@ -1,12 +1,9 @@
 """Numbers as people write them: of all floats that are right, the one with the shortest decimal.
 
-``3 * 0.1`` is 0.30000000000000004, and a reader selects 0.3. Labels come from here, and the values that a job file
-describes.
+``3 * 0.1`` is 0.30000000000000004, and a reader selects 0.3. The labels that we compute come from here.
 """
 
 from __future__ import annotations
-
-from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
@@ -54,25 +51,6 @@ def widened(values: npt.ArrayLike) -> npt.NDArray[np.generic]:
         found = np.where(fits, near, found)
         open_ &= ~fits
     return found
-
-
-def linspace(start: float, stop: float, num: int) -> Array:
-    """Return numbers at equal distances, both ends among them, each the float that is nearest to the exact one.
-
-    Parameters
-    ----------
-    start, stop : float
-        The ends, taken as the decimals that are written.
-    num : int
-        How many; of one, it is the start.
-    """
-    first, last = Fraction(repr(float(start))), Fraction(repr(float(stop)))
-    parts = max(1, num - 1)
-    whole = first.denominator * last.denominator * parts
-    low = first.numerator * last.denominator * parts
-    step = last.numerator * first.denominator - first.numerator * last.denominator
-    # Python divides whole numbers of any size with one rounding.
-    return np.array([(low + step * number) / whole for number in range(num)])
 
 
 def _rounded(values: Array, digits: int) -> Array:

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from sweep import observables
-from sweep.checks import decimals
 from sweep.design.design import Design
 from sweep.design.makers import DESIGNS
 from sweep.errors import JobError
@@ -211,7 +210,7 @@ def _values(values: Any) -> Any:
     if isinstance(values, list):
         return values
     if values.linspace is not None:
-        return decimals.linspace(*values.linspace)
+        return np.linspace(*values.linspace)
     if values.geomspace is not None:
         return np.geomspace(*values.geomspace)
     # With decimals, so that 0.1 * 3 is 0.3, the number by which a user would select it.

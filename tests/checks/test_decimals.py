@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -44,19 +43,3 @@ def test_wider_numbers_are_not_changed() -> None:
     """Float64 and integers are handed on."""
     for values in (np.array([0.1, 0.1 + 0.2]), np.array([1, 2])):
         assert decimals.widened(values) is values
-
-
-@given(ends=st.tuples(*[st.decimals(-1000, 1000, places=3)] * 2), num=st.integers(1, 50))
-def test_linspace_is_rounded_once(ends: tuple[Decimal, Decimal], num: int) -> None:
-    """Every value is the float nearest to the exact one, so that decimals are decimals, and the ends the ends."""
-    start, stop = map(Fraction, ends)
-    exact = [start + (stop - start) * k / max(1, num - 1) for k in range(num)]
-    found = decimals.linspace(float(start), float(stop), num)
-    assert found.tolist() == [float(value) for value in exact]
-    np.testing.assert_allclose(found, np.linspace(float(start), float(stop), num), rtol=1e-14, atol=1e-12)
-
-
-def test_linspace_has_the_decimals_that_numpy_has_not() -> None:
-    """The fourth of eleven values from 0 to 1 is 0.3."""
-    assert decimals.linspace(0, 1, 11).tolist() == [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1]
-    assert np.linspace(0, 1, 11)[3] != 0.3
