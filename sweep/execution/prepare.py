@@ -108,7 +108,11 @@ def simulate_block(
     while True:
         try:
             results = backend.simulate(prepared, parameters, batch=batch, progress=progress)
-            return {**results, "diverged_at": shortest(results["diverged_at"])}
+            times = results["diverged_at"]
+            lost = np.isfinite(times)
+            if lost.any():  # mostly there are none, and this takes its time
+                times[lost] = shortest(times[lost])
+            return results
         except MemoryError:
             if (batch or block.size) <= 1:
                 raise
