@@ -132,3 +132,18 @@ def test_a_failure_ends_the_other_threads(
         sweep.simulate(job(sets=2))
     assert ended == [True]
     assert time.monotonic() - start < 30
+
+
+def test_the_time_of_a_divergence_is_a_decimal(only_numpy: None) -> None:
+    """A set that diverges after some steps of 0.1 ms has a time that is written with one digit; the others have none."""
+    job = Job(
+        model=Model(units=1, weights=[[1.0]], activation="linear", parameters={"tau_s": 0.2, "tau_r": 0.2, "x0": 1.0}),
+        design=grid(gain=np.geomspace(1e-3, 1e9, 60)),
+        integration=Integration(dt=0.1, duration=20.0),
+        observe=["r_final"],
+    )
+    times = sweep.simulate(job).diverged_at.to_numpy()
+    lost = times[np.isfinite(times)]
+    assert 0 < len(set(lost)) < len(times)
+    assert lost.tolist() == [round(float(time), 1) for time in lost]
+    assert any(steps * 0.1 not in lost and round(steps * 0.1, 1) in lost for steps in range(1, 201))
