@@ -184,7 +184,7 @@ def test_no_result_depends_on_how_the_steps_were_cut(units: int, attributes: dic
 def test_a_long_job_loses_nothing_of_its_variance(start: dict[str, float], tolerance: float) -> None:
     """Over 100,000 steps around 0.9 with a standard deviation of 0.01, in float32, the moments are those of the trajectory."""
     drive = 0.9 + 0.01 * np.random.default_rng(0).normal(size=100_000)
-    rest = {"tau_s": 0.0, "tau_r": 0.0, "x0": 0.9, "r0": 0.9}
+    rest = {"tau_s": 0.0, "tau_r": 0.0, "r0": 0.9}
     long = Job(
         model=Model(units=1, activation="linear", parameters=rest | start),
         input=samples(drive, interval=1.0),
