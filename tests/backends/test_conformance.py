@@ -118,7 +118,8 @@ def swept_job(units: int, design: sweep.Design, precision: str, noise: float = 0
 
 
 @pytest.mark.product
-@pytest.mark.parametrize(("units", "precision"), [(3, "float32"), (20, "float64")])
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("units", [3, 20])
 @pytest.mark.parametrize("name", [*SWEPT, *(f"{n}[1]" for n, row in PARAMETERS.items() if row.per_unit), "W[0,2]"])
 def test_every_parameter_swept_alone(simulate: Simulate, name: str, units: int, precision: str) -> None:
     """Any parameter, a parameter of one unit, and a single weight may differ between sets, and change the result."""
@@ -129,7 +130,8 @@ def test_every_parameter_swept_alone(simulate: Simulate, name: str, units: int, 
 
 
 @pytest.mark.product
-@pytest.mark.parametrize(("units", "precision"), [(3, "float32"), (20, "float64")])
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("units", [3, 20])
 @pytest.mark.parametrize("name", [name for name, row in PARAMETERS.items() if row.per_unit])
 def test_every_parameter_per_unit(simulate: Simulate, name: str, units: int, precision: str) -> None:
     """A parameter may have a value for every unit of every set."""

@@ -103,7 +103,8 @@ def test_order_subset_and_repetition_change_nothing(
 
 
 @pytest.mark.product
-@pytest.mark.parametrize(("units", "precision"), [(n, PRECISIONS[k % 2]) for k, n in enumerate(UNITS)])
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("units", UNITS)
 def test_extending_a_design_changes_nothing(simulate: Simulate, units: int, precision: str) -> None:
     """More values or another axis do not change the sets that were there before."""
     small = grid(tau_s=[2.0, 9.0], noise=[0.1])
