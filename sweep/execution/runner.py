@@ -109,10 +109,10 @@ def run(
         crew = functools.partial(start, workers, threads, engine.devices() if workers else ())
     else:
         crew = functools.partial(join, scheduler, backend)
-    check_job(job)
     # Anything that is wrong with the job or the cluster is found before something is written. If other processes compute, this
     # one does not touch the device.
     prepare(job)
+    check_job(job)
     if workers is None and scheduler is None:
         engine.compile(job)
     with lock(path), contextlib.ExitStack() as stack:

@@ -58,18 +58,23 @@ def coordinates(job: Job) -> dict[str, xr.Variable]:
         found["recorded_unit"] = xr.Variable("recorded_unit", kept, _attrs("1", "number of the unit"))
     if "time" in used:
         steps = record_steps(job.records[0].every, job.integration) + 1
-        found["time"] = xr.Variable("time", shortest(steps * job.integration.dt), _attrs("ms", "time after the step"))
+        found["time"] = xr.Variable("time", steps * job.integration.dt, _attrs("ms", "time after the step"))
     if "lag" in used:
         meaning = "how much later than the step the target is read"
-        found["lag"] = xr.Variable("lag", shortest(job.lags), _attrs("ms", meaning))
+        found["lag"] = xr.Variable("lag", np.array(job.lags, dtype=np.float64), _attrs("ms", meaning))
     if "target" in used:
         found |= _targets(job)
+    computed = {"time", "lag"} & used
     for tau, alpha in _CONSTANTS.items():
         for name, whose in ((tau, ""), (f"target_{tau}", " of the target")):
             if name in found and (whose or tau in job.design.swept):
-                constant = shortest(rate_constant(job.integration.dt, found[name].to_numpy()))
+                constant = rate_constant(job.integration.dt, found[name].to_numpy())
                 about = _attrs("1", f"rate constant dt/{tau}{whose}")
                 found[name.replace(tau, alpha)] = xr.Variable(found[name].dims, constant, about)
+                computed.add(name.replace(tau, alpha))
+    # What we have computed gets the decimals that are meant; what the user gave stays as it is.
+    for name in computed:
+        found[name] = found[name].copy(data=shortest(found[name].to_numpy()))
     return found
 
 
