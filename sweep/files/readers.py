@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +12,7 @@ from annotated_types import Ge, Lt
 from numpy.typing import NDArray
 
 from sweep.checks import whole
+from sweep.checks.caution import warn
 from sweep.errors import JobError, suggest
 from sweep.files.sources import Source, located
 from sweep.files.text import SEPARATORS, read_table
@@ -18,6 +20,8 @@ from sweep.files.text import SEPARATORS, read_table
 Column = int | str
 """A column of a table: its number, counted from 0, or its name. In a file of named arrays, the name of one."""
 
+#: How a header calls a column of times, perhaps with a unit.
+_TIME = re.compile(r"(?:t|times?)(?:[ _]?[\[(]?(?:us|ms|s|sec|seconds)[\])]?)?", re.IGNORECASE)
 _ARRAYS = (".npz", ".mat")
 EXTENSIONS = (*SEPARATORS, ".npy", *_ARRAYS, ".mtx")
 """Extensions of files that can be read; text may be packed as ``.gz``."""
@@ -67,7 +71,15 @@ def read_numbers(source: Source, column: Column | None = None) -> NDArray[np.flo
             f"Mark lines that are not data with '#', and see that the columns are separated as in a {kind} file."
         ) from error
     values = _nonempty(source, values)
-    return values if column is None else _pick_column(source, values, names, column)
+    if column is not None:
+        return _pick_column(source, values, names, column)
+    for name in names or () if values.shape[1] > 1 else ():
+        if _TIME.fullmatch(name):
+            warn(
+                f"file {str(source)!r}: its column {name!r} is read as values, like the others, and not as times. Name the "
+                "column that is meant: column = ..."
+            )
+    return values
 
 
 def _kind(path: Path) -> str:

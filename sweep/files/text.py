@@ -21,7 +21,7 @@ SEPARATORS = {".txt": r"\s+", ".csv": ",", ".tsv": "\t"}
 
 #: Byte order marks of UTF-16, which programs that write spreadsheets use.
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
-_THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+")
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+")
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def read_table(path: Path) -> Table:
 
     A first row that is not all numbers is a header. A first column without a name, as pandas writes its index, is left out,
     and so is a last one that is empty. ``#`` begins a comment. In a .csv file that separates columns by semicolons, or by
-    tabs, a comma is a decimal sign.
+    tabs, a comma is a decimal sign, unless all of them may separate thousands: that is refused.
 
     Parameters
     ----------
@@ -72,6 +72,8 @@ def read_table(path: Path) -> Table:
     if names is not None:
         unnamed_index = names[0] == "" and len(names) > 1
         kept = range(int(unnamed_index), len(names) - (names[-1] == "" and bool(cells.iloc[:, -1].isna().all())))
+    if comma:
+        _refuse_ambiguous(cells)
     columns = [_numbers(cells.iloc[:, k], names[k] if names else str(k), comma, names is not None) for k in kept]
     values = np.stack(columns, axis=1) if columns else np.empty((0, 0))
     return Table(values, tuple(names[k] for k in kept) if names else None)
@@ -119,6 +121,15 @@ def _cells(text: str, kind: str) -> tuple[pd.DataFrame, bool]:
     except pd.errors.EmptyDataError:
         cells = pd.DataFrame()
     return cells, separator in (";", "\t") and kind not in (".tsv", ".txt")
+
+
+def _refuse_ambiguous(cells: pd.DataFrame) -> None:
+    """Raise ValueError if every comma may separate thousands: 1,000 may be one or a thousand; 0,5 shows what is meant."""
+    with_comma = [cell.strip() for cell in cells.to_numpy().ravel() if isinstance(cell, str) and "," in cell]
+    if with_comma and all(_THOUSANDS.fullmatch(cell) for cell in with_comma):
+        raise ValueError(
+            f"{short(with_comma[0])} may be a decimal or have a separator of thousands. Write a point for decimals."
+        )
 
 
 def _is_number(cell: str, comma: bool) -> bool:
