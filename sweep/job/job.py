@@ -21,7 +21,7 @@ from sweep.job import parts, traps
 from sweep.model.integration import Integration
 from sweep.model.network import Model
 from sweep.observables import ALWAYS, Record, Variable
-from sweep.signals.recordings import heard
+from sweep.signals.recordings import StepMeans, heard
 from sweep.signals.signal import Signal
 from sweep.signals.targets import ModelOutput, Target
 from sweep.spec import stored
@@ -313,6 +313,13 @@ class Job:
         return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()
 
     def identity(self) -> dict[str, Any]:
-        """Return the part of :meth:`spec` that the hash covers: all except blocks, report, title and description."""
+        """Return the part of :meth:`spec` that the hash covers: all except blocks, report, title and description.
+
+        An input that is averaged over the steps is named too. Such inputs were once picked, not averaged, so that a store of
+        that time must not go on as one of today.
+        """
         data, _ = self.spec()
-        return {key: value for key, value in data.items() if key not in _NOT_IDENTITY}
+        own = {key: value for key, value in data.items() if key not in _NOT_IDENTITY}
+        if any(isinstance(signal, StepMeans) and signal.averages(self.integration.dt) for signal in self.inputs):
+            own["inputs"] = "means over steps"
+        return own

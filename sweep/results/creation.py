@@ -57,7 +57,7 @@ def open_or_create(path: Path, job: Job, *, overwrite: bool) -> Store:
     if _building(path).exists():  # left by a run that was killed
         shutil.rmtree(_building(path))
     if path.exists() or path.is_symlink():
-        check_ours(path)
+        attrs = check_ours(path)
         if not overwrite:
             store = Store(path)
             changed = store.job.changes(job)
@@ -66,6 +66,11 @@ def open_or_create(path: Path, job: Job, *, overwrite: bool) -> Store:
                 raise StoreError(
                     f"{path} holds another job, and was left untouched. It differs in\n  {listed}\n"
                     "Choose another path, or overwrite (--overwrite)."
+                )
+            if attrs.get("job_hash") != job.hash:
+                raise StoreError(
+                    f"{path} holds this job, and was left untouched: {attrs.get('source', 'another version')} computed other "
+                    "results for it than this version does. Choose another path, or overwrite (--overwrite)."
                 )
             store.sweep_up()
             return store

@@ -77,10 +77,14 @@ class StepMeans:
         """How long the signal lasts, ms."""
         return self.recorded.duration
 
+    def averages(self, dt: float) -> bool:
+        """Return whether samples follow each other faster than steps of ``dt`` ms, so that each step has a mean of them."""
+        return dt / self.recorded.interval > 1 + 1e-9
+
     def sample(self, start: int, stop: int, dt: float) -> Array:
         """Return the means over steps ``start`` to ``stop - 1``, (channel, step); see `Signal`."""
         values, ratio = self.recorded.values, dt / self.recorded.interval
-        if ratio <= 1 + 1e-9:
+        if not self.averages(dt):
             return self.recorded.sample(start, stop, dt)
         step_times(self, start, stop, dt)  # which refuses steps that the recording does not have
         if abs(ratio - round(ratio)) < 1e-9 * ratio:

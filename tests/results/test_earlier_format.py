@@ -6,6 +6,8 @@ all signals as an ensemble, three targets, a grid times a sample times rows time
 
 from __future__ import annotations
 
+import hashlib
+import json
 import zipfile
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import xarray as xr
 from support.stores import chunk, tree
 
 import sweep
+from sweep.errors import StoreError
 from sweep.results.store import Store
 
 #: The NumPy back end's; another machine may round otherwise.
@@ -70,3 +73,27 @@ def test_a_run_goes_on_in_it(earlier: Path) -> None:
     written = [path.relative_to(earlier).parts for path, when in before.items() if path.stat().st_mtime_ns != when]
     assert {name for name, *folder in written if folder[:2] == ["c", "1"]} >= {"r_mean", "x_final", "target_mse", "r"}
     assert {parts[2] for parts in written if parts[1:2] == ("c",)} == {"1"}
+
+
+def test_a_store_whose_results_would_differ_today_does_not_go_on(tmp_path: Path) -> None:
+    """An input faster than the steps was once picked, not averaged: such a store has another hash, and is left untouched."""
+    job = sweep.Job(
+        model=sweep.Model(units=1),
+        input=sweep.samples([0.0, 1.0, 0.0, 1.0], interval=0.5),
+        design=sweep.grid(gain=[1.0, 2.0]),
+        integration=sweep.Integration(dt=1.0, duration=2.0),
+        observe=["r_mean"],
+    )
+    path = tmp_path / "picked.zarr"
+    sweep.run(job, path, backend="numpy")
+    sweep.run(job, path, backend="numpy")
+    then = {key: value for key, value in job.identity().items() if key != "inputs"}
+    assert len(then) == len(job.identity()) - 1
+    was = hashlib.sha256(json.dumps(then, sort_keys=True).encode()).hexdigest()
+    (path / "zarr.json").write_text((path / "zarr.json").read_text().replace(job.hash, was))
+    before = tree(path)
+    with pytest.raises(StoreError, match=r"computed other results for it .* Choose another path"):
+        sweep.run(job, path, backend="numpy")
+    assert tree(path) == before
+    slow = job.changed(input=sweep.samples([0.0, 1.0], interval=1.0))
+    assert "inputs" not in slow.identity()
