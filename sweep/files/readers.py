@@ -73,7 +73,7 @@ def read_numbers(source: Source, column: Column | None = None) -> NDArray[np.flo
     values = _nonempty(source, values)
     if column is not None:
         return _pick_column(source, values, names, column)
-    for name in names or () if values.shape[1] > 1 else ():
+    for name in names if names is not None and len(names) > 1 else ():
         if _TIME.fullmatch(name):
             warn(
                 f"file {str(source)!r}: its column {name!r} is read as values, like the others, and not as times. Name the "
