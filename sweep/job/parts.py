@@ -107,13 +107,14 @@ def check_targets(targets: Sequence[Target], model: Model, integration: Integrat
                 f"target has {signal.channels} channels: it needs 1, compared with every unit, or one per unit "
                 f"({model.units}). Choose channels, or correct units."
             )
-        signal.sample(0, 1, integration.dt)
         needed = integration.duration + max(target.lags)
         if signal.duration < needed * (1 - _ROUNDING):
             raise JobError(
                 f"target lasts {signal.duration:g} ms but integration.duration and the largest lag need {needed:g} ms. "
                 "Shorten the duration or the lags."
             )
+        first = integration.transient_steps + integration.count("target.lags", min(target.lags))
+        signal.sample(first, first + 1, integration.dt)
 
 
 def _range(name: str, design: Design, model: Model) -> tuple[float, float]:

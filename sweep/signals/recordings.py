@@ -18,7 +18,9 @@ from sweep.errors import JobError
 from sweep.files import Column, FromFile, Source, read_numbers
 from sweep.model.parameters import Array
 from sweep.signals.signal import Signal, interval_number, nudged, refuse_shorter, step_times
-from sweep.spec import stored
+from sweep.spec import later, stored
+
+Start = Annotated[float, Milliseconds]
 
 TIME_UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 """Units of time, in ms."""
@@ -27,11 +29,15 @@ TIME_UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 @stored("Samples")
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Measured values (channel, time). Each holds for ``interval`` ms; the first begins at 0 ms."""
+    """Measured values (channel, time). Each holds for ``interval`` ms; the first begins at ``start`` ms.
+
+    What lies before 0 ms, where the simulation begins, is never read.
+    """
 
     kind: ClassVar[str] = "samples"
     values: Array
     interval: Duration
+    start: Annotated[float, Milliseconds] = later(0.0)
 
     def __post_init__(self) -> None:
         """Check and freeze the values."""
@@ -43,6 +49,7 @@ class Samples:
             )
         check_fields(self, self.kind)
         object.__setattr__(self, "values", np.atleast_2d(values))
+        _refuse_past(self.kind, self.start, self.duration)
 
     @property
     def channels(self) -> int:
@@ -51,13 +58,13 @@ class Samples:
 
     @property
     def duration(self) -> float:
-        """Length of the signal, ms."""
-        return len(self.values[0]) * self.interval
+        """When the signal ends, ms."""
+        return self.start + len(self.values[0]) * self.interval
 
     def sample(self, start: int, stop: int, dt: float) -> Array:
         """Return the values of steps ``start`` to ``stop - 1``, (channel, step); see `Signal`."""
-        times = nudged(step_times(self, start, stop, dt), dt)
-        return np.take(self.values, interval_number(times, self.interval), axis=1)
+        times = nudged(step_times(self, start, stop, dt, self.start), dt)
+        return np.take(self.values, interval_number(times - self.start, self.interval), axis=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +81,7 @@ class StepMeans:
 
     @property
     def duration(self) -> float:
-        """How long the signal lasts, ms."""
+        """When the signal ends, ms."""
         return self.recorded.duration
 
     def averages(self, dt: float) -> bool:
@@ -84,15 +91,18 @@ class StepMeans:
     def sample(self, start: int, stop: int, dt: float) -> Array:
         """Return the means over steps ``start`` to ``stop - 1``, (channel, step); see `Signal`."""
         values, ratio = self.recorded.values, dt / self.recorded.interval
+        ahead = self.recorded.start / self.recorded.interval
         if not self.averages(dt):
             return self.recorded.sample(start, stop, dt)
-        step_times(self, start, stop, dt)  # which refuses steps that the recording does not have
+        step_times(self, start, stop, dt, self.recorded.start)  # which refuses steps that the recording does not have
         if abs(ratio - round(ratio)) < 1e-9 * ratio:
             ratio = float(round(ratio))
+        if abs(ahead - round(ahead)) < 1e-9 * abs(ahead):
+            ahead = float(round(ahead))
         # In units of a sample: where each step begins and ends, and the first sample in it.
-        begin = np.arange(start, stop, dtype=np.float64) * ratio
-        end = np.arange(start + 1, stop + 1, dtype=np.float64) * ratio
-        first = np.floor(begin)
+        begin = np.arange(start, stop, dtype=np.float64) * ratio - ahead
+        end = np.arange(start + 1, stop + 1, dtype=np.float64) * ratio - ahead
+        first = np.maximum(np.floor(begin), 0.0)
         number = np.minimum(first.astype(np.int64), values.shape[1] - 1)
         # Differences from the first, so that the mean of a constant is the constant.
         base = np.take(values, number, axis=1)
@@ -116,7 +126,8 @@ class Spikes:
     """A spike train rho(t) = sum of delta(t - times), or the numbers of its spikes in windows.
 
     Without a window a spike is an impulse of area 1, in the step that contains it. With a window of w ms the value at t is the
-    number of spikes in the window [k w, (k + 1) w) that contains t.
+    number of spikes in the window [start + k w, start + (k + 1) w) that contains t. Times and ``end`` are counted from the
+    beginning of the recording, which is at ``start`` ms of the simulation. What lies before 0 ms is never read.
     """
 
     kind: ClassVar[str] = "spikes"
@@ -124,6 +135,7 @@ class Spikes:
     times: Array
     window: Duration | None = None
     end: Duration | None = None
+    start: Annotated[float, Milliseconds] = later(0.0)
 
     def __post_init__(self) -> None:
         """Check, sort and freeze the times."""
@@ -138,27 +150,31 @@ class Spikes:
             remedy = "Leave it out if the recording has no end."
             object.__setattr__(self, "end", number("spikes.duration", self.end, Duration, remedy))
         check_fields(self, self.kind)
-        if times.size and (times[0] < 0 or times[-1] > self.duration):
+        length = math.inf if self.end is None else self.end
+        if times.size and (times[0] < 0 or times[-1] > length):
             wrong = times[0] if times[0] < 0 else times[-1]
             raise JobError(
-                f"spikes.times: {wrong:g} ms is outside of 0 to {self.duration:g} ms. "
+                f"spikes.times: {wrong:g} ms is outside of 0 to {length:g} ms. "
                 f"Shift or drop such spikes, or correct duration and time_unit."
             )
         object.__setattr__(self, "times", times)
+        _refuse_past(self.kind, self.start, self.duration)
 
     @property
     def duration(self) -> float:
-        """Length of the recording, ms; inf if it was not given."""
-        return math.inf if self.end is None else self.end
+        """When the recording ends, ms; inf if its length was not given."""
+        return math.inf if self.end is None else self.start + self.end
 
     def sample(self, start: int, stop: int, dt: float) -> Array:
         """Return the values of steps ``start`` to ``stop - 1``, (1, step); see `Signal`."""
-        times = nudged(step_times(self, start, stop, dt), dt)
+        times = nudged(step_times(self, start, stop, dt, self.start), dt)
         if self.window is not None:
             refuse_shorter(self.kind, "window", self.window, dt, "Leave it out for impulses.")
-        width = dt if self.window is None else self.window
-        interval = interval_number(times, width)
-        of_spike = interval_number(nudged(self.times, dt), width)
+            interval = interval_number(times - self.start, self.window)
+            of_spike = interval_number(nudged(self.times, dt), self.window)
+        else:
+            interval = interval_number(times, dt)
+            of_spike = interval_number(nudged(self.times + self.start, dt), dt)
         count = np.searchsorted(of_spike, interval, side="right") - np.searchsorted(of_spike, interval, side="left")
         return count[None, :] / (dt if self.window is None else 1.0)
 
@@ -169,6 +185,7 @@ def samples(
     interval: Duration,
     standardize: bool = False,
     column: Column | None = None,
+    start: Start = 0.0,
 ) -> Samples:
     """Make a signal from measured values, each of which holds until the next.
 
@@ -181,11 +198,14 @@ def samples(
         The values, (time,) or (channel, time). A file or a package resource has a row for each sample and a column for each
         channel; see `sweep.files.read_numbers`.
     interval : float
-        Time between samples, ms. The first is at 0 ms.
+        Time between samples, ms.
     standardize : bool
         Whether to shift and scale each channel to mean 0 and standard deviation 1 over all its samples.
     column : int or str, optional
         The only column of the file to use, by its number, counted from 0, or its name in the header.
+    start : float
+        When the recording begins, on the clock of the simulation, ms: the time of the first sample. What lies before
+        0 ms is not used. So ``start = -5000`` begins 5 s into the recording.
 
     Returns
     -------
@@ -194,10 +214,11 @@ def samples(
     Raises
     ------
     JobError
-        If the file cannot be read or the values are not finite numbers in one or two dimensions.
+        If the file cannot be read, if the values are not finite numbers in one or two dimensions, or if the recording ends
+        before the simulation begins. A job whose steps need what is before the first sample, or after the last, is refused.
     """
     values = _load("samples.array", array, column)
-    made = Samples(values.T if isinstance(array, str | os.PathLike) else values, interval)
+    made = Samples(values.T if isinstance(array, str | os.PathLike) else values, interval, start)
     if not standardize:
         return made
     std = made.values.std(axis=1, keepdims=True)
@@ -206,7 +227,7 @@ def samples(
             f"samples.standardize = True: channel {int(np.argmin(std))} never changes, so it has no scale. "
             f"Leave it out, or leave standardize out."
         )
-    return Samples((made.values - made.values.mean(axis=1, keepdims=True)) / std, interval)
+    return Samples((made.values - made.values.mean(axis=1, keepdims=True)) / std, interval, start)
 
 
 @called
@@ -216,6 +237,7 @@ def spikes(
     duration: Duration | None = None,
     time_unit: Annotated[str, OneOf(TIME_UNITS)] = "ms",
     column: Column | None = None,
+    start: Start = 0.0,
 ) -> Spikes:
     """Make a spike train, or a signal of spike counts.
 
@@ -225,14 +247,19 @@ def spikes(
         The times of the spikes, (spike,), in any order, perhaps with units, as a SpikeTrain of neo has them. A file or a
         package resource has a row for each spike; see `sweep.files.read_numbers`.
     window : float, optional
-        Width of the windows in which spikes are counted, ms, at least one step. The value is the number of spikes in the
-        window. Without it spikes are impulses of area 1, as rho(t) in the paper.
+        Width of the windows in which spikes are counted, ms, at least one step; the first begins with the recording. The
+        value is the number of spikes in the window. Without it spikes are impulses of area 1, as rho(t) in the paper.
     duration : float, optional
-        Length of the recording, ms. Without it the signal has no end, and no spikes after the last one.
+        Length of the recording, ms, counted from its beginning as the times are. Without it the signal has no end, and no
+        spikes after the last one.
     time_unit : str
         Unit of ``times`` that carry none: ``us``, ``ms`` or ``s``.
     column : int or str, optional
         The column of the file that holds the times, by its number, counted from 0, or its name in the header.
+    start : float
+        When the recording begins, on the clock of the simulation, ms. It is added to all times: a spike at time s of the
+        recording occurs at ``start`` + s. What lies before 0 ms is not used. So signals of one recording keep together
+        if all of them have the same ``start``.
 
     Returns
     -------
@@ -241,7 +268,8 @@ def spikes(
     Raises
     ------
     JobError
-        If the file cannot be read, or if a time is not finite or is outside of the recording.
+        If the file cannot be read, if a time is not finite or is outside of the recording, or if the recording ends before
+        the simulation begins.
     """
     one_of("spikes.time_unit", time_unit, TIME_UNITS)
     bare = plain("spikes.times", times, units_of(spikes)["times"])
@@ -250,11 +278,20 @@ def spikes(
     values = _load("spikes.times", bare, column)
     if isinstance(times, str | os.PathLike) and values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
-    return Spikes(values * TIME_UNITS[time_unit], window, duration)
+    return Spikes(values * TIME_UNITS[time_unit], window, duration, start)
 
 
 #: Functions that make recordings, by their kind in a job file.
 RECORDINGS: Mapping[str, Callable[..., Signal]] = {"samples": samples, "spikes": spikes}
+
+
+def _refuse_past(kind: str, start: float, end: float) -> None:
+    """Raise JobError if a recording ends before the simulation begins."""
+    if end <= 0:
+        raise JobError(
+            f"{kind}.start = {start:g} ms: so the recording ends at {end:g} ms, before the simulation begins at 0 ms. "
+            "Give a later start."
+        )
 
 
 def _load(key: str, source: ArrayLike | Source, column: Column | None) -> Array:

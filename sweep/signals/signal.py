@@ -36,7 +36,7 @@ class Signal(Protocol):
 
     @property
     def duration(self) -> float:
-        """Length of the signal, ms; inf if it has no end."""
+        """When the signal ends, ms, on the clock of the simulation; inf if it has no end."""
         ...
 
     def sample(self, start: int, stop: int, dt: float) -> Array:
@@ -67,17 +67,22 @@ class Endless:
 
     @property
     def duration(self) -> float:
-        """Length of the signal: inf."""
+        """When the signal ends: never."""
         return math.inf
 
 
-def step_times(signal: Signal, start: int, stop: int, dt: float) -> Array:
-    """Return the times of steps in ms, (step,); raise JobError if the signal does not reach so far."""
+def step_times(signal: Signal, start: int, stop: int, dt: float, begin: float = 0.0) -> Array:
+    """Return the times of steps in ms, (step,); raise JobError if the signal, which begins at ``begin`` ms, has not all."""
     times = np.arange(start, stop, dtype=np.float64) * dt
     if start < 0:
         raise JobError(
             f"{signal.kind}: begins at 0 ms, but is needed from {start * dt:g} ms. "
             f"Let the transient be at least as long as the most negative lag."
+        )
+    if times.size and nudged(times[:1], dt)[0] < begin:
+        raise JobError(
+            f"{signal.kind}: begins at {begin:g} ms, but is needed from {times[0]:g} ms. Give an earlier start or what was "
+            "recorded before; a target is needed only from the transient and the smallest lag on, so make these longer."
         )
     if times.size and nudged(times[-1:], dt)[0] >= signal.duration:
         raise JobError(
