@@ -19,6 +19,9 @@
 //   RUNNING_X, _R      number of running numbers of x and of r
 //   COMPARISONS        number of series (targets times lags) that r is compared with
 //   CORRELATION, MSE   1: compare in this way
+//   READINGS           0: r is compared in every step. Else the number of readings: of the different ways in which comparisons
+//                      read r, as its mean over the steps of each measurement
+//   READING_OF         the number of the reading of each comparison
 //   TARGET_UNITS       1: the series are the same for all units, else UNITS
 //   RECORD_X, _R       1: keep the trajectory
 //   DETECT             1: look for the step at which a set diverges, and do nothing else
@@ -60,7 +63,15 @@ constexpr real neutrals[PARAMETERS] = {EACH_PARAMETER(SWEEP_NEUTRAL)};
 
 constexpr int COLUMNS_INPUT = STIMULI * INPUT_UNITS;
 constexpr int COLUMNS_TARGET = COMPARISONS * TARGET_UNITS;
-constexpr int COLUMNS = COLUMNS_INPUT + (CORRELATION + MSE) * COLUMNS_TARGET;
+constexpr int COLUMNS = COLUMNS_INPUT + READINGS + (CORRELATION + MSE) * COLUMNS_TARGET;
+SWEEP_DEVICE constexpr int reading_of(int comparison) {
+    constexpr int readings[] = {READING_OF};
+    return readings[comparison];
+}
+
+// The numbers of a segment: sums of target deviations, and for each reading these four.
+enum OfReading { OPEN_BEFORE, OPEN_AFTER, MEASURED_BEFORE, MEASURED, OF_READING };
+constexpr int OF_SEGMENT = COLUMNS_TARGET + READINGS * OF_READING;
 
 // The sums for the moments are flushed to float64 at the end of each segment: 16, 32, 64, ... 1024, 2048, 3072, ... steps
 // after the transient. The first segments are short, so that a start far from the later values is soon out of the sums.
@@ -90,8 +101,10 @@ struct Arguments {
     real *new_rates;                    // [unit][set]: r after the step; only for product.cu
     real *sums;                         // [sum][unit][set]: the sums of a segment so far; only for product.cu
     double *moments;                    // [mean x, m2 x, mean r, m2 r; only those asked for][unit][set]
+                                        //     then, if correlations are asked for, [mean, m2 of each reading][unit][set]
     real *running;                      // [running number][unit][set]
     double *comparisons;                // [products, squares][comparison][unit][set]
+    double *open;                       // [reading][unit][set]: sum of r over the measurement that has begun and not ended
     real *record_x, *record_r;          // [record][place][set]; [record][set][place] (lanes_per_set.cu);
                                         //     [set][record][place] (tile_of_sets.cpp)
     long long *diverged;                // [set]: -1, or 0 once the state is not finite (with DETECT: the first such step)
@@ -102,11 +115,14 @@ struct Arguments {
     const int *entry_units;             // [entry][to, from]
     const int *networks, *stimuli;      // [set]
     const unsigned long long *streams;  // [set]: noise
-    const real *series;                 // [step][column]: inputs, then target deviations, then target values
-    const double *series_sums;          // [segment][comparison][unit or 1]: sums of target deviations
+    const real *series;                 // [step][column]: inputs, then an event for each reading, then target deviations,
+                                        //     then target values
+    const double *segments;             // [segment][comparison][unit or 1]: sums of target deviations;
+                                        //     then [reading][of reading]: how many steps of an open measurement lie before
+                                        //     the segment and before its end, how many measurements end before it and in it
     const int *places;                  // [unit]: where a record keeps the unit, or -1
     unsigned long long seed;
-    word first, steps;                  // of this launch; series, records and series_sums begin with its first step
+    word first, steps;                  // of this launch; series, records and segments begin with its first step
     word origin, end;                   // the first step after the transient, and the step after the last one
     int sets, entry_count, every;
     int records, kept;                  // records of a set in this launch, and units in each record

@@ -132,7 +132,7 @@ struct SomeUnits {
         }
     }
 
-    template <int steps, bool observed> SWEEP_DEVICE void advance(word k, const real *row, bool begins) {
+    template <int steps, bool observed> SWEEP_DEVICE void advance(word k, const real *row, int begins) {
         // One call of the noise serves two units and two steps. If a lane holds pairs of units, it uses all of them.
         constexpr int CALLS = HELD % 2 ? HELD : HELD / 2;
         float normals[NOISY ? CALLS : 1][4];
@@ -162,11 +162,11 @@ struct SomeUnits {
         }
     }
 
-    SWEEP_DEVICE void observe(const real *targets, bool begins) {
+    SWEEP_DEVICE void observe(const real *series, int begins) {
 #pragma unroll
         for (int i = 0; i < HELD; ++i) {
-            if (begins) observers[i].begin(units[i]);
-            observers[i].see(units[i], targets + (TARGET_UNITS > 1 ? unit(i) : 0));
+            if (begins >= 0) observers[i].begin(a, unit(i), set, begins, units[i]);
+            observers[i].see(units[i], series, unit(i));
         }
         if ((RECORD_X || RECORD_R) && --until == 0) {
             until = a.every;

@@ -6,6 +6,11 @@
 //
 // Comparisons: sums over time of (r - shift) (y - mean y) and of (r - y)^2, for every series y. A series is a target read
 // at a lag. The flush adds back what the shift has taken away: shift times the sum of y - mean y over the segment.
+//
+// Readings: if targets were not measured in every step, r is not compared in every step either. A reading says when: each of
+// its measurements has some steps that follow each other. The sum of r - shift over them is open until the last of these
+// steps; then the mean takes the place of r in all comparisons of the reading. A measurement may go on in the next segment,
+// which has another shift. So at the end of a segment the sum of r itself is kept, in float64.
 
 #ifndef SWEEP_OBSERVABLES_CUH
 #define SWEEP_OBSERVABLES_CUH
@@ -19,6 +24,13 @@ template <typename lane> SWEEP_DEVICE double element(lane value, int i) {
         return value[i];
 }
 
+template <typename lane> SWEEP_DEVICE void put(lane &value, int i, real number) {
+    if constexpr (lanes::is_scalar<lane>)
+        value = number;
+    else
+        value[i] = number;
+}
+
 template <int order> struct Moments {  // 0: none, 1: mean, 2: mean and variance
     lane shift, sum, squares;
 
@@ -28,11 +40,12 @@ template <int order> struct Moments {  // 0: none, 1: mean, 2: mean and variance
     }
 
     SWEEP_DEVICE void see(lane value) {
-        if constexpr (order > 0) {
-            const lane deviation = value - shift;
-            sum += deviation;
-            if constexpr (order > 1) squares = lanes::fma(deviation, deviation, squares);
-        }
+        if constexpr (order > 0) add(value - shift);
+    }
+
+    SWEEP_DEVICE void add(lane deviation) {
+        sum += deviation;
+        if constexpr (order > 1) squares = lanes::fma(deviation, deviation, squares);
     }
 
     // Number of its rows in Arguments.sums. each() calls visit(row, value) for each of them; the first is the shift.
@@ -79,7 +92,25 @@ SWEEP_DEVICE lane highest(lane so_far, lane value) { return lanes::maximum(so_fa
 
 constexpr int RUNNING = RUNNING_X + RUNNING_R;
 constexpr int SUMS_X = Moments<MOMENTS_X>::SUMS, SUMS_R = Moments<MOMENTS_R>::SUMS;
-constexpr int SUMS = SUMS_X + SUMS_R + (CORRELATION + MSE) * COMPARISONS;
+constexpr int ORDER_READ = CORRELATION ? 2 : 0, SUMS_READ = Moments<ORDER_READ>::SUMS;
+constexpr int SUMS_COMPARED = SUMS_X + SUMS_R, SUMS_READINGS = SUMS_COMPARED + (CORRELATION + MSE) * COMPARISONS;
+constexpr int SUMS = SUMS_READINGS + READINGS * (1 + SUMS_READ);
+static_assert(!READINGS || MOMENTS_R, "readings use the shift of r");
+
+// The sum over the steps of an open measurement that lie before a segment, with the shift of this segment.
+SWEEP_DEVICE lane carried(const Arguments &a, int reading, int unit, int set, double steps, lane shift) {
+    lane sum = lane{};
+    if (steps > 0) {
+        const double *const open = at(a.open, reading * UNITS + unit, a.sets, set);
+        for (int i = 0; i < WIDTH; ++i) put(sum, i, (real)(open[i] - steps * element(shift, i)));
+    }
+    return sum;
+}
+
+// The numbers of a reading in a segment of this launch.
+SWEEP_DEVICE const double *of_reading(const Arguments &a, int segment, int reading) {
+    return a.segments + segment * OF_SEGMENT + COLUMNS_TARGET + reading * OF_READING;
+}
 
 // The moments and the running numbers of one unit. C++ has no arrays of length 0, so an array that is not needed has length 1.
 struct Statistics {
@@ -128,41 +159,80 @@ struct Statistics {
 // The statistics and the comparisons of one unit.
 struct Observer : Statistics {
     lane products[CORRELATION ? COMPARISONS : 1], squares[MSE ? COMPARISONS : 1];
+    lane open[READINGS ? READINGS : 1];
+    Moments<ORDER_READ> read[READINGS ? READINGS : 1];
 
     // As each_moment, for the comparisons too.
     template <typename Visit> SWEEP_DEVICE void each_sum(Visit visit) {
         each_moment(visit);
         if constexpr (CORRELATION) {
 #pragma unroll
-            for (int c = 0; c < COMPARISONS; ++c) visit(SUMS_X + SUMS_R + c, products[c]);
+            for (int c = 0; c < COMPARISONS; ++c) visit(SUMS_COMPARED + c, products[c]);
         }
         if constexpr (MSE) {
 #pragma unroll
-            for (int c = 0; c < COMPARISONS; ++c) visit(SUMS_X + SUMS_R + CORRELATION * COMPARISONS + c, squares[c]);
+            for (int c = 0; c < COMPARISONS; ++c) visit(SUMS_COMPARED + CORRELATION * COMPARISONS + c, squares[c]);
+        }
+#pragma unroll
+        for (int q = 0; q < READINGS; ++q) {
+            visit(SUMS_READINGS + q, open[q]);
+            read[q].each(SUMS_READINGS + READINGS + q * SUMS_READ, visit);
         }
     }
 
-    SWEEP_DEVICE void begin(const Unit &u) {
+    // Begin a segment, the `segment`-th of this launch, with the state after its first step.
+    SWEEP_DEVICE void begin(const Arguments &a, int unit, int set, int segment, const Unit &u) {
         Statistics::begin(u);
+#pragma unroll
+        for (int q = 0; q < READINGS; ++q) {
+            read[q].begin(u.r);
+            open[q] = carried(a, q, unit, set, of_reading(a, segment, q)[OPEN_BEFORE], r.shift);
+        }
 #pragma unroll
         for (int c = 0; c < (CORRELATION ? COMPARISONS : 1); ++c) products[c] = lane{};
 #pragma unroll
         for (int c = 0; c < (MSE ? COMPARISONS : 1); ++c) squares[c] = lane{};
     }
 
-    // Add the state after a step. `targets` points at the first column of the step's series that belongs to this unit.
-    SWEEP_DEVICE void see(const Unit &u, const real *targets) {
+    // Add the state after a step. `series` points at the step's series without the inputs.
+    SWEEP_DEVICE void see(const Unit &u, const real *series, int unit) {
         Statistics::see(u);
-        if constexpr (CORRELATION) {
-#pragma unroll
-            for (int c = 0; c < COMPARISONS; ++c)
-                products[c] = with_product(products[c], u.r - r.shift, common(targets[c * TARGET_UNITS]));
+        const real *const deviations = series + READINGS + (TARGET_UNITS > 1 ? unit : 0);
+        const real *const values = deviations + CORRELATION * COLUMNS_TARGET;
+        if constexpr (READINGS == 0) {
+            compare<0>(u.r - r.shift, u.r, deviations, values);
+        } else {
+            read_all<0>(u.r - r.shift, series, deviations, values);
         }
-        if constexpr (MSE) {
-            const real *values = targets + CORRELATION * COLUMNS_TARGET;
+    }
+
+    template <int q> SWEEP_DEVICE void read_all(lane deviation, const real *events, const real *deviations, const real *values) {
+        if constexpr (q < READINGS) {
+            if (events[q] >= 0) {
+                open[q] += deviation;
+                if (events[q] > 0) {
+                    const lane mean = open[q] * common(events[q]);
+                    open[q] = lane{};
+                    if constexpr (CORRELATION) read[q].add(mean);
+                    compare<q>(mean, mean, deviations, values);
+                }
+            }
+            read_all<q + 1>(deviation, events, deviations, values);
+        }
+    }
+
+    // Compare with the series of a reading: `shifted`, from which the shift has been subtracted, and `rate`. A mean has been
+    // summed with the shift, so that the shift is subtracted from the values instead.
+    template <int reading> SWEEP_DEVICE void compare(lane shifted, lane rate, const real *deviations, const real *values) {
 #pragma unroll
-            for (int c = 0; c < COMPARISONS; ++c)
-                squares[c] = with_square(squares[c], u.r, common(values[c * TARGET_UNITS]));
+        for (int c = 0; c < COMPARISONS; ++c) {
+            if (READINGS && reading_of(c) != reading) continue;
+            if constexpr (CORRELATION)
+                products[c] = with_product(products[c], shifted, common(deviations[c * TARGET_UNITS]));
+            if constexpr (MSE) {
+                const lane y = common(values[c * TARGET_UNITS]);
+                squares[c] = with_square(squares[c], rate, READINGS ? y - r.shift : y);
+            }
         }
     }
 
@@ -171,7 +241,7 @@ struct Observer : Statistics {
         x.flush(a, 0, unit, set, before, count);
         r.flush(a, MOMENTS_X, unit, set, before, count);
         if constexpr (CORRELATION) {
-            const double *sums = a.series_sums + segment * COLUMNS_TARGET + (TARGET_UNITS > 1 ? unit : 0);
+            const double *sums = a.segments + segment * OF_SEGMENT + (TARGET_UNITS > 1 ? unit : 0);
 #pragma unroll
             for (int c = 0; c < COMPARISONS; ++c) {
                 double *total = at(a.comparisons, (PRODUCTS * COMPARISONS + c) * UNITS + unit, a.sets, set);
@@ -185,6 +255,14 @@ struct Observer : Statistics {
                 double *total = at(a.comparisons, (SQUARES * COMPARISONS + c) * UNITS + unit, a.sets, set);
                 for (int i = 0; i < WIDTH; ++i) total[i] += element(squares[c], i);
             }
+        }
+#pragma unroll
+        for (int q = 0; q < READINGS; ++q) {
+            const double *const numbers = of_reading(a, segment, q);
+            double *const sum = at(a.open, q * UNITS + unit, a.sets, set);
+            for (int i = 0; i < WIDTH; ++i) sum[i] = element(open[q], i) + numbers[OPEN_AFTER] * element(r.shift, i);
+            if (numbers[MEASURED] > 0)
+                read[q].flush(a, MOMENTS_X + MOMENTS_R + q * ORDER_READ, unit, set, (word)numbers[MEASURED_BEFORE], (word)numbers[MEASURED]);
         }
     }
 };

@@ -97,10 +97,10 @@ SWEEP_DEVICE void observe(const Arguments &a, const Unit &u, int unit, int set) 
     Observer observer;
     observer.load_running(a, unit, set);
     if (seen == start)
-        observer.begin(u);
+        observer.begin(a, unit, set, 0, u);
     else
         observer.each_sum([&](int row, lane &sum) { sum = load(at(a.sums, row * UNITS + unit, a.sets, set)); });
-    observer.see(u, a.series + COLUMNS_INPUT + (TARGET_UNITS > 1 ? unit : 0));
+    observer.see(u, a.series + COLUMNS_INPUT, unit);
     observer.store_running(a, unit, set);
     if (seen + 1 == segment_stop(seen) || a.first + 1 == a.end)
         observer.flush(a, unit, set, 0, start, seen + 1 - start);

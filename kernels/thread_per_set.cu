@@ -57,7 +57,7 @@ struct OneSet {
             return common(a.constants[WEIGHTS_AT + to * UNITS + from]);
     }
 
-    template <int steps, bool observed> SWEEP_DEVICE void advance(word k, const real *row, bool begins) {
+    template <int steps, bool observed> SWEEP_DEVICE void advance(word k, const real *row, int begins) {
         float normals[NOISY ? (UNITS + 1) / NOISE_UNITS : 1][4];
 #pragma unroll
         for (int s = 0; s < steps; ++s) {
@@ -87,11 +87,11 @@ struct OneSet {
         }
     }
 
-    SWEEP_DEVICE void observe(const real *targets, bool begins) {
+    SWEEP_DEVICE void observe(const real *series, int begins) {
 #pragma unroll
         for (int i = 0; i < UNITS; ++i) {
-            if (begins) observers[i].begin(units[i]);
-            observers[i].see(units[i], targets + (TARGET_UNITS > 1 ? i : 0));
+            if (begins >= 0) observers[i].begin(a, i, set, begins, units[i]);
+            observers[i].see(units[i], series, i);
         }
         if ((RECORD_X || RECORD_R) && --until == 0) {
             until = a.every;

@@ -97,8 +97,8 @@ struct TileOfSets {
     int until, record;
     int last = KEPT - 1;  // the slot of the current state
     int unseen = 0;       // how many of the last steps have not been observed yet
-    bool begins;          // whether the first of these begins a segment
-    const real *targets;  // the series of the first of these
+    int begins;           // the segment that begins with the first of these, or -1
+    const real *targets;  // the series of the first of these, without the inputs
 
     SWEEP_DEVICE TileOfSets(const Arguments &a, int set, Scratch &scratch) : a(a), set(set), own(scratch) {
         for (int i = 0; i < UNITS; ++i) {
@@ -134,7 +134,7 @@ struct TileOfSets {
         }
     }
 
-    template <int steps, bool observed> SWEEP_DEVICE void advance(word k, const real *row, bool starts) {
+    template <int steps, bool observed> SWEEP_DEVICE void advance(word k, const real *row, int starts) {
         constexpr int slots = observed ? KEPT : 2;
         for (int s = 0; s < steps; ++s) {
             const word step = a.first + k + s;
@@ -290,12 +290,16 @@ struct TileOfSets {
             SWEEP_ROLLED
             for (int place = 0; place < TILE; place += PRODUCT_SETS) {
                 if (unseen == KEPT)
-                    see<KEPT>(unit, place, from, begins);
+                    see<KEPT>(unit, place, from, begins >= 0);
                 else
-                    for (int slot = from; slot <= last; ++slot) see<1>(unit, place, slot, begins && slot == from);
+                    for (int slot = from; slot <= last; ++slot) see<1>(unit, place, slot, begins >= 0 && slot == from);
             }
-            if constexpr (COMPARISONS > 0)
-                for (int place = 0; place < TILE; place += PRODUCT_SETS) compare(unit, place, from);
+            for (int place = 0; place < TILE; place += PRODUCT_SETS) {
+                if constexpr (READINGS > 0)
+                    for (int reading = 0; reading < READINGS; ++reading) read(unit, place, from, reading);
+                else if constexpr (COMPARISONS > 0)
+                    compare(unit, place, from);
+            }
         }
         unseen = 0;
     }
@@ -325,7 +329,7 @@ struct TileOfSets {
             });
             seen[v].each_running([&](int row, lane &value) { store(&unit_own.running[row][here], value); });
             if (begins)
-                for (int sum = SUMS_X + SUMS_R; sum < SUMS; ++sum) store(&unit_own.sums[sum][here], lane{});
+                for (int sum = SUMS_COMPARED; sum < SUMS; ++sum) store(&unit_own.sums[sum][here], lane{});
         }
     }
 
@@ -336,7 +340,78 @@ struct TileOfSets {
         return u;
     }
 
-    // Compare the rates with the series. This is a product again, for some series at a time.
+    // Read the rates of a unit where they were measured, for neighbouring sets, and compare their means.
+    SWEEP_DEVICE void read(int unit, int place, int from, int reading) {
+        real(*const sums)[TILE] = own.units[unit].sums;
+        real(*const moments)[TILE] = sums + SUMS_READINGS + READINGS + reading * SUMS_READ;
+        lane shift[VECTORS], open[VECTORS];
+        lane means[KEPT][VECTORS];
+        int ends[KEPT], count = 0;
+        SWEEP_UNROLL(16)
+        for (int v = 0; v < VECTORS; ++v) {
+            const int here = place + v * WIDTH;
+            shift[v] = load(&sums[SUMS_X][here]);
+            if (begins >= 0) {
+                open[v] = carried(a, reading, unit, set + here, of_reading(a, begins, reading)[OPEN_BEFORE], shift[v]);
+                if constexpr (SUMS_READ > 0) store(&moments[0][here], shift[v]);
+            } else {
+                open[v] = load(&sums[SUMS_READINGS + reading][here]);
+            }
+        }
+        for (int s = 0; s < unseen; ++s) {
+            const real event = targets[s * COLUMNS + reading];
+            if (event < 0) continue;
+            SWEEP_UNROLL(16)
+            for (int v = 0; v < VECTORS; ++v) open[v] += load(&own.r[from + s][unit][place + v * WIDTH]) - shift[v];
+            if (event > 0) {
+                SWEEP_UNROLL(16)
+                for (int v = 0; v < VECTORS; ++v) {
+                    means[count][v] = open[v] * common(event);
+                    open[v] = lane{};
+                }
+                ends[count++] = s;
+            }
+        }
+        SWEEP_UNROLL(16)
+        for (int v = 0; v < VECTORS; ++v) store(&sums[SUMS_READINGS + reading][place + v * WIDTH], open[v]);
+        if (count == 0) return;
+        if constexpr (SUMS_READ > 0) {
+            SWEEP_UNROLL(16)
+            for (int v = 0; v < VECTORS; ++v) {
+                const int here = place + v * WIDTH;
+                Moments<ORDER_READ> read;
+                read.each(0, [&](int row, lane &value) { value = load(&moments[row][here]); });
+                for (int i = 0; i < count; ++i) read.add(means[i][v]);
+                read.each(0, [&](int row, lane &value) { store(&moments[row][here], value); });
+            }
+        }
+        for (int c = 0; c < COMPARISONS; ++c) {
+            if (reading_of(c) != reading) continue;
+            const real *const deviations = targets + READINGS + c * TARGET_UNITS + (TARGET_UNITS > 1 ? unit : 0);
+            if constexpr (CORRELATION)
+                add_means(sums[SUMS_COMPARED + c] + place, means, ends, count, deviations,
+                          [](lane sum, lane mean, lane y, int) { return with_product(sum, mean, y); });
+            if constexpr (MSE)
+                add_means(sums[SUMS_COMPARED + CORRELATION * COMPARISONS + c] + place, means, ends, count,
+                          deviations + CORRELATION * COLUMNS_TARGET,
+                          [&](lane sum, lane mean, lane y, int v) { return with_square(sum, mean, y - shift[v]); });
+        }
+    }
+
+    template <typename With>
+    SWEEP_DEVICE void add_means(real *sum, const lane (*means)[VECTORS], const int *ends, int count, const real *column, With with) {
+        lane own_sum[VECTORS];
+        SWEEP_UNROLL(16)
+        for (int v = 0; v < VECTORS; ++v) own_sum[v] = load(sum + v * WIDTH);
+        for (int i = 0; i < count; ++i)
+            SWEEP_UNROLL(16)
+            for (int v = 0; v < VECTORS; ++v)
+                own_sum[v] = with(own_sum[v], means[i][v], common(column[ends[i] * COLUMNS]), v);
+        SWEEP_UNROLL(16)
+        for (int v = 0; v < VECTORS; ++v) store(sum + v * WIDTH, own_sum[v]);
+    }
+
+    // Compare the rates of every step with the series. This is a product again, for some series at a time.
     SWEEP_DEVICE void compare(int unit, int place, int from) {
         for (int first = 0; first < FULL_SERIES; first += SERIES) compare<SERIES>(unit, place, from, first);
         if constexpr (FULL_SERIES < COMPARISONS)
@@ -360,7 +435,7 @@ struct TileOfSets {
     template <int series, typename With>
     SWEEP_DEVICE void add_up(int unit, int place, int from, int first, const real *columns, With with) {
         lane sums[series][VECTORS];
-        real(*const rows)[TILE] = &own.units[unit].sums[SUMS_X + SUMS_R + first];
+        real(*const rows)[TILE] = &own.units[unit].sums[SUMS_COMPARED + first];
         SWEEP_UNROLL(16)
         for (int c = 0; c < series; ++c)
             SWEEP_UNROLL(16)

@@ -7,7 +7,8 @@
 // first turn and after the last one are taken one by one.
 //
 // `Sets` is what a thread simulates. advance<steps, observed>(k, row, begins) takes steps k, k + 1, ... of the launch, with
-// the series from `row` on; `begins` says that a segment begins. flush(segment, before, count) ends a segment.
+// the series from `row` on; `begins` is the number of the segment that begins with step k, or -1 if none does.
+// flush(segment, before, count) ends a segment. Segments are numbered from 0 in each launch.
 
 #ifndef SWEEP_TIME_LOOP_CUH
 #define SWEEP_TIME_LOOP_CUH
@@ -39,15 +40,15 @@ template <bool observed, typename Sets> SWEEP_DEVICE void time_loop(const Argume
 #endif
             const real *row = STAGE ? stage : a.series + (unsigned long long)from * COLUMNS;
             for (word k = from; k < until;) {
-                const bool begins = observed && k == start;
-                if (begins || (a.first + k) % turn != 0 || k + turn > until) {
+                const int begins = observed && k == start ? segment : -1;
+                if (begins >= 0 || (a.first + k) % turn != 0 || k + turn > until) {
                     sets.template advance<1, observed>(k, row, begins);
                     row += COLUMNS;
                     ++k;
                 } else {
 #pragma unroll 1
                     do {
-                        sets.template advance<turn, observed>(k, row, false);
+                        sets.template advance<turn, observed>(k, row, -1);
                         row += turn * COLUMNS;
                         k += turn;
                     } while (k + turn <= until);

@@ -16,6 +16,7 @@ from sweep.design.design import Block
 from sweep.errors import JobError
 from sweep.job import Job
 from sweep.model.parameters import Array
+from sweep.signals.measurements import values_in, values_of
 from sweep.signals.targets import ModelOutput, Target
 
 _MOST_KEPT = 4
@@ -56,17 +57,18 @@ def prepare(job: Job) -> PreparedJob:
 
 
 def _sampled(job: Job, target: Target) -> Array:
-    """Return the values of a target, ``(unit or 1, step)``."""
-    steps = steps_read(job)
+    """Return the values of a target as `TargetSeries.of` takes them, ``(unit or 1, step or measurement)``."""
+    steps, dt = steps_read(job), job.integration.dt
+    every = job.comparisons.every_step
     if not isinstance(target.signal, ModelOutput):
-        return target.signal.sample(steps.start, steps.stop, job.integration.dt)
+        return values_in(target.signal, steps, dt) if every else values_of(target.signal, steps.stop, dt)
     with silence():  # the job has been checked with its teacher
         teacher = job.teacher(target.signal)
     alone = teacher.parameter_sets(teacher.blocks[0])
     if target.signal.own_noise:
         alone = alone.teachers()
     recorded = get_backend("numpy").simulate(PreparedJob(teacher, None), alone)["r"][0]
-    rates = np.asarray(recorded, dtype=np.float64).T[:, steps.start : steps.stop]
+    rates = np.asarray(recorded, dtype=np.float64).T[:, steps.start if every else 0 : steps.stop]
     if not np.isfinite(rates).all():
         raise JobError("target (model): the model diverges, so it cannot be a target. Lower its gain.")
     return rates

@@ -21,6 +21,7 @@ from sweep.job import parts, traps
 from sweep.model.integration import Integration
 from sweep.model.network import Model
 from sweep.observables import ALWAYS, Record, Variable
+from sweep.signals.measurements import Comparisons
 from sweep.signals.recordings import StepMeans, heard
 from sweep.signals.signal import Signal
 from sweep.signals.targets import ModelOutput, Target
@@ -151,6 +152,9 @@ class Job:
         parts.check_design(self.design, self.model, self.inputs, self.integration)
         parts.check_inputs(self.inputs, self.model, self.integration)
         parts.check_targets(self.targets, self.model, self.integration)
+        if self.targets:
+            _ = self.comparisons  # this refuses a target of which too little can be compared
+            traps.look_at_targets(self.targets, self.integration.dt)
         for target in self.targets:
             if isinstance(target.signal, ModelOutput):
                 try:
@@ -200,6 +204,18 @@ class Job:
     def lags(self) -> tuple[float, ...]:
         """Lags of the targets, ms; empty without a target."""
         return self.targets[0].lags if self.targets else ()
+
+    @property
+    def lags_in_steps(self) -> tuple[int, ...]:
+        """Lags of the targets in steps; empty without a target."""
+        return tuple(self.integration.count("target.lags", lag) for lag in self.lags)
+
+    @cached_property
+    def comparisons(self) -> Comparisons:
+        """When the rates are read for each target and lag; see `sweep.signals.measurements`."""
+        timing = self.integration
+        observed = range(timing.transient_steps, timing.steps)
+        return Comparisons.between([one.signal for one in self.targets], self.lags_in_steps, observed, timing.dt)
 
     @property
     def records(self) -> tuple[Record, ...]:
@@ -315,11 +331,14 @@ class Job:
     def identity(self) -> dict[str, Any]:
         """Return the part of :meth:`spec` that the hash covers: all except blocks, report, title and description.
 
-        An input that is averaged over the steps is named too. Such inputs were once picked, not averaged, so that a store of
-        that time must not go on as one of today.
+        Two things are named besides, so that a store of the time before does not go on as one of today: that an input is
+        averaged over the steps (it was once picked), and that a target is compared where it was measured (its values were
+        once held, and compared in every step).
         """
         data, _ = self.spec()
         own = {key: value for key, value in data.items() if key not in _NOT_IDENTITY}
         if any(isinstance(signal, StepMeans) and signal.averages(self.integration.dt) for signal in self.inputs):
             own["inputs"] = "means over steps"
+        if self.targets and not self.comparisons.every_step:
+            own["targets"] = "where measured"
         return own

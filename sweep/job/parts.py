@@ -10,6 +10,7 @@ from sweep.errors import JobError
 from sweep.model.integration import Integration
 from sweep.model.network import Model
 from sweep.model.parameters import parse_name
+from sweep.signals.measurements import Measured
 from sweep.signals.signal import Signal
 from sweep.signals.targets import ModelOutput, Target
 
@@ -86,20 +87,20 @@ def check_targets(targets: Sequence[Target], model: Model, integration: Integrat
     Raises
     ------
     JobError
-        If lags differ, are no whole numbers of steps or reach beyond the target, or channels are not those of the units,
-        or the target cannot be sampled in steps of dt.
+        If lags differ or are no whole numbers of steps, channels are not those of the units, the target ends before the run, or
+        it cannot be sampled in steps of dt.
     """
     if len({target.lags for target in targets}) > 1:
         raise JobError("target: several targets share their lags. Give all the same.")
     for target in targets:
         for lag in target.lags:
             integration.count("target.lags", lag)
-        if min(target.lags) < -integration.transient:
+        signal = target.signal
+        if not isinstance(signal, Measured) and min(target.lags) < -integration.transient:
             raise JobError(
                 f"target.lags = {min(target.lags):g} ms: with integration.transient = {integration.transient:g} ms the target "
                 "would be read before its start. Use a longer transient or a smaller lag."
             )
-        signal = target.signal
         if isinstance(signal, ModelOutput):
             continue
         if signal.channels not in (1, model.units):
@@ -107,14 +108,13 @@ def check_targets(targets: Sequence[Target], model: Model, integration: Integrat
                 f"target has {signal.channels} channels: it needs 1, compared with every unit, or one per unit "
                 f"({model.units}). Choose channels, or correct units."
             )
-        needed = integration.duration + max(target.lags)
-        if signal.duration < needed * (1 - _ROUNDING):
+        if signal.duration < integration.duration * (1 - _ROUNDING):
             raise JobError(
-                f"target lasts {signal.duration:g} ms but integration.duration and the largest lag need {needed:g} ms. "
-                "Shorten the duration or the lags."
+                f"target lasts {signal.duration:g} ms but integration.duration = {integration.duration:g} ms: the target must "
+                "last as long. Shorten the duration."
             )
-        first = integration.transient_steps + integration.count("target.lags", min(target.lags))
-        signal.sample(first, first + 1, integration.dt)
+        if not isinstance(signal, Measured):
+            signal.sample(0, 1, integration.dt)
 
 
 def _range(name: str, design: Design, model: Model) -> tuple[float, float]:

@@ -5,7 +5,7 @@ Each function looks at one trap and warns of it. None goes through the sets: the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,8 @@ from sweep.design.design import Design
 from sweep.errors import short
 from sweep.model.network import Model
 from sweep.model.parameters import Array, parse_name
+from sweep.signals.recordings import Samples
+from sweep.signals.targets import Target
 
 #: A warning names the values of so many parameters.
 _NAMED = 3
@@ -52,6 +54,17 @@ def look(model: Model, design: Design, scheme: str) -> None:
             "x0 is given where tau_s = 0: an instantaneous current forgets it in the first step, before r sees "
             "it. Leave x0 out there, or give tau_s above 0; r0 is where the rates start."
         )
+
+
+def look_at_targets(targets: Sequence[Target], dt: float) -> None:
+    """Warn of targets of which only a part is compared."""
+    for target in targets:
+        signal = target.signal
+        if isinstance(signal, Samples) and signal.read == "instant" and dt / signal.interval > 1 + 1e-9:
+            warn(
+                f"target (samples): a sample every {signal.interval:g} ms, but a step is dt = {dt:g} ms. Of the samples in a "
+                'step only the first is compared. Use a smaller dt, or say read = "mean" to compare their mean over the step.'
+            )
 
 
 def _repeated_rows(model: Model, design: Design) -> None:

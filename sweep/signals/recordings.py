@@ -17,10 +17,14 @@ from sweep.checks.units import Milliseconds, plain
 from sweep.errors import JobError
 from sweep.files import Column, FromFile, Source, read_numbers
 from sweep.model.parameters import Array
+from sweep.signals.measurements import Measurements, instants, whole_steps, windows
 from sweep.signals.signal import Signal, interval_number, nudged, refuse_shorter, step_times
 from sweep.spec import later, stored
 
 Start = Annotated[float, Milliseconds]
+
+READS = ("instant", "mean")
+"""What a value of a target is: the state at its time, or the mean over its interval."""
 
 TIME_UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 """Units of time, in ms."""
@@ -29,15 +33,17 @@ TIME_UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 @stored("Samples")
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Measured values (channel, time). Each holds for ``interval`` ms; the first begins at ``start`` ms.
+    """Measured values (channel, time), one every ``interval`` ms; the first is at ``start`` ms.
 
-    What lies before 0 ms, where the simulation begins, is never read.
+    As an input a value holds until the next. As a target it belongs to its own time, or with ``read = "mean"`` to the whole
+    interval that begins there. What lies before 0 ms, where the simulation begins, is never read.
     """
 
     kind: ClassVar[str] = "samples"
     values: Array
     interval: Duration
     start: Annotated[float, Milliseconds] = later(0.0)
+    read: Annotated[str, OneOf(READS)] = later("instant")
 
     def __post_init__(self) -> None:
         """Check and freeze the values."""
@@ -65,6 +71,20 @@ class Samples:
         """Return the values of steps ``start`` to ``stop - 1``, (channel, step); see `Signal`."""
         times = nudged(step_times(self, start, stop, dt, self.start), dt)
         return np.take(self.values, interval_number(times - self.start, self.interval), axis=1)
+
+    def measurements(self, stop: int, dt: float) -> Measurements:
+        """Return the samples as a target has them, those before step ``stop``; see `Measured`."""
+        count = min(self.values.shape[1], max(0, math.ceil((stop * dt - self.start) / self.interval)))
+        means = StepMeans(self)
+        if self.read == "mean" and means.averages(
+            dt
+        ):  # several in a step: their mean, for every step that is full of them
+            begin = max(0, math.ceil(self.start / dt - 1e-9))
+            each = np.arange(begin, max(begin, whole_steps(self.duration, stop, dt)))
+            return Measurements(each, each + 1, means.sample(begin, begin + len(each), dt))
+        times = windows if self.read == "mean" else instants
+        first, after, kept = times(self.start, self.interval, count, dt)
+        return Measurements(first, after, self.values[:, kept])
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,6 +198,20 @@ class Spikes:
         count = np.searchsorted(of_spike, interval, side="right") - np.searchsorted(of_spike, interval, side="left")
         return count[None, :] / (dt if self.window is None else 1.0)
 
+    def measurements(self, stop: int, dt: float) -> Measurements | None:
+        """Return the counts of whole windows before step ``stop``, or impulses in every step; see `Measured`."""
+        if self.window is None:
+            begin = max(0, math.ceil(self.start / dt - 1e-9))
+            each = np.arange(begin, max(begin, whole_steps(self.duration, stop, dt)))
+            return Measurements(each, each + 1, self.sample(begin, begin + len(each), dt)) if begin else None
+        refuse_shorter(self.kind, "window", self.window, dt, "Leave it out for impulses.")
+        length = min(self.duration, stop * dt) - self.start
+        first, after, _ = windows(self.start, self.window, whole_steps(length, stop, self.window), dt)
+        if not first.size:
+            return Measurements(first, after, np.empty((self.channels, 0)))
+        low = int(first[0])
+        return Measurements(first, after, self.sample(low, int(first[-1]) + 1, dt)[:, first - low])
+
 
 @called
 def samples(
@@ -186,11 +220,13 @@ def samples(
     standardize: bool = False,
     column: Column | None = None,
     start: Start = 0.0,
+    read: Annotated[str, OneOf(READS)] = "instant",
 ) -> Samples:
-    """Make a signal from measured values, each of which holds until the next.
+    """Make a signal from measured values.
 
-    As an input, values that follow each other faster than the steps are averaged over each step, by how much of the step
-    each of them lasts.
+    As an input each value holds until the next; values that follow each other faster than the steps are averaged over each
+    step, by how much of the step each of them lasts. As a target each value is compared once, at its own time: with the state
+    after the step that begins then.
 
     Parameters
     ----------
@@ -206,6 +242,9 @@ def samples(
     start : float
         When the recording begins, on the clock of the simulation, ms: the time of the first sample. What lies before
         0 ms is not used. So ``start = -5000`` begins 5 s into the recording.
+    read : {"instant", "mean"}
+        What a value of a target is: the state at its time, or the mean over the interval that begins at its time. A mean is
+        compared with the mean of the rate over the steps of its interval.
 
     Returns
     -------
@@ -218,7 +257,7 @@ def samples(
         before the simulation begins. A job whose steps need what is before the first sample, or after the last, is refused.
     """
     values = _load("samples.array", array, column)
-    made = Samples(values.T if isinstance(array, str | os.PathLike) else values, interval, start)
+    made = Samples(values.T if isinstance(array, str | os.PathLike) else values, interval, start, read)
     if not standardize:
         return made
     std = made.values.std(axis=1, keepdims=True)
@@ -227,7 +266,7 @@ def samples(
             f"samples.standardize = True: channel {int(np.argmin(std))} never changes, so it has no scale. "
             f"Leave it out, or leave standardize out."
         )
-    return Samples((made.values - made.values.mean(axis=1, keepdims=True)) / std, interval, start)
+    return Samples((made.values - made.values.mean(axis=1, keepdims=True)) / std, interval, start, read)
 
 
 @called
@@ -248,7 +287,8 @@ def spikes(
         package resource has a row for each spike; see `sweep.files.read_numbers`.
     window : float, optional
         Width of the windows in which spikes are counted, ms, at least one step; the first begins with the recording. The
-        value is the number of spikes in the window. Without it spikes are impulses of area 1, as rho(t) in the paper.
+        value is the number of spikes in the window. As a target each number is compared once, with the mean of the rate
+        over the steps of its window. Without it spikes are impulses of area 1, as rho(t) in the paper.
     duration : float, optional
         Length of the recording, ms, counted from its beginning as the times are. Without it the signal has no end, and no
         spikes after the last one.

@@ -27,6 +27,10 @@ def make(**fields: Any) -> Job:
 
 
 COMPARED = {"observe": ["target_mse"]}
+FEW = (
+    r"target \(samples\): at the lag \d+ ms 2 of its 30 measurements lie wholly in the observed part of the run, "
+    "from 5 to 20 ms, and at least 3 are needed. Lengthen the run"
+)
 TWO = [sine(), constant(1.0)]
 
 
@@ -62,8 +66,10 @@ TWO = [sine(), constant(1.0)]
         ({"target": Target(sine(), lags=[0.3])} | COMPARED, r"target\.lags = 0\.3 ms: must be a whole number"),
         ({"target": Target(sine(), lags=[-6])} | COMPARED, r"target\.lags = -6 ms: with integration\.transient = 5 ms"),
         ({"target": [Target(sine()), Target(sine(), lags=[1])]} | COMPARED, r"several targets share their lags"),
-        ({"target": Target(samples(np.zeros(22), 1.0), lags=[0, 3])} | COMPARED,
-         r"target lasts 22 ms but integration\.duration and the largest lag need 23 ms"),
+        ({"target": Target(samples(np.zeros(19), 1.0), lags=[0, 3])} | COMPARED,
+         r"target lasts 19 ms but integration\.duration = 20 ms"),
+        ({"target": Target(samples(np.arange(30.0), 1.0), lags=[0, 23])} | COMPARED, FEW),
+        ({"target": Target(samples(np.arange(30.0), 1.0), lags=[0, 28])} | COMPARED, FEW.replace("2 of", "0 of")),
         ({"target": Target(model_output({"gain": 1.0}, weights=np.zeros((2, 2))))} | COMPARED,
          r"target \(model\): model\.weights has shape \(2, 2\)"),
         ({"target": Target(model_output({"tau_s": [1.0, 2.0]}))} | COMPARED, r"target \(model\): .*tau_s has"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from fractions import Fraction
 
 import numpy as np
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 
 import sweep
 from sweep import Integration, Job, JobError, Model, Target, samples
-from sweep.signals.recordings import heard
+from sweep.checks.caution import silence
+from sweep.signals.recordings import Samples, heard
 
 
 def job(values: np.ndarray, interval: float, dt: float, duration: float = 100.0) -> Job:
@@ -72,16 +74,27 @@ def test_pieces_have_the_bits_of_the_whole(interval: float, cut: list[int], leve
     assert (constant == level).all()
 
 
-def test_a_target_is_not_averaged() -> None:
-    """Only what drives the model is: what it is compared with stays what was measured."""
+def test_a_fast_target_is_averaged_only_if_it_says_so() -> None:
+    """What drives the model is averaged. What it is compared with is an instant, unless it is read as a mean."""
+
+    def of(fast: Samples) -> Job:
+        return Job(
+            model=Model(units=1),
+            input=fast,
+            target=Target(fast),
+            integration=Integration(dt=1.0, duration=10.0),
+            observe=["target_mse"],
+        )
+
+    def squares(made: Job) -> float:
+        return float(sweep.simulate(dataclasses.replace(made, input=None), "numpy").target_mse.item())
+
     fast = samples(np.arange(100.0), 0.1)
-    made = Job(
-        model=Model(units=1),
-        input=fast,
-        target=Target(fast),
-        integration=Integration(dt=1.0, duration=10.0),
-        observe=["target_mse"],
-    )
+    with pytest.warns(UserWarning, match=r"a sample every 0\.1 ms, but a step is dt = 1 ms\. Of the samples in a step only"):
+        made = of(fast)
+    with silence():
+        assert squares(made) == pytest.approx(np.mean(np.arange(0, 100, 10) ** 2))
+    assert squares(of(samples(np.arange(100.0), 0.1, read="mean"))) == pytest.approx(np.mean(np.arange(4.5, 100, 10) ** 2))
     assert made.targets[0].signal is fast
     assert made.inputs[0].sample(0, 2, 1.0).tolist() == [[4.5, 14.5]]
     assert made.input is fast

@@ -64,8 +64,8 @@ def test_what_was_not_recorded_is_not_made_up(number: int) -> None:
         )
 
 
-def test_a_target_may_begin_with_what_is_compared() -> None:
-    """From the transient and the smallest lag on; one step earlier it is refused."""
+def test_a_target_may_begin_after_what_is_observed() -> None:
+    """What was measured is compared, at each lag what then lies in the observed part."""
 
     def job(start: float) -> Job:
         return Job(
@@ -75,11 +75,12 @@ def test_a_target_may_begin_with_what_is_compared() -> None:
             observe=["target_mse"],
         )
 
-    moved = sweep.simulate(job(8.0), "numpy").target_mse
-    expected = [np.mean((np.arange(10, 40) + lag - 8.0) ** 2) for lag in (-2, 3)]
-    np.testing.assert_allclose(moved.to_numpy().ravel(), expected, rtol=1e-6)
-    with pytest.raises(JobError, match="begins at 9 ms, but is needed from 8 ms"):
-        job(9.0)
+    for start in (8.0, 9.0, 30.0):
+        moved = sweep.simulate(job(start), "numpy").target_mse
+        values = [np.arange(max(10.0 + lag - start, 0.0), 40.0 + lag - start) for lag in (-2, 3)]
+        np.testing.assert_allclose(moved.to_numpy().ravel(), [np.mean(each**2) for each in values], rtol=1e-6)
+    with pytest.raises(JobError, match=r"at the lag -2 ms 2 of its 7 measurements lie wholly in the observed part"):
+        job(36.0)
 
 
 def test_a_recording_that_is_over_is_refused() -> None:

@@ -53,7 +53,7 @@ QUESTIONS: dict[str, tuple[Any, ...]] = {
     "finals": ((), ("x_final",), ("r_final",), ("x_final", "r_final")),
     "targets and lags": ((0, 0), (1, 1), (1, 3), (2, 4)),
     "compares": (("target_correlation",), ("target_mse",), ("target_correlation", "target_mse")),
-    "target": ("one", "each", "teacher"),
+    "target": ("one", "each", "teacher", "instants", "means", "mixed"),
     "records": ((), ("x",), ("r",), ("x", "r")),
     "every": (1, 2, 7, 17),
     "recorded units": ("all", "two", "last"),
@@ -182,20 +182,26 @@ def _inputs(
 
 
 def _targets(answers: Answers, units: int, steps: int, rng: np.random.Generator) -> list[Target] | None:
-    """Return the targets; one that a model makes has other time constants than the model."""
+    """Return the targets; one that a model makes has other time constants than the model. "mixed" are different kinds."""
     count, lags = answers["targets and lags"]
-    made = [
-        Target(
-            model_output({"tau_s": 5.0 + number, "gain": 0.5, "noise": 0.0, "x0": 0.2}),
-            lags=[0.0, 0.5, 1.0, 3.0][:lags],
-        )
-        if answers["target"] == "teacher"
-        else Target(
-            samples(rng.normal(size=(units if answers["target"] == "each" else 1, steps)), interval=1.0),
-            lags=[0.0, 0.5, 1.0, 3.0][:lags],
-        )
-        for number in range(count)
-    ]
+    every = 0.5 * np.arange(0.5, steps + 8)
+
+    def signal(number: int) -> sweep.Signal:
+        match answers["target"]:
+            case "teacher":
+                return model_output({"tau_s": 5.0 + number, "gain": 0.5, "noise": 0.0, "x0": 0.2})
+            case "one" | "each" as channels:
+                return samples(rng.normal(size=(units if channels == "each" else 1, steps + 8)), interval=0.5)
+            case "instants":
+                return samples(rng.normal(size=(units, steps)), interval=1.0, start=0.5 * number)
+            case "mixed" if number == 0:
+                return sweep.spikes(rng.choice(every, len(every) // 3, replace=False))
+            case _ if number == 0:
+                return sweep.spikes(rng.choice(every, len(every) // 3, replace=False), window=1.5)
+            case _:
+                return samples(rng.normal(size=(1, steps)), interval=1.2, read="mean")
+
+    made = [Target(signal(number), lags=[0.0, 0.5, -0.5, 3.0][:lags]) for number in range(count)]
     return made or None
 
 

@@ -40,6 +40,7 @@ ANSWERS: dict[str, tuple[Any, ...]] = {
     "comparisons": (0, 1, 3, 8),
     "compares": ((True, False), (False, True), (True, True)),
     "target_by_unit": (False, True),
+    "readings": (0, 1, 2),
     "record_x": (False, True),
     "record_r": (False, True),
     "detect": (False, True),
@@ -54,6 +55,8 @@ def needs(units: int, answers: Mapping[str, Any]) -> Needs:
     if units == 1:
         modes = [{BY_UNIT: COMMON, BY_BOTH: BY_SET}.get(mode, mode) for mode in modes]
     correlation, mse = answers["compares"] if answers["comparisons"] else (False, False)
+    readings = min(answers["readings"], answers["comparisons"])
+    reading_of = tuple(c % readings for c in range(answers["comparisons"])) if readings else ()
     one = Needs(
         units=units,
         precision=answers["precision"],
@@ -65,12 +68,13 @@ def needs(units: int, answers: Mapping[str, Any]) -> Needs:
         stimuli=answers["stimuli"],
         input_units=units if answers["stimuli"] and answers["input_by_unit"] else 1,
         moments_x=answers["moments_x"],
-        moments_r=2 if correlation else answers["moments_r"],
+        moments_r=2 if correlation else max(answers["moments_r"], int(bool(reading_of))),
         running=answers["running"],
         comparisons=answers["comparisons"],
         correlation=correlation,
         mse=mse,
         target_units=units if answers["comparisons"] and answers["target_by_unit"] else 1,
+        reading_of=reading_of,
         record_x=answers["record_x"],
         record_r=answers["record_r"],
     )
@@ -90,6 +94,6 @@ def plain(units: int, activation: str = "relu", precision: str = "float32") -> N
     """
     nothing = dict.fromkeys(ANSWERS, False)
     modes = {f"mode of {name}": BY_SET if name in ("alpha_s", "alpha_r", "gain") else NEUTRAL for name in WHICH}
-    none = {"stimuli": 0, "moments_x": 0, "running": (), "comparisons": 0}
+    none = {"stimuli": 0, "moments_x": 0, "running": (), "comparisons": 0, "readings": 0}
     own = {"activation": activation, "precision": precision, "sequential": True, "coupling": 1, "moments_r": 2}
     return needs(units, nothing | modes | none | own)

@@ -59,15 +59,18 @@ class Batch:
         records = {record.variable: results[record.variable] for record in job.records}
         report = _shared_among(progress, len(self.kernels))
         values: Arrays = {}
-        comparisons = []
+        comparisons, variances = [], []
         for number, (compared, kernel) in enumerate(self.kernels):
             arrays = self._pass(kernel, compared, records if number == 0 else {}, report)
             if number == 0:
                 values, diverged = layout.measured(job, arrays, kernel), arrays["diverged"]
             if kernel.needs.comparisons:
                 comparisons.append(arrays["comparisons"])
+            if kernel.needs.readings and kernel.needs.correlation:
+                assert self.targets is not None
+                variances.append(layout.read_variance(kernel, arrays, layout.readings(self.targets, compared)))
         if comparisons:
-            values |= self._compared(np.concatenate(comparisons, axis=1), values)
+            values |= self._compared(np.concatenate(comparisons, axis=1), variances, values)
         for name in job.observed:
             _turn(values[name], results[name])
         results["status"][...] = STATUS["ok"]
@@ -85,18 +88,19 @@ class Batch:
         # The same simulation must diverge again. If it did not, the set would still have to be marked: it has NaN.
         return np.where(found < 0, self.job.integration.steps - 1, found)
 
-    def _compared(self, sums: np.ndarray, values: Arrays) -> Arrays:
-        """Return the comparisons ``(target, lag, unit, set)`` from their sums."""
+    def _compared(self, sums: np.ndarray, variances: Sequence[np.ndarray], values: Arrays) -> Arrays:
+        """Return the comparisons ``(target, lag, unit, set)`` from their sums, and from the variances of what they read."""
         job, targets = self.job, self.targets
         assert targets is not None
-        count = job.integration.steps - job.integration.transient_steps
-        shape = (*targets.mean.shape[:2], *sums.shape[2:])
+        shape = (*targets.count.shape, *sums.shape[2:])
+        averages = sums.reshape(2, *shape) / targets.count[..., None, None]
         several = slice(None) if isinstance(job.target, tuple) else 0
         out = {}
         if "target_correlation" in job.observed:
-            out["target_correlation"] = targets.correlation(sums[0].reshape(shape) / count, values["r_var"])[several]
+            variance = np.concatenate(variances).reshape(shape) if variances else values["r_var"]
+            out["target_correlation"] = targets.correlation(averages[0], variance)[several]
         if "target_mse" in job.observed:
-            out["target_mse"] = (sums[1].reshape(shape) / count)[several]
+            out["target_mse"] = averages[1][several]
         return out
 
     def _mark(self, lost: npt.NDArray[np.intp], steps: npt.NDArray[np.int64], results: Arrays) -> None:
@@ -191,8 +195,8 @@ class Batch:
     ) -> None:
         """Launch the steps of a span, and download its records."""
         device, job, needs = self.device, self.job, kernel.needs
-        rows, sums = layout.series(job, kernel, self.targets, compared, span)
-        held = {"series": device.upload(rows, "series"), "series_sums": device.upload(sums, "series_sums")}
+        rows, segments = layout.series(job, kernel, self.targets, compared, span)
+        held = {"series": device.upload(rows, "series"), "segments": device.upload(segments, "segments")}
         keeping = {}
         if records and span.bounds:
             sizes = layout.record_sizes(job, int(arguments["sets"][0]), span.steps)
@@ -205,7 +209,7 @@ class Batch:
         entry = "observed" if span.bounds else "transient"
         launch = (module, entry, kernel, arguments)
         if kernel.one_step:
-            for _ in self._single_steps(kernel, arguments, buffers, held, span, rows, sums):
+            for _ in self._single_steps(kernel, arguments, buffers, held, span, rows, segments):
                 device.launch(*launch)
         else:
             arguments["first"], arguments["steps"] = span.first, span.steps
@@ -223,12 +227,12 @@ class Batch:
         held: dict[str, Any],
         span: Span,
         rows: np.ndarray,
-        sums: np.ndarray,
+        segments: np.ndarray,
     ) -> Iterator[None]:
         """Set the arguments for one step after the other: its row of the series, its record and its rates."""
         job, address = self.job, self.device.address
         arguments["steps"] = 1
-        series, segment_sums = address(held["series"]), address(held["series_sums"])
+        series, numbers = address(held["series"]), address(held["segments"])
         record = {name: address(held[name]) for name in held if name.startswith("record_")}
         each = 0
         if record:
@@ -239,7 +243,7 @@ class Batch:
                 segment += 1
             arguments["first"] = step
             arguments["series"] = series + (step - span.first) * rows[0].nbytes
-            arguments["series_sums"] = segment_sums + segment * sums[0].nbytes
+            arguments["segments"] = numbers + segment * segments[0].nbytes
             for name, place in record.items():
                 before = layout.records_in(job, span.first, step)
                 arguments[name] = place + (before.stop - before.start) * each

@@ -256,7 +256,4 @@ def passes(needs: Needs) -> list[tuple[slice, CudaKernel]]:
 
 def _divided(needs: Needs, shares: int) -> list[tuple[slice, CudaKernel]]:
     bounds = [needs.comparisons * k // shares for k in range(shares + 1)]
-    return [
-        (slice(low, high), choose(needs.to_compare(high - low, first=low == 0)))
-        for low, high in itertools.pairwise(bounds)
-    ]
+    return [(some, choose(needs.to_compare(some))) for some in itertools.starmap(slice, itertools.pairwise(bounds))]

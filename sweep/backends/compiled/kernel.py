@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -29,9 +30,21 @@ MODES = ("NEUTRAL", "COMMON", "BY_UNIT", "BY_SET", "BY_BOTH")
 NEUTRAL, COMMON, BY_UNIT, BY_SET, BY_BOTH = range(5)
 #: The arrays of ``struct Arguments``, in its order.
 POINTERS = (
-    *("state", "rates", "new_rates", "sums", "moments", "running", "comparisons", "record_x", "record_r", "diverged"),
+    *(
+        "state",
+        "rates",
+        "new_rates",
+        "sums",
+        "moments",
+        "running",
+        "comparisons",
+        "open",
+        "record_x",
+        "record_r",
+        "diverged",
+    ),
     *("by_set", "by_unit", "weights", "entries", "entry_units", "networks", "stimuli", "streams"),
-    *("series", "series_sums", "places"),
+    *("series", "segments", "places"),
 )
 
 
@@ -55,6 +68,7 @@ class Needs:
     correlation: bool
     mse: bool
     target_units: int
+    reading_of: tuple[int, ...]
     record_x: bool
     record_r: bool
     detect: bool = False
@@ -81,12 +95,13 @@ class Needs:
             stimuli=len(job.inputs) if "stimulus" in bases else min(1, len(job.inputs)),
             input_units=model.units if per_unit else 1,
             moments_x=statistics["x"].moments,
-            moments_r=statistics["r"].moments,
+            moments_r=max(statistics["r"].moments, int(bool(compared and job.comparisons.readings))),
             running=tuple((of, number.kernel) for of, own in statistics.items() for number in own.running),
             comparisons=compared,
             correlation=correlation,
             mse=mse,
             target_units=model.units if compared and by_unit else 1,
+            reading_of=job.comparisons.of if compared else (),
             record_x=any(record.variable == "x" for record in job.records),
             record_r=any(record.variable == "r" for record in job.records),
         )
@@ -102,16 +117,22 @@ class Needs:
         return self.modes[list(WHICH).index("noise")] != NEUTRAL
 
     @property
+    def readings(self) -> int:
+        """Number of readings: of the different ways in which comparisons read the rates; 0 if they read every step."""
+        return len(set(self.reading_of))
+
+    @property
     def columns(self) -> int:
         """Number of columns of the series: numbers of a step that do not depend on the set."""
         kinds = self.correlation + self.mse
-        return self.stimuli * self.input_units + kinds * self.comparisons * self.target_units
+        return self.stimuli * self.input_units + self.readings + kinds * self.comparisons * self.target_units
 
     @property
     def sums(self) -> int:
         """Number of sums of a unit within a segment, including the shifts."""
         moments = sum(1 + order for order in (self.moments_x, self.moments_r) if order)
-        return moments + (self.correlation + self.mse) * self.comparisons
+        read = self.readings * (1 + 3 * self.correlation)
+        return moments + (self.correlation + self.mse) * self.comparisons + read
 
     def to_detect(self) -> Needs:
         """Return the needs of a kernel that finds the step at which sets diverge, along the same trajectory."""
@@ -124,20 +145,24 @@ class Needs:
             correlation=False,
             mse=False,
             target_units=1,
+            reading_of=(),
             record_x=False,
             record_r=False,
             detect=True,
         )
 
-    def to_compare(self, comparisons: int, first: bool) -> Needs:
+    def to_compare(self, some: slice) -> Needs:
         """Return the needs of a pass that makes some of the comparisons. The first pass also does everything else."""
-        if first:
-            return dataclasses.replace(self, comparisons=comparisons)
+        comparisons, reading_of = some.stop - some.start, numbered(self.reading_of[some])[1]
+        if some.start == 0:
+            return dataclasses.replace(self, comparisons=comparisons, reading_of=reading_of)
         return dataclasses.replace(
             self,
             comparisons=comparisons,
+            reading_of=reading_of,
             moments_x=0,
-            moments_r=int(self.correlation),  # the sums use deviations from the shift of the moments
+            # The sums use deviations from the shift of the moments.
+            moments_r=int(self.correlation or self.readings > 0),
             running=(),
             record_x=False,
             record_r=False,
@@ -170,10 +195,18 @@ class Needs:
             "CORRELATION": int(self.correlation),
             "MSE": int(self.mse),
             "TARGET_UNITS": self.target_units,
+            "READINGS": self.readings,
+            "READING_OF": ", ".join(map(str, self.reading_of or (0,))),
             "RECORD_X": int(self.record_x),
             "RECORD_R": int(self.record_r),
             "DETECT": int(self.detect),
         }
+
+
+def numbered(reading_of: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the different readings of some comparisons in their order, and for each comparison the number of its own."""
+    different = tuple(sorted(set(reading_of)))
+    return different, tuple(different.index(reading) for reading in reading_of)
 
 
 def _modes(job: Job, bases: set[str]) -> tuple[int, ...]:

@@ -5,13 +5,13 @@ Layouts are those of ``kernels/arguments.cuh``: all arrays of sets are ``[row][s
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from sweep.backends.compiled.kernel import BY_BOTH, BY_SET, BY_UNIT, COMMON, WHICH, Kernel
+from sweep.backends.compiled.kernel import BY_BOTH, BY_SET, BY_UNIT, COMMON, WHICH, Kernel, numbered
 from sweep.backends.drive import input_drive
 from sweep.backends.series import TargetSeries
 from sweep.design.arrays import ParameterSets
@@ -20,9 +20,12 @@ from sweep.model.integration import rate_constant
 from sweep.model.parameters import Array, parse_name
 from sweep.observables import VARIABLES, record_steps, wanted
 from sweep.observables.statistics import Accumulated
+from sweep.signals.measurements import Reading
 
 #: Number of steps in the first segment of the moments, and in the longest: see ``kernels/arguments.cuh``.
 FIRST_SEGMENT, LONGEST_SEGMENT = 16, 1024
+#: The numbers of a reading in a segment: see ``OfReading`` of ``kernels/arguments.cuh``.
+OF_READING = ("open before", "open after", "measured before", "measured")
 
 
 def segment_stop(step: int) -> int:
@@ -147,14 +150,17 @@ def series(
     Returns
     -------
     ndarray
-        ``(step, column)``: the inputs, then the targets' deviations from their means, then the targets.
+        ``(step, column)``: the inputs, then the events of the readings, then the targets' deviations from their means, then
+        the targets.
     ndarray
-        ``(segment, comparison, unit or 1)`` float64: sums of the deviations over each segment.
+        ``(segment, number)`` float64: the numbers of each segment, which are sums of the deviations, and for each reading
+        those of ``OfReading`` in ``kernels/arguments.cuh``.
     """
     needs = kernel.needs
-    sums = np.zeros((max(1, len(span.bounds) - 1), needs.comparisons, needs.target_units))
+    compares = needs.comparisons * needs.target_units
+    segments = np.zeros((max(1, len(span.bounds) - 1), max(1, compares + len(OF_READING) * needs.readings)))
     if not needs.columns:
-        return np.zeros((1, 1), dtype=needs.precision), sums
+        return np.zeros((1, 1), dtype=needs.precision), segments
     columns = np.zeros((span.steps, needs.columns), dtype=needs.precision)
     inputs, each = np.split(columns, [needs.stimuli * needs.input_units], axis=1)
     if needs.stimuli:
@@ -164,19 +170,31 @@ def series(
             driven = driven[:, :, [chosen if driven.shape[2] > 1 else 0]]
         inputs[...] = driven.transpose(0, 2, 1).reshape(span.steps, -1)
     if targets is not None and needs.comparisons and span.bounds:
-        values = targets.each(span.first, span.stop)[compared]
+        events, each = np.split(each, [needs.readings], axis=1)
+        for row, reading in enumerate(readings(targets, compared)):
+            events[:, row] = reading.events(span.first, span.stop)
+            before, after = span.bounds[:-1], span.bounds[1:]
+            own = segments[:, compares + row * len(OF_READING) :]
+            own[:, 0], own[:, 1] = [reading.opened(step) for step in before], [reading.opened(step) for step in after]
+            own[:, 2] = [reading.closed(step) for step in before]
+            own[:, 3] = [reading.closed(step) for step in after] - own[:, 2]
         if needs.correlation:
-            deviations, each = np.split(each, [needs.comparisons * needs.target_units], axis=1)
-            means = targets.mean.reshape(-1, needs.target_units)[compared]
-            _fill(deviations, (value - mean[:, None] for value, mean in zip(values, means, strict=True)))
+            deviations, each = np.split(each, [compares], axis=1)
+            _fill(deviations, targets.deviations(span.first, span.stop)[compared])
             starts = np.array(span.bounds[:-1]) - span.first
-            sums = np.add.reduceat(deviations, starts, axis=0, dtype=np.float64).reshape(sums.shape)
+            segments[:, :compares] = np.add.reduceat(deviations, starts, axis=0, dtype=np.float64)
         if needs.mse:
-            _fill(each, values)
-    return columns, sums
+            _fill(each, targets.each(span.first, span.stop)[compared])
+    return columns, segments
 
 
-def _fill(columns: np.ndarray, values: Iterable[Array]) -> None:
+def readings(targets: TargetSeries, compared: slice) -> list[Reading]:
+    """Return the readings of some comparisons, in the order in which a kernel numbers them."""
+    different, _ = numbered(targets.comparisons.of[compared])
+    return [targets.comparisons.readings[number] for number in different]
+
+
+def _fill(columns: np.ndarray, values: Sequence[Array]) -> None:
     """Write the values of each comparison, ``(unit or 1, step)``, into columns ``(step, comparison x unit)``."""
     place = 0
     for value in values:
@@ -206,7 +224,7 @@ def start(job: Job, kernel: Kernel, parameters: ParameterSets) -> dict[str, np.n
         arrays |= {"rates": rates, "new_rates": np.broadcast_to(zero, rates.shape)}
         if needs.sums:
             arrays["sums"] = np.broadcast_to(zero, (needs.sums, units, sets))
-    if moments := needs.moments_x + needs.moments_r:
+    if moments := needs.moments_x + needs.moments_r + 2 * needs.readings * needs.correlation:
         arrays["moments"] = np.broadcast_to(0.0, (moments, units, sets))
     if needs.running:
         numbers = [number.start for of in VARIABLES for number in wanted(job.observed, of).running]
@@ -214,6 +232,8 @@ def start(job: Job, kernel: Kernel, parameters: ParameterSets) -> dict[str, np.n
         arrays["running"] = np.broadcast_to(starts, (len(numbers), units, sets))
     if needs.comparisons:
         arrays["comparisons"] = np.broadcast_to(0.0, (2, needs.comparisons, units, sets))
+    if needs.readings:
+        arrays["open"] = np.broadcast_to(0.0, (needs.readings, units, sets))
     if needs.coupling == 2:
         arrays["networks"] = _each(parameters.selectors["network"], sets, np.int32)
     if parameters.entries:
@@ -236,7 +256,7 @@ def batch_bytes(job: Job, kernel: Kernel) -> int:
     rows = 2 + 2 * needs.compensated + len(needs.running) + sum(mode == BY_BOTH for mode in needs.modes)
     if kernel.one_step:
         rows += needs.sums
-    doubles = needs.moments_x + needs.moments_r + 2 * needs.comparisons
+    doubles = needs.moments_x + needs.moments_r + 2 * needs.comparisons + (1 + 2 * needs.correlation) * needs.readings
     waiting = 2 * kernel.rows_of_rates if kernel.one_step else 0
     single = waiting + len(needs.modes) + sum(parse_name(name).base == "W" for name in job.design.swept)
     return needs.units * (rows * needs.itemsize + doubles * 8) + single * needs.itemsize + 24
@@ -264,7 +284,7 @@ def measured(job: Job, arrays: dict[str, np.ndarray], kernel: Kernel) -> dict[st
     """Return the wanted statistics of a batch from its final arrays, each ``(unit, set)``, by name."""
     needs = kernel.needs
     final = {"x": arrays["state"][0], "r": arrays["rates"][: needs.units] if kernel.one_step else arrays["state"][1]}
-    moments = np.split(arrays.get("moments", np.empty((0,))), [needs.moments_x])
+    moments = np.split(arrays.get("moments", np.empty((0,))), [needs.moments_x, needs.moments_x + needs.moments_r])[:2]
     out: dict[str, np.ndarray] = {}
     for of, own in zip(VARIABLES, moments, strict=True):
         running = zip(needs.running, arrays.get("running", ()), strict=True)
@@ -275,6 +295,14 @@ def measured(job: Job, arrays: dict[str, np.ndarray], kernel: Kernel) -> dict[st
         )
         out |= {f"{of}_{name}": value for name, value in wanted(job.observed, of).values(accumulated).items()}
     return out
+
+
+def read_variance(kernel: Kernel, arrays: dict[str, np.ndarray], used: Sequence[Reading]) -> np.ndarray:
+    """Return the variance of what each comparison of a pass reads of the rates, ``(comparison, unit, set)``."""
+    needs = kernel.needs
+    rows = arrays["moments"][needs.moments_x + needs.moments_r :]
+    variance = np.stack([_moments(rows[2 * q : 2 * q + 2], one.count)[1] for q, one in enumerate(used)])
+    return variance[list(needs.reading_of)]
 
 
 def _moments(rows: npt.NDArray[np.float64], count: int) -> list[npt.NDArray[np.float64]]:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sweep.backends.numpy.blas import one_blas_thread
-from sweep.backends.numpy.observation import STRETCH
+from sweep.backends.numpy.comparison import STRETCH
 from sweep.backends.numpy.recurrence import ProductForm
 from sweep.backends.numpy.tile import Progress, Tile
 from sweep.backends.protocol import Entry, PreparedJob, Probe, cpu
@@ -90,7 +90,7 @@ class NumpyBackend:
         states = units * width * itemsize * (2 * STRETCH + 24)
         records = width * sum(variable.bytes_per_set for variable in job.variables if "time" in variable.dims)
         # Sums of products, sums of squares, and one copy while they become results.
-        comparisons = 3 * 8 * units * width * _comparisons(job)
+        comparisons = 3 * 8 * units * width * (_comparisons(job) + len(job.comparisons.readings))
         lasts = job.integration.duration + max((0.0, *job.lags)) - min((0.0, *job.lags))
         channels = units if any(target.signal.channels != 1 for target in job.targets) else 1
         targets = 2 * 8 * len(job.targets) * channels * round(lasts / job.integration.dt)

@@ -10,20 +10,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from sweep.backends.numpy.ahead import Ahead
-from sweep.backends.numpy.blas import grouped, uniform_columns
+from sweep.backends.numpy.comparison import Comparison, InEveryStep, States, WhereMeasured
 from sweep.backends.series import TargetSeries
 from sweep.job import Job
 from sweep.model.parameters import Array
 from sweep.observables import CORRELATION, MSE, VARIABLES, Record, record_steps, wanted
 from sweep.observables.statistics import Accumulated
-
-States = npt.NDArray[np.floating]
-
-#: Number of steps observed together: a multiple of the 4 steps that one call of the noise may serve.
-STRETCH = 16
-#: The number of sets in a tile is a multiple of this.
-LANES = 64
 
 
 class Moments:
@@ -76,78 +68,6 @@ class Moments:
         return [mean, variance][: self._order]
 
 
-class Comparison:
-    """Covariance and mean squared difference of rates and targets, for every target and lag."""
-
-    def __init__(self, series: TargetSeries, units: int, width: int, dtype: np.dtype, names: frozenset[str]) -> None:
-        self._series, self._dtype = series, dtype
-        self._shape = (*series.mean.shape[:2], units, width)
-        self._squares = np.zeros(self._shape) if MSE in names else None
-        self._products: Array | None = None
-        end, numbers = series.end, series.mean.size
-        self._targets = Ahead(lambda a, b: np.moveaxis(series.at(a, b), -1, 0).astype(dtype), end, numbers)
-        self._deviating = Ahead(self._deviations_of, end, numbers)
-        if CORRELATION in names:
-            rows = self._shape[0] * self._shape[1]
-            self._columns = uniform_columns(rows, STRETCH, dtype, LANES)
-            self._products = np.zeros((units, width // self._columns, rows, self._columns))
-            # Sums of the target's deviations so far. With these the products are corrected when the shift changes.
-            self._deviations = np.zeros((series.mean.shape[2], 1, rows, 1))
-
-    def _deviations_of(self, first: int, stop: int) -> States:
-        """Return the targets' deviations from their means, ``(step, unit or 1, target x lag)``."""
-        deviations = self._series.at(first, stop) - self._series.mean[..., None]
-        return deviations.reshape(-1, *deviations.shape[2:]).transpose(2, 1, 0).astype(self._dtype)
-
-    def add_squares(self, first: int, rates: States) -> None:
-        """Add the squared differences of a stretch of rates ``(step, unit, set)``."""
-        if self._squares is None:
-            return
-        series = np.moveaxis(self._targets(first, first + len(rates)), 0, -1)
-        difference = np.empty_like(rates)
-        flat = difference.reshape(len(rates), -1)
-        for target, lags in enumerate(series):
-            for lag, values in enumerate(lags):
-                np.subtract(rates, values.T[:, :, None], out=difference)
-                self._squares[target, lag] += np.einsum("sn,sn->n", flat, flat).reshape(self._shape[2:])
-
-    def add_products(self, first: int, stop: int, ring: States, at: int, moved: Array | None) -> None:
-        """Add the products of the target with rates from which a shift has been subtracted.
-
-        Parameters
-        ----------
-        first, stop : int
-            Steps ``first`` to ``stop - 1`` are compared.
-        ring : ndarray
-            :data:`STRETCH` states ``(step, unit, set)``. For a set that has not diverged all of them are finite.
-        at : int
-            The row of the ring with the state after step ``first``.
-        moved : ndarray or None
-            By how much the shift has changed since the last call, ``(unit, set)``; None if it has not.
-        """
-        if self._products is None:
-            return
-        if moved is not None:
-            self._products -= self._deviations * grouped(moved[:, None], self._columns)
-        # The target's deviation from its mean, and 0 for a state that is not compared, so that all products have one shape.
-        # (unit or 1, 1, target x lag, step) @ (unit, group of sets, step, set)
-        left = np.zeros((*self._deviations.shape[:3], STRETCH), dtype=self._dtype)
-        left[:, 0, :, at : at + stop - first] = np.moveaxis(self._deviating(first, stop), 0, -1)
-        self._products += np.matmul(left, grouped(ring.transpose(1, 0, 2), self._columns))
-        self._deviations += left.sum(axis=-1, dtype=np.float64)[..., None]
-
-    def correlation(self, count: int, variance: Array) -> Array:
-        """Return Pearson's correlation ``(target, lag, unit, set)``; NaN where the rates or the target are constant."""
-        assert self._products is not None
-        covariance = self._products.transpose(2, 0, 1, 3).reshape(self._shape) / count
-        return self._series.correlation(covariance, variance)
-
-    def mse(self, count: int) -> Array:
-        """Return the mean squared difference ``(target, lag, unit, set)``."""
-        assert self._squares is not None
-        return self._squares / count
-
-
 class Observation:
     """All observables of one tile.
 
@@ -158,7 +78,7 @@ class Observation:
     series : TargetSeries or None
         The targets.
     width : int
-        Number of sets in the tile, a multiple of :data:`LANES`.
+        Number of sets in the tile, a multiple of 64.
     """
 
     def __init__(self, job: Job, series: TargetSeries | None, width: int) -> None:
@@ -174,8 +94,10 @@ class Observation:
             of: {number: np.full((units, width), number.start, timing.dtype) for number in own.running}
             for of, own in self._wanted.items()
         }
-        compared = series is not None and names & {CORRELATION, MSE}
-        self._comparison = Comparison(series, units, width, timing.dtype, names) if series and compared else None
+        self._comparison: Comparison | None = None
+        if series is not None and names & {CORRELATION, MSE}:
+            kind = InEveryStep if series.comparisons.every_step else WhereMeasured
+            self._comparison = kind(series, units, width, timing.dtype, names)
         self._records: dict[str, tuple[Record, States]] = {}
         for record in job.records:
             kept = units if record.units is None else len(record.units)
@@ -192,7 +114,7 @@ class Observation:
         first, count : int
             The first step, and the number of steps.
         rings : dict
-            The states after :data:`STRETCH` steps, ``(step, unit, set)``, by variable (``"x"``, ``"r"``). Only the first
+            The states after the steps of a stretch, ``(step, unit, set)``, by variable (``"x"``, ``"r"``). Only the first
             ``count`` are used. The states may be changed in place.
         """
         skip = max(0, self._job.integration.transient_steps - first)
@@ -203,7 +125,7 @@ class Observation:
         if self._comparison:
             # After the moments have subtracted their shift, because then the products do not lose digits.
             moved = self._moments["r"].moved if "r" in self._moments else None
-            self._comparison.add_products(first + skip, first + count, rings["r"], skip, moved)
+            self._comparison.see_shifted(first + skip, first + count, rings["r"], skip, moved)
 
     def _see(self, of: str, first: int, stretch: States) -> None:
         if of in self._records:
@@ -215,7 +137,7 @@ class Observation:
         for number, so_far in self._running[of].items():
             number.update(so_far, stretch)
         if self._comparison and of == "r":
-            self._comparison.add_squares(first, stretch)
+            self._comparison.see(first, stretch)
         if of in self._moments:
             # The moments come last, because they change the stretch.
             self._moments[of].add(stretch)
@@ -243,9 +165,9 @@ class Observation:
         if self._comparison:
             several = slice(None) if isinstance(self._job.target, tuple) else 0
             if CORRELATION in self._job.observed:
-                out[CORRELATION] = self._comparison.correlation(count, out["r_var"])[several]
+                out[CORRELATION] = self._comparison.correlation(out["r_var"])[several]
             if MSE in self._job.observed:
-                out[MSE] = self._comparison.mse(count)[several]
+                out[MSE] = self._comparison.mse()[several]
         dtype = self._job.integration.dtype
         results = {
             name: np.moveaxis(value, -1, 0).astype(dtype) for name, value in out.items() if name in self._job.observed

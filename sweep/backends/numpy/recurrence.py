@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from sweep.backends.numpy.blas import grouped, uniform_columns
-from sweep.backends.numpy.observation import LANES, States
+from sweep.backends.numpy.comparison import LANES, States
 from sweep.design.arrays import ParameterSets
 from sweep.job import Job
 from sweep.model.network import Model

@@ -14,7 +14,8 @@ import numpy.typing as npt
 from sweep import philox
 from sweep.backends.drive import input_drive
 from sweep.backends.numpy.ahead import Ahead
-from sweep.backends.numpy.observation import STRETCH, Observation, States
+from sweep.backends.numpy.comparison import STRETCH, States
+from sweep.backends.numpy.observation import Observation
 from sweep.backends.numpy.recurrence import ProductForm, recurrence
 from sweep.backends.series import TargetSeries
 from sweep.design.arrays import ParameterSets

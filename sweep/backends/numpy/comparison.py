@@ -1,0 +1,186 @@
+"""Comparisons of the rates of a tile of sets with targets (NumPy)."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from sweep.backends.numpy.ahead import Ahead
+from sweep.backends.numpy.blas import grouped, uniform_columns
+from sweep.backends.series import TargetSeries
+from sweep.model.parameters import Array
+from sweep.observables import CORRELATION, MSE
+
+States = npt.NDArray[np.floating]
+
+#: Number of steps observed together: a multiple of the 4 steps that one call of the noise may serve.
+STRETCH = 16
+#: The number of sets in a tile is a multiple of this.
+LANES = 64
+
+
+class Comparison(Protocol):
+    """Covariance and mean squared difference of rates and targets, for every target and lag."""
+
+    def see(self, first: int, rates: States) -> None:
+        """Compare a stretch of rates ``(step, unit, set)``, the states after step ``first`` and those that follow."""
+        ...
+
+    def see_shifted(self, first: int, stop: int, ring: States, at: int, moved: Array | None) -> None:
+        """Compare the same rates after a shift, which keeps them small, has been subtracted.
+
+        Parameters
+        ----------
+        first, stop : int
+            Steps ``first`` to ``stop - 1`` are compared.
+        ring : ndarray
+            :data:`STRETCH` states ``(step, unit, set)``. For a set that has not diverged all of them are finite.
+        at : int
+            The row of the ring with the state after step ``first``.
+        moved : ndarray or None
+            By how much the shift has changed since the last call, ``(unit, set)``; None if it has not.
+        """
+        ...
+
+    def correlation(self, variance: Array) -> Array:
+        """Return Pearson's correlation ``(target, lag, unit, set)``; NaN where the rates or the target are constant.
+
+        Parameters
+        ----------
+        variance : ndarray
+            Variance of the rates over the observed steps, ``(unit, set)``.
+        """
+        ...
+
+    def mse(self) -> Array:
+        """Return the mean squared difference ``(target, lag, unit, set)``."""
+        ...
+
+
+class InEveryStep:
+    """Comparisons with a target that has a value for every observed step."""
+
+    def __init__(self, series: TargetSeries, units: int, width: int, dtype: np.dtype, names: frozenset[str]) -> None:
+        self._series, self._dtype = series, dtype
+        self._shape = (*series.mean.shape[:2], units, width)
+        self._squares = np.zeros(self._shape) if MSE in names else None
+        self._products: Array | None = None
+        end, numbers = series.origin + int(series.count.max()), series.mean.size
+        self._targets = Ahead(lambda a, b: self._stacked(series.each(a, b)), end, numbers)
+        self._deviating = Ahead(self._deviations_of, end, numbers)
+        if CORRELATION in names:
+            rows = self._shape[0] * self._shape[1]
+            self._columns = uniform_columns(rows, STRETCH, dtype, LANES)
+            self._products = np.zeros((units, width // self._columns, rows, self._columns))
+            # Sums of the target's deviations so far. With these the products are corrected when the shift changes.
+            self._deviations = np.zeros((series.mean.shape[2], 1, rows, 1))
+
+    def _stacked(self, each: list[Array]) -> States:
+        """Return numbers of all comparisons, ``(step, target, lag, unit or 1)``."""
+        return np.moveaxis(np.stack(each).reshape(*self._series.mean.shape, -1), -1, 0).astype(self._dtype)
+
+    def _deviations_of(self, first: int, stop: int) -> States:
+        """Return the targets' deviations from their means, ``(step, unit or 1, target x lag)``."""
+        return np.stack(self._series.deviations(first, stop)).transpose(2, 1, 0).astype(self._dtype)
+
+    def see(self, first: int, rates: States) -> None:
+        """Add the squared differences; see `Comparison`."""
+        if self._squares is None:
+            return
+        series = np.moveaxis(self._targets(first, first + len(rates)), 0, -1)
+        difference = np.empty_like(rates)
+        flat = difference.reshape(len(rates), -1)
+        for target, lags in enumerate(series):
+            for lag, values in enumerate(lags):
+                np.subtract(rates, values.T[:, :, None], out=difference)
+                self._squares[target, lag] += np.einsum("sn,sn->n", flat, flat).reshape(self._shape[2:])
+
+    def see_shifted(self, first: int, stop: int, ring: States, at: int, moved: Array | None) -> None:
+        """Add the products with the target; see `Comparison`."""
+        if self._products is None:
+            return
+        if moved is not None:
+            self._products -= self._deviations * grouped(moved[:, None], self._columns)
+        # The target's deviation from its mean, and 0 for a state that is not compared, so that all products have one shape.
+        # (unit or 1, 1, target x lag, step) @ (unit, group of sets, step, set)
+        left = np.zeros((*self._deviations.shape[:3], STRETCH), dtype=self._dtype)
+        left[:, 0, :, at : at + stop - first] = np.moveaxis(self._deviating(first, stop), 0, -1)
+        self._products += np.matmul(left, grouped(ring.transpose(1, 0, 2), self._columns))
+        self._deviations += left.sum(axis=-1, dtype=np.float64)[..., None]
+
+    def correlation(self, variance: Array) -> Array:
+        """Return Pearson's correlation; see `Comparison`."""
+        assert self._products is not None
+        covariance = self._products.transpose(2, 0, 1, 3).reshape(self._shape)
+        return self._series.correlation(covariance / self._series.count.max(), variance)
+
+    def mse(self) -> Array:
+        """Return the mean squared difference; see `Comparison`."""
+        assert self._squares is not None
+        return self._squares / int(self._series.count.max())
+
+
+class WhereMeasured:
+    """Comparisons with targets that were measured at some times or over windows, each once for each measurement.
+
+    A measurement is compared after its last step, with the mean of the rates over its steps. All sums are in float64.
+    """
+
+    def __init__(self, series: TargetSeries, units: int, width: int, dtype: np.dtype, names: frozenset[str]) -> None:
+        self._series, self._names = series, names
+        readings, number = series.comparisons.readings, len(series.values)
+        self._of = [np.flatnonzero(np.equal(series.comparisons.of, q)) for q in range(len(readings))]
+        self._open = np.zeros((len(readings), units, width))
+        self._seen = [0] * len(readings)
+        self._mean, self._squared = np.zeros((2, len(readings), units, width))
+        self._products, self._squares = np.zeros((2, number, units, width))
+        end = max(int(reading.stop[-1]) for reading in readings)
+        self._events = Ahead(lambda a, b: np.stack([one.events(a, b) for one in readings], axis=1), end, len(readings))
+        self._values = Ahead(
+            lambda a, b: np.stack(series.each(a, b)).transpose(2, 0, 1)[..., None], end, series.mean.size
+        )
+        self._end = end
+
+    def see(self, first: int, rates: States) -> None:
+        """Compare where measurements end; see `Comparison`."""
+        count = min(len(rates), self._end - first)
+        if count <= 0:
+            return
+        events, values = self._events(first, first + count), self._values(first, first + count)
+        for step in np.flatnonzero((events >= 0).any(axis=1)):
+            for reading in np.flatnonzero(events[step] >= 0):
+                self._open[reading] += rates[step]
+                if events[step, reading] > 0:
+                    self._compare(int(reading), self._open[reading] * events[step, reading], values[step])
+                    self._open[reading] = 0.0
+
+    def _compare(self, reading: int, mean: Array, values: Array) -> None:
+        """Compare a mean of the rates ``(unit, set)`` with the values of a step ``(comparison, unit or 1, 1)``."""
+        self._seen[reading] += 1
+        apart = mean - self._mean[reading]
+        self._mean[reading] += apart / self._seen[reading]
+        self._squared[reading] += apart * (mean - self._mean[reading])
+        expected = self._series.mean.reshape(len(values), -1, 1)
+        for number in self._of[reading]:
+            if CORRELATION in self._names:
+                self._products[number] += mean * (values[number] - expected[number])
+            if MSE in self._names:
+                self._squares[number] += (mean - values[number]) ** 2
+
+    def see_shifted(self, first: int, stop: int, ring: States, at: int, moved: Array | None) -> None:
+        """Do nothing, because sums in float64 need no shift; see `Comparison`."""
+
+    def _by_lag(self, sums: Array) -> Array:
+        count = self._series.count
+        return np.asarray(sums.reshape(*count.shape, *sums.shape[1:]) / count[..., None, None])
+
+    def correlation(self, variance: Array) -> Array:
+        """Return Pearson's correlation over the measurements; see `Comparison`."""
+        own = self._squared[list(self._series.comparisons.of)]
+        return self._series.correlation(self._by_lag(self._products), self._by_lag(own))
+
+    def mse(self) -> Array:
+        """Return the mean squared difference; see `Comparison`."""
+        return self._by_lag(self._squares)

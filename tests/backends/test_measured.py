@@ -1,0 +1,170 @@
+"""Targets that were measured at some times or over windows: the law of recovery, and how measurements are chosen.
+
+The law: a target that the model itself made, however it was sampled or counted, has mse 0 and correlation 1 at the truth and
+nowhere else.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+import sweep
+from support import reference
+from sweep import Integration, Job, JobError, Model, Target, gaussian, grid, record, samples, spikes
+from sweep.signals.measurements import instants, windows
+from sweep.signals.signal import Signal
+from sweep.signals.waveforms import white_noise
+
+BACKENDS = ["numpy", pytest.param("native", marks=pytest.mark.slow)]
+TAUS = [5.0, 8.0, 13.0, 20.0, 29.0]
+
+
+def job(units: int, dt: float, steps: int, truth: float, precision: str = "float32", **fields: Any) -> Job:
+    """Return a job of a small network that is driven by noise of its input."""
+    model = Model(
+        units=units,
+        weights=gaussian(units=units, seed=1, std=0.3) if units > 1 else None,
+        activation="tanh",
+        parameters={"tau_s": truth, "tau_r": 3.0},
+    )
+    given: dict[str, Any] = {
+        "input": white_noise(std=1.0, seed=3, interval=5 * dt),
+        "integration": Integration(dt=dt, duration=steps * dt, precision=precision),
+        "observe": ["target_correlation", "target_mse"],
+    }
+    return Job(model=model, **(given | fields))
+
+
+def rates(backend: str, units: int, dt: float, steps: int, truth: float, precision: str) -> np.ndarray:
+    """Return the rates of a network after every step, ``(unit, step)``."""
+    made = job(units, dt, steps, truth, precision, observe=[record("r")])
+    return sweep.simulate(made, backend).r.to_numpy().T
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@given(data=st.data())
+@settings(max_examples=25, deadline=None)
+def test_what_the_model_made_itself_is_found_again(backend: str, data: st.DataObject) -> None:
+    """At any interval, lag and step, by samples and by means, shared or for each unit, in both precisions."""
+    draw = data.draw
+    units, dt = draw(st.sampled_from([1, 3]), "units"), draw(st.sampled_from([0.1, 0.5, 1.0, 1 / 3]), "dt")
+    precision = draw(st.sampled_from(["float32", "float64"]), "precision")
+    steps, transient = draw(st.integers(300, 500), "steps"), draw(st.integers(0, 40), "transient")
+    every, lag = draw(st.integers(1, 40), "steps of an interval"), draw(st.integers(-30, 30), "lag")
+    begin, mean = draw(st.integers(0, 50), "start"), draw(st.booleans(), "mean")
+    truth = 13.0 * dt
+    made = rates(backend, units, dt, steps + 100, truth, precision).astype(np.float64)
+    if mean:
+        values = [made[:, k : k + every].mean(axis=1) for k in range(begin, made.shape[1] - every + 1, every)]
+        kept = np.stack(values, axis=1)
+    else:
+        kept = made[:, begin::every]
+    # Shifted by the lag: the response was measured later than it happened in the model.
+    at = (begin + lag) * dt
+    assume(at >= -1e-9)
+    signal = samples(kept, every * dt, start=max(0.0, at), read="mean" if mean else "instant")
+    wrong = lag + draw(st.sampled_from([-7, 9]), "a wrong lag")
+    fitted = job(
+        units,
+        dt,
+        steps,
+        truth,
+        precision,
+        target=Target(signal, lags=[lag * dt, wrong * dt]),
+        design=grid(tau_s=np.array(TAUS) * dt),
+        integration=Integration(dt=dt, duration=steps * dt, transient=transient * dt, precision=precision),
+    )
+    found = sweep.simulate(fitted, backend)
+    small = 1e-11 if precision == "float32" else 1e-25
+    mse, correlation = (found[name].min("unit") for name in ("target_mse", "target_correlation"))
+    right = {"tau_s": TAUS.index(13.0), "lag": 0}
+    assert float(found.target_mse.isel(right).max()) < small
+    assert float(correlation.isel(right)) > 1 - (1e-5 if precision == "float32" else 1e-9)
+    elsewhere = mse.where(~((mse.lag == mse.lag[0]) & (mse.tau_s == mse.tau_s[right["tau_s"]])))
+    assert float(elsewhere.min()) > 1e3 * small
+    for number in range(2):
+        np.testing.assert_allclose(
+            found.target_mse.to_numpy()[number],
+            reference.measure(fitted, number)["target_mse"],
+            rtol=1e-4,
+            atol=1e-6,
+        )
+
+
+@pytest.mark.parametrize(("every", "held"), [(10, 27.6), (50, 61.7), (100, 79.0)])
+def test_a_coarse_recording_gives_the_right_time_constant(every: int, held: float) -> None:
+    """A linear unit of 20 ms, its own rate sampled every 10, 50 or 100 ms. Held values gave 27.6, 61.7 and the end of the grid."""
+    taus = np.round(np.arange(1.0, 79.1, 0.1), 1)
+
+    def linear(**fields: Any) -> Job:
+        model = Model(units=1, activation="linear", parameters={"tau_r": 0.0, "tau_s": 20.0})
+        time = Integration(dt=1.0, duration=4000.0)
+        return Job(model=model, input=white_noise(std=1.0, seed=1), integration=time, **fields)
+
+    own = sweep.simulate(linear(observe=[record("r")]), "numpy").r.to_numpy()[::every, 0]
+    target = Target(samples(own, float(every)))
+    found = sweep.simulate(linear(target=target, design=grid(tau_s=taus), observe=["target_mse"]), "numpy")
+    assert float(found.target_mse.min()) < 1e-12
+    assert float(found.tau_s[int(found.target_mse.squeeze().argmin("tau_s"))]) == 20.0
+    as_held = samples(np.repeat(own, every), 1.0)
+    before = sweep.simulate(linear(target=Target(as_held), design=grid(tau_s=taus), observe=["target_mse"]), "numpy")
+    assert abs(float(taus[int(before.target_mse.squeeze().argmin("tau_s"))]) - held) < 0.3 * held
+
+
+@given(
+    dt=st.sampled_from([0.1, 0.25, 1 / 3, 1.0]),
+    width=st.floats(1.0, 9.0).map(lambda x: round(x, 2)),
+    start=st.floats(-20.0, 20.0).map(lambda x: round(x, 2)),
+)
+def test_every_step_belongs_to_the_window_in_which_it_begins(dt: float, width: float, start: float) -> None:
+    """Windows follow each other without gaps; a step at an edge belongs to the window that begins there."""
+    first, stop, number = windows(start, width, 30, dt)
+    assert (first[1:] == stop[:-1]).all() and (first >= 0).all()
+    for low, high, k in zip(first, stop, number, strict=True):
+        inside = np.arange(low, high) * dt
+        assert (inside >= start + k * width - 1e-8).all() and (inside < start + (k + 1) * width - 1e-9).all()
+    at, after, kept = instants(start, width, 30, dt)
+    assert (after == at + 1).all() and (np.diff(at) > 0).all()
+    times = start + kept * width
+    assert ((at * dt <= times + 1e-8) & (times < (at + 1) * dt + 1e-9)).all()
+
+
+def test_counts_are_compared_with_the_mean_of_the_rate_over_their_window() -> None:
+    """Worked by hand: an integrator that ramps, windows of 4 steps, the last of which is not whole."""
+    ramp = Job(
+        model=Model(units=1, activation="linear", parameters={"tau_s": 0.0, "tau_r": 0.0}),
+        input=samples(np.arange(30.0), 1.0),
+        target=Target(spikes([0.5, 5.0, 5.5, 9.0, 9.1, 9.9], window=4.0), lags=[0.0, 4.0, 2.0]),
+        integration=Integration(dt=1.0, duration=14.0, precision="float64"),
+        observe=["target_mse", "target_correlation"],
+    )
+    found = sweep.simulate(ramp, "numpy").squeeze()
+    counts = np.array([1.0, 2.0, 3.0, 0.0])
+    # At lag 0 the windows 0-3, 4-7 and 8-11 lie in the run, at lag 4 those of the next counts, at lag 2 from step 2 on.
+    expected = [(counts[:3], [1.5, 5.5, 9.5]), (counts[1:], [1.5, 5.5, 9.5]), (counts[1:], [3.5, 7.5, 11.5])]
+    for lag, (y, rate) in enumerate(expected):
+        assert float(found.target_mse[lag]) == pytest.approx(np.mean((y - np.array(rate)) ** 2))
+        assert float(found.target_correlation[lag]) == pytest.approx(np.corrcoef(y, rate)[0, 1])
+
+
+def test_old_held_comparisons_do_not_go_on_as_todays() -> None:
+    """The hash says where a target is compared, unless that is in every step, as it always was."""
+
+    def compared(signal: Signal) -> Job:
+        return job(1, 1.0, 60, 5.0, target=Target(signal))
+
+    assert compared(samples(np.arange(60.0), 1.0)).identity().get("targets") is None
+    assert compared(spikes([3.0, 8.0])).identity().get("targets") is None
+    assert compared(samples(np.arange(30.0), 2.0)).identity()["targets"] == "where measured"
+    assert compared(spikes([3.0, 8.0], window=4.0)).identity()["targets"] == "where measured"
+
+
+def test_fewer_than_three_measurements_are_refused() -> None:
+    """Two always lie on a line."""
+    with pytest.raises(JobError, match=r"target \(spikes\): at the lag 0 ms 2 of its 2 measurements lie wholly"):
+        job(1, 1.0, 60, 5.0, target=Target(spikes([3.0, 8.0], window=30.0)))
