@@ -36,6 +36,7 @@ from sweep.jobfile.values import (
     SweptValues,
     Table,
     Text,
+    TwoNumbers,
     ZippedValues,
     by_parameter,
 )
@@ -50,6 +51,7 @@ _FORMS: Mapping[Any, Any] = {
     bool: Flag,
     signal.Numbers: Numbers,
     tuple[Any, ...]: Range,
+    tuple[float, float]: TwoNumbers,
     ArrayLike: SweptValues,
     Column: ColumnOfFile,
 }

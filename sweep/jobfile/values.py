@@ -140,6 +140,8 @@ Numbers = Annotated[
 ]
 
 
+TwoNumbers = Annotated[tuple[Number, Number], Field(strict=False)]
+
 ColumnOfFile = Annotated[
     Annotated[Whole, Tag("<number>")] | Annotated[Text, Tag("<name>")],
     choice("must be the number of a column, counted from 0, or its name", name=str, number=object),

@@ -19,6 +19,7 @@ from sweep.files import Column, FromFile, Source, read_numbers
 from sweep.model.parameters import Array
 from sweep.signals.measurements import Measurements, instants, whole_steps, windows
 from sweep.signals.signal import Signal, interval_number, nudged, refuse_shorter, step_times
+from sweep.signals.transforms import TRANSFORMS, Part, transformed
 from sweep.spec import later, stored
 
 Start = Annotated[float, Milliseconds]
@@ -221,6 +222,8 @@ def samples(
     column: Column | None = None,
     start: Start = 0.0,
     read: Annotated[str, OneOf(READS)] = "instant",
+    transform: Annotated[str, OneOf(TRANSFORMS)] | None = None,
+    part: Part | None = None,
 ) -> Samples:
     """Make a signal from measured values.
 
@@ -236,7 +239,8 @@ def samples(
     interval : float
         Time between samples, ms.
     standardize : bool
-        Whether to shift and scale each channel to mean 0 and standard deviation 1 over all its samples.
+        Whether to shift and scale each channel to mean 0 and standard deviation 1, after the transform, over all samples or
+        over ``part``.
     column : int or str, optional
         The only column of the file to use, by its number, counted from 0, or its name in the header.
     start : float
@@ -245,6 +249,12 @@ def samples(
     read : {"instant", "mean"}
         What a value of a target is: the state at its time, or the mean over the interval that begins at its time. A mean is
         compared with the mean of the rate over the steps of its interval.
+    transform : str, optional
+        ``dB`` makes amplitudes decibels, 20 log10(value), as a sound level counts them; ``log`` takes the natural logarithm;
+        ``standardize`` is the same as ``standardize = True``. It is applied to the samples, before anything is averaged.
+    part : tuple of float, optional
+        The part over which mean and standard deviation are taken, (from, to) in ms on the clock of the simulation. With
+        (transient, duration) of the run it is what is observed; without it all samples count.
 
     Returns
     -------
@@ -253,20 +263,14 @@ def samples(
     Raises
     ------
     JobError
-        If the file cannot be read, if the values are not finite numbers in one or two dimensions, or if the recording ends
-        before the simulation begins. A job whose steps need what is before the first sample, or after the last, is refused.
+        If the file cannot be read, if the values are not finite numbers in one or two dimensions, if they cannot be
+        transformed, or if the recording ends before the simulation begins. A job whose steps need what is before the first
+        sample, or after the last, is refused.
     """
     values = _load("samples.array", array, column)
     made = Samples(values.T if isinstance(array, str | os.PathLike) else values, interval, start, read)
-    if not standardize:
-        return made
-    std = made.values.std(axis=1, keepdims=True)
-    if not std.all():
-        raise JobError(
-            f"samples.standardize = True: channel {int(np.argmin(std))} never changes, so it has no scale. "
-            f"Leave it out, or leave standardize out."
-        )
-    return Samples((made.values - made.values.mean(axis=1, keepdims=True)) / std, interval, start, read)
+    changed = transformed(made.values, made.start, made.interval, transform, standardize, part)
+    return made if changed is made.values else Samples(changed, made.interval, made.start, read)
 
 
 @called
