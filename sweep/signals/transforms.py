@@ -48,9 +48,7 @@ def transformed(
     JobError
         If a logarithm does not exist, a channel to be standardised is constant, or the part is not one.
     """
-    if transform is not None:
-        one_of("samples.transform", transform, TRANSFORMS)
-    if transform in _LOGARITHMS:
+    if transform is not None and one_of("samples.transform", transform, TRANSFORMS) in _LOGARITHMS:
         if values.min() <= 0:
             channel, sample = (int(index) for index in np.argwhere(values <= 0)[0])
             raise JobError(
