@@ -130,44 +130,50 @@ class WhereMeasured:
 
     def __init__(self, series: TargetSeries, units: int, width: int, dtype: np.dtype, names: frozenset[str]) -> None:
         self._series, self._names = series, names
-        readings, number = series.comparisons.readings, len(series.values)
-        self._of = [np.flatnonzero(np.equal(series.comparisons.of, q)) for q in range(len(readings))]
-        self._open = np.zeros((len(readings), units, width))
-        self._seen = [0] * len(readings)
-        self._mean, self._squared = np.zeros((2, len(readings), units, width))
+        self._readings, number = series.comparisons.readings, len(series.values)
+        self._of = [np.flatnonzero(np.equal(series.comparisons.of, q)) for q in range(len(self._readings))]
+        self._means = series.mean.reshape(number, -1)
+        #: Of each reading: the first measurement that is not over, and the sum of the rates over its steps so far.
+        self._next = [0] * len(self._readings)
+        self._open = np.zeros((len(self._readings), units, width))
+        self._mean, self._squared = np.zeros((2, len(self._readings), units, width))
         self._products, self._squares = np.zeros((2, number, units, width))
-        end = max(int(reading.stop[-1]) for reading in readings)
-        self._events = Ahead(lambda a, b: np.stack([one.events(a, b) for one in readings], axis=1), end, len(readings))
-        self._values = Ahead(
-            lambda a, b: np.stack(series.each(a, b)).transpose(2, 0, 1)[..., None], end, series.mean.size
-        )
-        self._end = end
+        self._long = any((reading.stop - reading.first > 1).any() for reading in self._readings)
 
     def see(self, first: int, rates: States) -> None:
         """Compare where measurements end; see `Comparison`."""
-        count = min(len(rates), self._end - first)
-        if count <= 0:
-            return
-        events, values = self._events(first, first + count), self._values(first, first + count)
-        for step in np.flatnonzero((events >= 0).any(axis=1)):
-            for reading in np.flatnonzero(events[step] >= 0):
-                self._open[reading] += rates[step]
-                if events[step, reading] > 0:
-                    self._compare(int(reading), self._open[reading] * events[step, reading], values[step])
-                    self._open[reading] = 0.0
+        sums = np.zeros((len(rates) + 1, *rates.shape[1:])) if self._long else None
+        if sums is not None:
+            np.cumsum(rates, axis=0, out=sums[1:])
+        for number, reading in enumerate(self._readings):
+            while self._next[number] < reading.count:
+                at = self._next[number]
+                begin, end = max(int(reading.first[at]) - first, 0), int(reading.stop[at]) - first
+                stop = min(end, len(rates))
+                if begin >= stop:
+                    break
+                if sums is None or stop == begin + 1:
+                    self._open[number] += rates[begin]
+                else:
+                    self._open[number] += sums[stop] - sums[begin]
+                if end > stop:
+                    break
+                self._compare(number, at, self._open[number] / (reading.stop[at] - reading.first[at]))
+                self._open[number] = 0.0
+                self._next[number] += 1
 
-    def _compare(self, reading: int, mean: Array, values: Array) -> None:
-        """Compare a mean of the rates ``(unit, set)`` with the values of a step ``(comparison, unit or 1, 1)``."""
-        self._seen[reading] += 1
-        apart = mean - self._mean[reading]
-        self._mean[reading] += apart / self._seen[reading]
-        self._squared[reading] += apart * (mean - self._mean[reading])
-        expected = self._series.mean.reshape(len(values), -1, 1)
+    def _compare(self, reading: int, at: int, mean: Array) -> None:
+        """Compare a mean of the rates ``(unit, set)`` with a measurement."""
+        if CORRELATION in self._names:
+            apart = mean - self._mean[reading]
+            self._mean[reading] += apart / (at + 1)
+            self._squared[reading] += apart * (mean - self._mean[reading])
         for number in self._of[reading]:
+            value = self._series.values[number][:, at]
             if CORRELATION in self._names:
-                self._products[number] += mean * (values[number] - expected[number])
+                self._products[number] += mean * (value - self._means[number])[:, None]
             if MSE in self._names:
-                self._squares[number] += (mean - values[number]) ** 2
+                self._squares[number] += (mean - value[:, None]) ** 2
 
     def see_shifted(self, first: int, stop: int, ring: States, at: int, moved: Array | None) -> None:
         """Do nothing, because sums in float64 need no shift; see `Comparison`."""
