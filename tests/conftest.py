@@ -17,7 +17,7 @@ from sweep import Job
 from sweep.backends import registry as backends
 from sweep.backends.protocol import Backend, Entry, Probe
 from sweep.backends.registry import get_backend, probe
-from sweep.execution.prepare import prepare
+from sweep.execution.prepare import simulate_block
 
 settings.register_profile("sweep", deadline=None)
 settings.load_profile("sweep")
@@ -64,7 +64,7 @@ def simulate(backend: str) -> Simulate:
     def run(job: Job, batch: int | None = None) -> dict[str, np.ndarray]:
         whole = {v.name: np.empty((*job.design.shape, *v.shape), dtype=v.dtype) for v in job.variables}
         for block in job.blocks:
-            results = engine.simulate(prepare(job), job.parameter_sets(block), batch=batch)
+            results = simulate_block(engine, job, block, batch)
             assert set(results) == set(whole)
             for variable in job.variables:
                 values = results[variable.name]

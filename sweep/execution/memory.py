@@ -106,7 +106,7 @@ def _labelled(job: Job, arrays: Mapping[str, Any], backend: str) -> xr.Dataset:
 def _block_of(job: Job, number: int, backend: str, batch: int | None) -> Results:
     """Simulate a block, and return its results ``(*shape of the block, ...)``, by variable."""
     block = job.blocks[number]
-    results = simulate_block(get_backend(backend), prepare(job), block, batch)
+    results = simulate_block(get_backend(backend), job, block, batch)
     return {name: value.reshape((*block.shape, *value.shape[1:])) for name, value in results.items()}
 
 
@@ -153,7 +153,7 @@ def simulate(job: Job, backend: str = "auto", batch: int | None = None, progress
             f"the result needs {format_bytes(needed)} and {format_bytes(available)} of memory are free: "
             "use run(job, store=...) and open the store, or observe less."
         )
-    prepared = prepare(job)
+    prepare(job, engine)
     engine.compile(job)
     arrays = {v.name: np.empty((*job.design.shape, *v.shape), dtype=v.dtype) for v in job.variables}
     stop = threading.Event()
@@ -164,7 +164,7 @@ def simulate(job: Job, backend: str = "auto", batch: int | None = None, progress
         bar.steps(set_steps)
 
     def one(block: Block) -> None:
-        for name, values in simulate_block(engine, prepared, block, batch, report).items():
+        for name, values in simulate_block(engine, job, block, batch, report).items():
             arrays[name][block.slices or ...] = values.reshape((*block.shape, *values.shape[1:]))
 
     with Bar(job, done=0, show=progress) as bar, ThreadPoolExecutor(threads) as pool:

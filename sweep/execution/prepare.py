@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
+import numpy.typing as npt
 
 from sweep.backends.protocol import Backend, PreparedJob, Results
 from sweep.backends.registry import get_backend
 from sweep.backends.series import TargetSeries, steps_read
 from sweep.checks.caution import silence
 from sweep.checks.decimals import shortest
+from sweep.design.arrays import ParameterSets
 from sweep.design.design import Block
 from sweep.errors import JobError
 from sweep.job import Job
@@ -19,26 +21,29 @@ from sweep.model.parameters import Array
 from sweep.signals.measurements import values_in, values_of
 from sweep.signals.targets import ModelOutput, Target
 
-_MOST_KEPT = 4
+#: The values of the followed parameters, in the order of :attr:`Job.followed`.
+_Followed = tuple[int, ...]
+
+#: Bytes of the series that a process keeps, and of those that it makes at a time.
+_MOST_KEPT, _AT_A_TIME = 2**28, 2**26
 _lock = threading.Lock()
-_series: dict[str, TargetSeries] = {}
+_kept: dict[tuple[str, str, _Followed], tuple[int, TargetSeries]] = {}
 
 
-def prepare(job: Job) -> PreparedJob:
-    """Prepare a job: sample its targets, once per process for all blocks and threads.
-
-    A target that is made by a model is simulated here, always with the NumPy back end, so that all back ends compare with the
-    same bits.
+def prepare(job: Job, engine: Backend | None = None) -> PreparedJob:
+    """Prepare a job for its first set: sample its targets, once per process for all blocks and threads.
 
     Parameters
     ----------
     job : Job
         The job, with or without targets.
+    engine : Backend, optional
+        The back end of the run, which simulates a model that makes a target; by default NumPy's.
 
     Returns
     -------
     PreparedJob
-        The job and its targets, for a back end.
+        The job and its targets, for a back end. They are those of all sets if no target follows what a set has.
 
     Raises
     ------
@@ -47,36 +52,13 @@ def prepare(job: Job) -> PreparedJob:
     """
     if not job.targets:
         return PreparedJob(job, None)
-    with _lock:
-        if job.hash not in _series:
-            sampled = TargetSeries.of(job, [_sampled(job, target) for target in job.targets])
-            if len(_series) == _MOST_KEPT:
-                del _series[next(iter(_series))]
-            _series[job.hash] = sampled
-        return PreparedJob(job, _series[job.hash])
-
-
-def _sampled(job: Job, target: Target) -> Array:
-    """Return the values of a target as `TargetSeries.of` takes them, ``(unit or 1, step or measurement)``."""
-    steps, dt = steps_read(job), job.integration.dt
-    every = job.comparisons.every_step
-    if not isinstance(target.signal, ModelOutput):
-        return values_in(target.signal, steps, dt) if every else values_of(target.signal, steps.stop, dt)
-    with silence():  # the job has been checked with its teacher
-        teacher = job.teacher(target.signal)
-    alone = teacher.parameter_sets(teacher.blocks[0])
-    if target.signal.own_noise:
-        alone = alone.teachers()
-    recorded = get_backend("numpy").simulate(PreparedJob(teacher, None), alone)["r"][0]
-    rates = np.asarray(recorded, dtype=np.float64).T[:, steps.start if every else 0 : steps.stop]
-    if not np.isfinite(rates).all():
-        raise JobError("target (model): the model diverges, so it cannot be a target. Lower its gain.")
-    return rates
+    first = tuple(int(job.design.axis(name).values(0, 1)[name][0]) for name in job.followed)
+    return PreparedJob(job, _series(job, engine or get_backend("numpy"), [first])[0])
 
 
 def simulate_block(
-    backend: Backend,
-    prepared: PreparedJob,
+    engine: Backend,
+    job: Job,
     block: Block,
     batch: int | None = None,
     progress: Callable[[int], None] | None = None,
@@ -85,10 +67,10 @@ def simulate_block(
 
     Parameters
     ----------
-    backend : Backend
+    engine : Backend
         The back end.
-    prepared : PreparedJob
-        What all sets share.
+    job : Job
+        The job.
     block : Block
         The sets.
     batch : int, optional
@@ -105,11 +87,13 @@ def simulate_block(
     ------
     MemoryError
         If not even a single set fits.
+    JobError
+        If the model that makes a target diverges.
     """
-    parameters = prepared.job.parameter_sets(block)
+    parameters = job.parameter_sets(block)
     while True:
         try:
-            results = backend.simulate(prepared, parameters, batch=batch, progress=progress)
+            results = _simulated(engine, job, parameters, batch, progress)
             times = results["diverged_at"]
             lost = np.isfinite(times)
             if lost.any():  # mostly there are none, and this takes its time
@@ -120,3 +104,105 @@ def simulate_block(
                 raise
         # Outside the except clause, because its traceback would keep the arrays alive.
         batch = max(1, (batch or block.size) // 2)
+
+
+def _simulated(
+    engine: Backend,
+    job: Job,
+    parameters: ParameterSets,
+    batch: int | None,
+    progress: Callable[[int], None] | None,
+) -> Results:
+    """Simulate sets, together those that are compared with the same targets."""
+    results: Results = {}
+    for chosen, prepared in _alike(job, engine, parameters):
+        if chosen is None:
+            return engine.simulate(prepared, parameters, batch=batch, progress=progress)
+        for name, own in engine.simulate(prepared, parameters.take(chosen), batch=batch, progress=progress).items():
+            results.setdefault(name, np.empty((parameters.size, *own.shape[1:]), own.dtype))[chosen] = own
+    return results
+
+
+def _alike(
+    job: Job, engine: Backend, parameters: ParameterSets
+) -> Iterator[tuple[npt.NDArray[np.intp] | None, PreparedJob]]:
+    """Yield the sets that are compared with the same targets, None if these are all, and the job prepared for them."""
+    if not job.followed:
+        yield None, prepare(job, engine)
+        return
+    own = [parameters.selectors[name] for name in job.followed]
+    code = np.zeros(parameters.size, dtype=np.int64)
+    for column in own:
+        code = code * (column.max() + 1) + column
+    _, first, group = np.unique(code, return_index=True, return_inverse=True)
+    followed = [tuple(int(column[set_ if len(column) > 1 else 0]) for column in own) for set_ in first]
+    some = max(1, _AT_A_TIME // _bytes(job))
+    for start in range(0, len(followed), some):
+        for number, series in enumerate(_series(job, engine, followed[start : start + some]), start):
+            chosen = np.flatnonzero(group == number) if len(followed) > 1 else None
+            yield chosen, PreparedJob(job, series)
+
+
+def _series(job: Job, engine: Backend, followed: list[_Followed]) -> list[TargetSeries]:
+    """Return the targets of sets by what is followed of them; made once, and kept while there is room."""
+    keys = [(job.target_hash, engine.name, each) for each in followed]
+    with _lock:
+        missing = [each for key, each in zip(keys, followed, strict=True) if key not in _kept]
+        made = dict(zip(missing, _made(job, engine, missing), strict=True)) if missing else {}
+        for key, each in zip(keys, followed, strict=True):
+            # The one that was used last comes last.
+            _kept[key] = _kept.pop(key) if key in _kept else (_bytes(job), made[each])
+        found = [_kept[key][1] for key in keys]
+        while len(_kept) > 1 and sum(size for size, _ in _kept.values()) > _MOST_KEPT:
+            del _kept[next(iter(_kept))]
+    return found
+
+
+def _bytes(job: Job) -> int:
+    """Return about how many bytes the targets of a set take."""
+    return 8 * len(job.targets) * job.model.units * len(steps_read(job))
+
+
+def _made(job: Job, engine: Backend, followed: list[_Followed]) -> Iterator[TargetSeries]:
+    """Yield the targets of sets by what is followed of them."""
+    values = [_values(job, engine, target, followed) for target in job.targets]
+    return (TargetSeries.of(job, own) for own in zip(*values, strict=True))
+
+
+def _values(job: Job, engine: Backend, target: Target, followed: list[_Followed]) -> list[Array]:
+    """Return the values of a target, ``(unit or 1, step)`` each, by what is followed of the sets."""
+    if not isinstance(target.signal, ModelOutput):
+        return [_sampled(job, target)] * len(followed)
+    names = target.signal.followed(job.design.swept)
+    own = [tuple(each[job.followed.index(name)] for name in names) for each in followed]
+    distinct = list(dict.fromkeys(own))  # another target may follow more
+    columns = {
+        name: np.array(column, dtype=np.float64)
+        for name, column in zip(names, zip(*distinct, strict=True), strict=True)
+    }
+    with silence():  # the job has been checked with its teacher
+        teacher = job.teacher(target.signal, columns)
+    rates = dict(zip(distinct, _rates(job, engine, teacher, target.signal.own_noise), strict=True))
+    for each, values in rates.items():
+        if not np.isfinite(values).all():
+            said = "".join(f" with {name} = {value}" for name, value in zip(names, each, strict=True))
+            raise JobError(f"target (model): the model{said} diverges, so it cannot be a target. Lower its gain.")
+    return [rates[each] for each in own]
+
+
+def _sampled(job: Job, target: Target) -> Array:
+    """Return the values of a target as `TargetSeries.of` takes them, ``(unit or 1, step or measurement)``."""
+    steps, dt = steps_read(job), job.integration.dt
+    if job.comparisons.every_step:
+        return values_in(target.signal, steps, dt)
+    return values_of(target.signal, steps.stop, dt)
+
+
+def _rates(job: Job, engine: Backend, teacher: Job, own_noise: bool) -> Array:
+    """Return the rates of all sets of a teacher as :func:`_sampled` returns values, ``(set, unit, step)``."""
+    sets = teacher.parameter_sets(teacher.design.blocks(teacher.design.size)[0])
+    nothing = TargetSeries.of(teacher, [_sampled(teacher, target) for target in teacher.targets])
+    recorded = engine.simulate(PreparedJob(teacher, nothing), sets.teachers() if own_noise else sets)["r"]
+    first = steps_read(job).start if job.comparisons.every_step else 0
+    kept = slice(first - teacher.integration.transient_steps, steps_read(job).stop - teacher.integration.transient_steps)
+    return recorded[:, kept].transpose(0, 2, 1).astype(np.float64)

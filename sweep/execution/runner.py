@@ -64,7 +64,8 @@ def run(
     store : path
         A folder that does not exist yet, or a store with the same job.
     backend : str
-        ``"auto"`` for the fastest that works where a block is computed, or the name of a back end.
+        ``"auto"`` for the fastest that works where a block is computed, or the name of a back end. A store may go on with
+        another one. Its blocks then agree to rounding, and each is compared with a teacher of its own back end.
     batch : int, optional
         The largest number of sets that the back end takes at once. It never changes a result.
     workers : int, optional
@@ -91,8 +92,8 @@ def run(
     JobError
         If the report of the job names what the result will not have.
     RunError
-        If the run stops early: because blocks cannot be written, many fail one after the other, or a worker does not have
-        the back end.
+        If the run stops early: because blocks cannot be written, many fail one after the other, a worker does not have
+        the back end, or a teacher diverges that follows what some sets have.
     """
     # Links are resolved, so that a store has one lock, and so that overwriting replaces the store and not a link.
     path = Path(store).resolve()
@@ -111,10 +112,12 @@ def run(
         crew = functools.partial(join, scheduler, backend)
     # Anything that is wrong with the job or the cluster is found before something is written. If other processes compute, this
     # one does not touch the device.
-    prepare(job)
     check_job(job)
     if workers is None and scheduler is None:
+        prepare(job, engine)
         engine.compile(job)
+    else:
+        prepare(job)
     with lock(path), contextlib.ExitStack() as stack:
         client = stack.enter_context(crew()) if scheduler is not None else None
         opened = open_or_create(path, job, overwrite=overwrite)
@@ -302,12 +305,12 @@ def _run_block(path: str, backend: str, batch: int | None, number: int, token: s
             store = _opened(path, token)
         block = store.job.blocks[number]
         listener = report if token in _LISTENERS else None
-        results = simulate_block(get_backend(backend), prepare(store.job), block, batch, listener)
+        results = simulate_block(get_backend(backend), store.job, block, batch, listener)
         store.write(block, results, provenance(backend, store.job))
     except BackendError as error:
         told = f"block {number} cannot be computed on {platform.node()}: {error} Then run again to go on."
         return _Outcome(0, reported, told, stop=True)
-    except (RunError, StoreError) as error:
+    except (JobError, RunError, StoreError) as error:
         return _Outcome(0, reported, str(error), stop=True)
     except Exception as error:
         return _Outcome(0, reported, f"{type(error).__name__}: {error}")

@@ -17,9 +17,10 @@ from sweep.checks.caution import once, silence
 from sweep.design.arrays import ParameterSets, gather
 from sweep.design.design import Block, Blocks, Design
 from sweep.errors import JobError, suggest
-from sweep.job import parts, traps
+from sweep.job import parts, teachers, traps
 from sweep.model.integration import Integration
 from sweep.model.network import Model
+from sweep.model.parameters import Array
 from sweep.observables import ALWAYS, Record, Variable
 from sweep.signals.measurements import Comparisons
 from sweep.signals.recordings import StepMeans, heard
@@ -227,25 +228,58 @@ class Job:
         """Names of the observables that are not records."""
         return frozenset(item for item in self.observe if isinstance(item, str))
 
-    def teacher(self, output: ModelOutput) -> Job:
-        """Return the job of a teacher: one set, whose recorded rates are the target."""
-        lags = max((0.0, *self.lags))
+    @property
+    def followed(self) -> tuple[str, ...]:
+        """The swept parameters that a teacher takes from the set that is compared with it."""
+        signals = [target.signal for target in self.targets]
+        own = {name for one in signals if isinstance(one, ModelOutput) for name in one.followed(self.design.swept)}
+        return tuple(sorted(own))
+
+    def teacher(self, output: ModelOutput, follows: Mapping[str, Array] | None = None) -> Job:
+        """Return the job of a teacher, whose recorded rates are the target.
+
+        Its model is that of this job with the teacher's parameters. All else is alike, so that a back end takes the same steps:
+        it sweeps the same parameters, and measures as much.
+
+        Parameters
+        ----------
+        output : ModelOutput
+            The teacher.
+        follows : mapping of str to ndarray, optional
+            What it follows (:meth:`ModelOutput.followed`), ``(set,)`` each; by default the first values of the design.
+
+        Returns
+        -------
+        Job
+            It records r in every step in which a lag of this job reads it.
+
+        Raises
+        ------
+        JobError
+            If the teacher's parameters do not fit the model.
+        """
+        if follows is None:
+            names = output.followed(self.design.swept)
+            follows = {name: self.design.axis(name).values(0, 1)[name] for name in names}
         own = {**self.model.parameters, **output.parameters}
         for name in ("network", "stimulus"):
-            if name in self.design.swept:
+            if name in self.design.swept and name not in follows:
                 own.setdefault(name, 0)
-        weights = self.model.weights
+        model = self.model
         if output.weights is not None:
-            weights, own["network"] = output.weights, 0
-        model = Model(self.model.units, weights, self.model.input_weights, self.model.activation, own)
-        timing = self.integration
+            own["network"] = 0
+            model = replace(model, weights=output.weights)
+        model = replace(model, parameters=own)
+        timing, ahead = self.integration, max((0.0, *self.lags))
+        first = timing.transient + min((0.0, *self.lags)) if self.comparisons.every_step else 0.0
+        names = tuple(name for name in self.observe if isinstance(name, str))
         return Job(
             model=model,
             input=self.input,
-            integration=Integration(
-                timing.dt, timing.duration + lags, 0.0, timing.scheme, timing.precision, timing.allow_unstable
-            ),
-            observe=(Record("r"),),
+            target=teachers.stand_ins(self.targets, timing.dt),
+            design=teachers.sets(model, self.design, follows),
+            integration=replace(timing, duration=timing.duration + ahead, transient=first),
+            observe=(*names, Record("r")),
             seed=self.seed,
             noise_pairing=self.noise_pairing,
         )
@@ -326,7 +360,13 @@ class Job:
     @cached_property
     def hash(self) -> str:
         """The SHA-256 hash of everything in the job that can change a result."""
-        return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()
+        return _digest(self.identity())
+
+    @cached_property
+    def target_hash(self) -> str:
+        """The SHA-256 hash of what the targets depend on: everything but the values of the sets."""
+        fixed = {key: value for key, value in self.identity().items() if key != "design"}
+        return _digest([fixed, {name: self.design.axis(name).width(name) for name in self.design.swept}])
 
     def identity(self) -> dict[str, Any]:
         """Return the part of :meth:`spec` that the hash covers: all except blocks, report, title and description.
@@ -342,3 +382,7 @@ class Job:
         if self.targets and not self.comparisons.every_step:
             own["targets"] = "where measured"
         return own
+
+
+def _digest(data: object) -> str:
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -16,6 +16,9 @@ from sweep.model.parameters import Array, check_value
 from sweep.signals.signal import Endless, Signal
 from sweep.spec import later, stored
 
+#: Parameters that say which network and which input a set has. A teacher has those of the set that is compared with it.
+_FOLLOWED = ("network", "stimulus")
+
 
 @stored("ModelOutput")
 @dataclass(frozen=True, eq=False)
@@ -28,6 +31,8 @@ class ModelOutput(Endless):
     weights: Array | None = None
     #: Teachers of older stores share the noise of the set that equals them.
     own_noise: bool = later(False)
+    #: Teachers of older stores have network 0 and hear input 0 where these are swept.
+    follows: bool = later(False)
 
     def __post_init__(self) -> None:
         """Check and freeze names, values and weights."""
@@ -45,6 +50,11 @@ class ModelOutput(Endless):
                     f"Give one network of the ensemble."
                 )
             object.__setattr__(self, "weights", weights)
+
+    def followed(self, swept: Collection[str]) -> tuple[str, ...]:
+        """Return which of the swept parameters the teacher takes from the set that is compared with it."""
+        own = {*self.parameters, *(("network",) if self.weights is not None else ())}
+        return tuple(name for name in _FOLLOWED if self.follows and name in swept and name not in own)
 
     def sample(self, start: int, stop: int, dt: float) -> Array:
         """Raise JobError, because the values are not known before the model has been simulated."""
@@ -94,6 +104,10 @@ class Target:
 def model_output(parameters: Mapping[str, float | Array], weights: ArrayLike | None = None) -> ModelOutput:
     """Make a target from the rates of the same network with other parameters: a teacher.
 
+    The back end of the run simulates it, so that a set that equals its teacher has a mean squared difference of 0. Where a
+    job sweeps ``stimulus`` or ``network``, every set is compared with the teacher that hears its input and has its network,
+    unless the teacher has a ``stimulus``, a ``network`` or weights of its own.
+
     Parameters
     ----------
     parameters : mapping
@@ -113,4 +127,4 @@ def model_output(parameters: Mapping[str, float | Array], weights: ArrayLike | N
         If a parameter does not exist or cannot have this value, or if the weights are not square.
     """
     given = None if weights is None else array("model_output.weights", weights)
-    return ModelOutput(parameters, given, own_noise=True)
+    return ModelOutput(parameters, given, own_noise=True, follows=True)

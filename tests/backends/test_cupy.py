@@ -180,13 +180,13 @@ def test_out_of_memory_halves_the_batch_and_keeps_the_bits(machine: Any, monkeyp
     """If a batch does not fit, half of it is tried, and the results are the same."""
     this = many_sets()
     machine.clock = 10**6
-    expected = simulate_block(backends.get_backend("cupy"), prepare(this), this.blocks[0])
+    expected = simulate_block(backends.get_backend("cupy"), this, this.blocks[0])
     needed, machine.peak = machine.peak, 0
     # The driver reports memory that others then take.
     monkeypatch.setattr(subject.CupyDevice, "free_bytes", lambda self: 1 << 33)
     machine.memory = needed - 1
     uploads = len(machine.uploads)
-    results = simulate_block(backends.get_backend("cupy"), prepare(this), this.blocks[0])
+    results = simulate_block(backends.get_backend("cupy"), this, this.blocks[0])
     assert same_bits(results, expected)
     assert machine.peak < needed
     assert len(machine.uploads) > uploads

@@ -102,14 +102,19 @@ def first_not_finite(x: Array, r: Array) -> int:
     return int(bad.argmax()) if bad.any() else -1
 
 
-def target_series(job: Job, target: Target, first: int, last: int) -> Array:
-    """Return a target from step ``first`` to ``last - 1``, ``(step, unit or 1)``."""
+def target_series(job: Job, target: Target, first: int, last: int, of: Own) -> Array:
+    """Return a target, for a set with these parameters, from step ``first`` to ``last - 1``, ``(step, unit or 1)``."""
     if not isinstance(target.signal, ModelOutput):
         return target.signal.sample(first, last, job.integration.dt).T
     signal = target.signal
     model = job.model if signal.weights is None else replace(job.model, weights=signal.weights)
     own = {name: row.default for name, row in {**PARAMETERS, **SELECTORS}.items()}
     own |= dict(job.model.parameters) | dict(signal.parameters)
+    if signal.weights is not None:
+        own["network"] = 0
+    for name in {"network", "stimulus"} & {*job.design.swept} - {*signal.parameters}:
+        if signal.follows and not (name == "network" and signal.weights is not None):
+            own[name] = of[name]
     if signal.own_noise:
         own["replicate"] = -1 - own["replicate"]
     bare = replace(job, model=model, target=None, observe=(Record("r"),))
@@ -138,8 +143,8 @@ def measured_in(signal: Signal, last: int, dt: float) -> Iterator[tuple[list[int
         k += 1
 
 
-def measured_values(job: Job, target: Target, last: int) -> Callable[[int], Array]:
-    """Return a function that returns the value of a measurement by its number, ``(unit or 1,)``."""
+def measured_values(job: Job, target: Target, last: int, of: Own) -> Callable[[int], Array]:
+    """Return a function that returns the value of a measurement by its number, ``(unit or 1,)``, for a set with these parameters."""
     signal, dt = target.signal, job.integration.dt
     if isinstance(signal, Samples):
         return lambda number: signal.values[:, number]
@@ -147,19 +152,19 @@ def measured_values(job: Job, target: Target, last: int) -> Callable[[int], Arra
         return lambda number: np.array(
             [sum(width * number <= time + 1e-9 * dt < width * (number + 1) for time in signal.times)]
         )
-    series = target_series(job, target, 0, last)
+    series = target_series(job, target, 0, last, of)
     return lambda number: series[number]
 
 
-def compare(job: Job, r: Array) -> dict[str, Array]:
-    """Return ``target_correlation`` and ``target_mse`` of rates ``(step, unit)``, each ``(target, lag, unit)``."""
+def compare(job: Job, r: Array, own: Own) -> dict[str, Array]:
+    """Return ``target_correlation`` and ``target_mse`` of a set's rates ``(step, unit)``, each ``(target, lag, unit)``."""
     timing, units = job.integration, job.model.units
     correlation, mse = np.full((2, len(job.targets), len(job.lags), units), np.nan)
     for i, target in enumerate(job.targets):
         for k, lag in enumerate(target.lags):
             shift = round(lag / timing.dt) + timing.transient_steps
             last = timing.steps + round(max(target.lags) / timing.dt)
-            value = measured_values(job, target, last)
+            value = measured_values(job, target, last, own)
             measured, read = [], []
             for steps, number in measured_in(target.signal, last, timing.dt):
                 if steps[0] - shift >= 0 and steps[-1] - shift < len(r):
@@ -187,10 +192,11 @@ STATISTICS = {
 
 def measure(job: Job, index: int) -> dict[str, Array]:
     """Return every observable and record of a set that does not diverge."""
-    x, r = trajectory(job, own_values(job, index))
+    own = own_values(job, index)
+    x, r = trajectory(job, own)
     assert first_not_finite(x, r) < 0
     observed = {"x": x[job.integration.transient_steps :], "r": r[job.integration.transient_steps :]}
-    compared = compare(job, observed["r"]) if job.targets else {}
+    compared = compare(job, observed["r"], own) if job.targets else {}
     results = {}
     for item in job.observe:
         if isinstance(item, Record):
