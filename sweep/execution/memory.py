@@ -27,7 +27,7 @@ from sweep.execution.progress import Bar, Cancelled
 from sweep.job import Job
 from sweep.results import dataset
 from sweep.results.journal import ranges
-from sweep.results.reporting import check_job
+from sweep.results.reporting import check_job, warn_of_correlations, without_correlation
 
 #: A share is the part of a job that one call simulates. It should have at least this many multiply-adds, and its result at
 #: most this many bytes.
@@ -163,8 +163,12 @@ def simulate(job: Job, backend: str = "auto", batch: int | None = None, progress
             raise Cancelled
         bar.steps(set_steps)
 
+    unknown: list[int] = []
+
     def one(block: Block) -> None:
-        for name, values in simulate_block(engine, job, block, batch, report).items():
+        results = simulate_block(engine, job, block, batch, report)
+        unknown.append(without_correlation(results))
+        for name, values in results.items():
             arrays[name][block.slices or ...] = values.reshape((*block.shape, *values.shape[1:]))
 
     with Bar(job, done=0, show=progress) as bar, ThreadPoolExecutor(threads) as pool:
@@ -176,6 +180,7 @@ def simulate(job: Job, backend: str = "auto", batch: int | None = None, progress
             stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+    warn_of_correlations(sum(unknown), job.design.size)
     return _labelled(job, arrays, backend)
 
 

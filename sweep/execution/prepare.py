@@ -204,5 +204,7 @@ def _rates(job: Job, engine: Backend, teacher: Job, own_noise: bool) -> Array:
     nothing = TargetSeries.of(teacher, [_sampled(teacher, target) for target in teacher.targets])
     recorded = engine.simulate(PreparedJob(teacher, nothing), sets.teachers() if own_noise else sets)["r"]
     first = steps_read(job).start if job.comparisons.every_step else 0
-    kept = slice(first - teacher.integration.transient_steps, steps_read(job).stop - teacher.integration.transient_steps)
+    kept = slice(
+        first - teacher.integration.transient_steps, steps_read(job).stop - teacher.integration.transient_steps
+    )
     return recorded[:, kept].transpose(0, 2, 1).astype(np.float64)

@@ -29,7 +29,7 @@ from sweep.execution.prepare import prepare, simulate_block
 from sweep.execution.progress import Bar, Cancelled
 from sweep.job import Job
 from sweep.results.creation import lock, open_or_create
-from sweep.results.reporting import check_job
+from sweep.results.reporting import check_job, warn_of_correlations, without_correlation
 from sweep.results.store import Store, open_dataset
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class _Run:
         self._token = uuid.uuid4().hex
         self._flying: dict[Future[_Outcome], int] = {}
         self._suspects: list[int] = []
-        self._failed = self._in_a_row = 0
+        self._failed = self._in_a_row = self._unknown = self._done = 0
         self._check_interrupt: Callable[[], None] = lambda: None
 
     def work_off(self, pending: list[int]) -> None:
@@ -163,6 +163,7 @@ class _Run:
             # A thread cannot be stopped from outside. It ends when its next report of progress finds no listener.
             del _LISTENERS[self._token]
             self._client.cancel(list(self._flying))
+        warn_of_correlations(self._unknown, self._done)
         if self._failed:
             warnings.warn(
                 f"{self._failed} of {len(pending)} blocks failed: {self._store.path / 'journal.jsonl'} says why, and "
@@ -211,6 +212,8 @@ class _Run:
             outcome = future.result()
             if outcome.error is None:
                 self._in_a_row = 0
+                self._unknown += outcome.unknown
+                self._done += outcome.sets
                 self._bar.block(outcome.sets, outcome.reported)
                 return
             self._in_a_row += 1
@@ -237,6 +240,8 @@ class _Outcome:
         Set-steps that the progress bar has counted already.
     error : str or None
         What went wrong; None if nothing.
+    unknown : int
+        Number of sets whose correlation with a target is NaN.
     stop : bool
         Whether the error stops the whole run, because its cause is not in the sets of the block.
     """
@@ -244,6 +249,7 @@ class _Outcome:
     sets: int
     reported: int
     error: str | None = None
+    unknown: int = 0
     stop: bool = False
 
 
@@ -314,4 +320,4 @@ def _run_block(path: str, backend: str, batch: int | None, number: int, token: s
         return _Outcome(0, reported, str(error), stop=True)
     except Exception as error:
         return _Outcome(0, reported, f"{type(error).__name__}: {error}")
-    return _Outcome(block.size, reported)
+    return _Outcome(block.size, reported, unknown=without_correlation(results))

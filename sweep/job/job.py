@@ -113,7 +113,7 @@ class Job:
     -----
     UserWarning
         Once, if results depend on something that may not be meant: a step that overshoots, rows of a design that share
-        their noise, replicates without noise, noise or a start where ``tau_s`` is 0.
+        their noise, replicates without noise, noise or a start where ``tau_s`` is 0, an input of noise that depends on dt.
     """
 
     model: Model
@@ -146,7 +146,7 @@ class Job:
         object.__setattr__(self, "observe", observe)
         with once():
             self._check_parts()
-            traps.look(self.model, self.design, self.integration.scheme)
+            traps.look(self.model, self.design, self.inputs, self.integration)
         self._check_report()
 
     def _check_parts(self) -> None:

@@ -5,6 +5,7 @@ Each function looks at one trap and warns of it. None goes through the sets: the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -15,10 +16,13 @@ from sweep.checks.caution import warn
 from sweep.design.axes import HeldAxis
 from sweep.design.design import Design
 from sweep.errors import short
+from sweep.model.integration import Integration
 from sweep.model.network import Model
 from sweep.model.parameters import Array, parse_name
 from sweep.signals.recordings import Samples
+from sweep.signals.signal import Signal
 from sweep.signals.targets import Target
+from sweep.signals.waveforms import WhiteNoise
 
 #: A warning names the values of so many parameters.
 _NAMED = 3
@@ -27,7 +31,7 @@ _Flags = npt.NDArray[np.bool_]
 _Holds = Callable[[Array], _Flags]
 
 
-def look(model: Model, design: Design, scheme: str) -> None:
+def look(model: Model, design: Design, inputs: Sequence[Signal], integration: Integration) -> None:
     """Warn of every trap that a job is in.
 
     Parameters
@@ -36,9 +40,12 @@ def look(model: Model, design: Design, scheme: str) -> None:
         The model.
     design : Design
         Its sets, which fit the model.
-    scheme : str
-        Of the integration; where r sees the old x, it sees x0.
+    inputs : sequence of Signal
+        Its inputs.
+    integration : Integration
+        Its steps. In the simultaneous scheme r sees the old x, and so x0.
     """
+    _noise_of_steps(inputs, integration.dt)
     if _somewhere(model, design, ("noise", _positive)):
         _repeated_rows(model, design)
         if _somewhere(model, design, ("tau_s", _zero), ("noise", _positive)):
@@ -49,7 +56,7 @@ def look(model: Model, design: Design, scheme: str) -> None:
             )
     else:
         _replicates_alike(design)
-    if scheme == "sequential" and _somewhere(model, design, ("tau_s", _zero), ("x0", _given)):
+    if integration.scheme == "sequential" and _somewhere(model, design, ("tau_s", _zero), ("x0", _given)):
         warn(
             "x0 is given where tau_s = 0: an instantaneous current forgets it in the first step, before r sees "
             "it. Leave x0 out there, or give tau_s above 0; r0 is where the rates start."
@@ -64,6 +71,25 @@ def look_at_targets(targets: Sequence[Target], dt: float) -> None:
             warn(
                 f"target (samples): a sample every {signal.interval:g} ms, but a step is dt = {dt:g} ms. Of the samples in a "
                 'step only the first is compared. Use a smaller dt, or say read = "mean" to compare their mean over the step.'
+            )
+
+
+def _noise_of_steps(inputs: Sequence[Signal], dt: float) -> None:
+    """Warn of an input of white noise whose power depends on dt."""
+    for signal in inputs:
+        if not isinstance(signal, WhiteNoise) or signal.std == 0:
+            continue
+        if signal.interval is None:
+            warn(
+                f"input: white_noise has a new number in every step of dt = {dt:g} ms, so at another dt it is another noise, and "
+                f"its power is proportional to dt. Give interval = {dt:g} (ms): these are the same numbers, and they stay the "
+                "same at every dt that divides it."
+            )
+        elif abs(signal.interval / dt - round(signal.interval / dt)) > 1e-6:
+            low = math.floor(signal.interval / dt)
+            warn(
+                f"input: white_noise.interval = {signal.interval:g} ms is no whole number of steps of dt = {dt:g} ms: some "
+                f"numbers hold for {low} steps and others for {low + 1}, so the noise depends on dt. Give a multiple of dt."
             )
 
 

@@ -7,7 +7,8 @@ With the rate constants alpha_s = dt/tau_s and alpha_r = dt/tau_r one step is, i
 
 In the scheme "sequential" (that of the paper) r sees the new x. "simultaneous" is the explicit Euler method of textbooks, in
 which r sees the old x. Noise is added as in the Euler-Maruyama method. An uncoupled linear unit then has the stationary
-variance noise**2 / (1 - alpha_s/2).
+variance noise**2 / (1 - alpha_s/2). Where ``tau_s`` is 0, that is white noise with a new number in every step, and what it does
+over a longer time depends on dt: white noise of a strength s that does not is noise = s / sqrt(2 dt).
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from sweep.checks import checked
 from sweep.errors import JobError
 from sweep.job import Report
 from sweep.model.parameters import SELECTORS, parse_name
-from sweep.observables import STATUS
+from sweep.observables import CORRELATION, STATUS
 from sweep.report.choice import check_result, default_report, is_trajectory, over_units, report_of
 from sweep.report.labels import Position, is_parameter, labels_at, phrase, telling
 from sweep.results.reporting import check, selected
@@ -42,6 +42,8 @@ class BestSet:
         The labels that :meth:`words` names: those that differ between sets and do not follow from others.
     counts : mapping
         Number of compared sets by status.
+    without : int
+        Number of those that are ok and have no value all the same: a correlation is NaN where rates or target are constant.
     edges : tuple of str
         The ends of swept ranges at which the set lies: ``"upper end of tau_s"``.
     panel : str, optional
@@ -57,6 +59,7 @@ class BestSet:
     units: Mapping[str, str]
     said: tuple[str, ...]
     counts: Mapping[str, int]
+    without: int = 0
     edges: tuple[str, ...] = ()
     panel: str | None = None
     panels: tuple[BestSet, ...] = ()
@@ -70,6 +73,9 @@ class BestSet:
         where = f" at {', '.join(said.values())}" if said else ""
         total = sum(self.counts.values())
         others = [f", {n} {name.replace('_', ' ')}" for name, n in self.counts.items() if n and name != "ok"]
+        if self.without:
+            why = " because rates or target are constant" if self.variable == CORRELATION else ""
+            others.append(f", {self.without:,} without a value{why}")
         among = f"(of {total:,} set{'s' * (total != 1)}{''.join(others)})"
         if math.isnan(self.value):
             return f"{subject}: none has a value of {self.variable}{where} {among}."
@@ -113,7 +119,8 @@ def best(ds: xr.Dataset, report: Report | None = None) -> BestSet:
         return panels[0]
     sign = -1 if report.best == "min" else 1
     best = max(panels, key=lambda panel: -math.inf if math.isnan(panel.value) else sign * panel.value)
-    return dataclasses.replace(best, counts=_counts(ds, selected(ds, report)), panel=None, panels=panels)
+    counts, without = _counts(ds, report, selected(ds, report))
+    return dataclasses.replace(best, counts=counts, without=without, panel=None, panels=panels)
 
 
 def best_positions(ds: xr.Dataset, report: Report) -> list[Position]:
@@ -161,7 +168,7 @@ def _describe(ds: xr.Dataset, report: Report, position: Position) -> BestSet:
     found = set(variable.dims) <= set(position)
     given = set(selected(ds, report)) | (set() if report.panel is None else set(ds[report.panel].dims))
     among = {dim: i for dim, i in position.items() if dim in given}
-    counts = _counts(ds, among)
+    counts, without = _counts(ds, report, among)
     labels = labels_at(ds, position)
     return BestSet(
         variable=report.variable,
@@ -171,17 +178,21 @@ def _describe(ds: xr.Dataset, report: Report, position: Position) -> BestSet:
         units={name: str(ds[name].attrs.get("units", "1")) for name in labels},
         said=telling(ds, labels, report),
         counts=counts,
+        without=without,
         edges=tuple(_ends(ds, {dim: i for dim, i in position.items() if dim not in given})) if found else (),
         panel=report.panel,
     )
 
 
-def _counts(ds: xr.Dataset, position: Position) -> dict[str, int]:
-    """Return the number of sets with each status."""
+def _counts(ds: xr.Dataset, report: Report, position: Position) -> tuple[dict[str, int], int]:
+    """Return the number of sets with each status, and of those that are ok and have no value."""
     status = ds["status"].isel(position, missing_dims="ignore")
-    # All in one pass over a lazy status.
-    found = xr.Dataset({name: (status == value).sum() for name, value in STATUS.items()}).compute()
-    return {name: int(found[name]) for name in STATUS}
+    variable = ds[report.variable].isel(position, missing_dims="ignore")
+    value = (abs(variable) < np.inf).any([dim for dim in variable.dims if dim not in status.dims])
+    # All in one pass over lazy variables.
+    counted = {name: (status == number).sum() for name, number in STATUS.items()}
+    found = xr.Dataset({**counted, "without": ((status == STATUS["ok"]) & ~value).sum()}).compute()
+    return {name: int(found[name]) for name in STATUS}, int(found["without"])
 
 
 def _ends(ds: xr.Dataset, position: Position) -> list[str]:

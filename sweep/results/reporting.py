@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from sweep.checks.caution import warn
 from sweep.errors import JobError, suggest
 from sweep.job import Job, Report
-from sweep.observables import ALWAYS
+from sweep.observables import ALWAYS, CORRELATION, STATUS
 from sweep.results.dataset import assemble
 
 
@@ -31,6 +32,23 @@ def check_job(job: Job) -> None:
     layout = assemble(job, arrays, {})
     check(layout, job.report)
     selected(layout, job.report)
+
+
+def without_correlation(results: Mapping[str, np.ndarray]) -> int:
+    """Return how many of some sets ``(set, ...)`` are ok, and have a correlation that is NaN all the same."""
+    if CORRELATION not in results:
+        return 0
+    unknown = np.isnan(results[CORRELATION]).reshape(len(results["status"]), -1).any(axis=1)
+    return int((unknown & (results["status"] == STATUS["ok"])).sum())
+
+
+def warn_of_correlations(unknown: int, sets: int) -> None:
+    """Warn of sets whose correlation with a target is NaN, if there are any."""
+    if unknown:
+        warn(
+            f"target_correlation is NaN for {unknown:,} of {sets:,} sets: the rates of a unit, or the target, are constant. "
+            "argmax of NumPy takes the first NaN for the largest. Use sweep.best, which leaves them out, or idxmax of xarray."
+        )
 
 
 def selected(ds: xr.Dataset, report: Report) -> dict[str, int]:

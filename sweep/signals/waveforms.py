@@ -269,7 +269,8 @@ def sine(amplitude: Numbers = 1.0, frequency: Frequencies = 1.0, phase: Numbers 
 def white_noise(std: NotNegative, seed: Seed, channels: Channels = 1, interval: Duration | None = None) -> WhiteNoise:
     """Make an input of independent normal numbers, the same for every set.
 
-    For noise that differs between sets use the parameter ``noise`` of the model.
+    For noise that differs between sets use the parameter ``noise`` of the model. Below about 1 / interval its power is the same
+    at all frequencies, std**2 * interval; for a power that does not depend on the interval give std = s / sqrt(interval).
 
     Parameters
     ----------
@@ -281,7 +282,7 @@ def white_noise(std: NotNegative, seed: Seed, channels: Channels = 1, interval: 
         Number of channels, all independent.
     interval : float, optional
         How long each number holds, ms, at least one step. Without it a number holds for one step, so the noise depends on
-        dt.
+        dt, of which a job warns. With it the noise is the same at every dt that divides it.
 
     Returns
     -------

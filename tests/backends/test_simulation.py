@@ -202,7 +202,7 @@ def limit_job(units: int, activation: str, **taus: float) -> Job:
             activation=activation,
             parameters={"x0": x0 * (taus["tau_s"] > 0), "r0": ACTIVATIONS[activation](x0), "bias": bias, **taus},
         ),
-        input=white_noise(std=1.0, seed=1, channels=2),
+        input=white_noise(std=1.0, seed=1, channels=2, interval=0.5),
         integration=Integration(dt=0.5, duration=10, precision="float64"),
         observe=[record("r")],
     )

@@ -30,7 +30,7 @@ def job(units: int, coupled: str = "network", target: Any = None, **changes: Any
             weights={"network": matrices, "none": None}.get(coupled, matrices[0]),
             parameters={"tau_r": 4.0, "bias": np.linspace(-0.1, 0.2, units)},
         ),
-        "input": [white_noise(1.0, seed=1), sine(1.0, 20.0)],
+        "input": [white_noise(1.0, seed=1, interval=1.0), sine(1.0, 20.0)],
         "target": target or Target(model_output({"tau_s": 5.0, "input_gain": 0.9}), lags=[-3, 0, 2]),
         "design": design,
         "integration": Integration(dt=1.0, duration=60.0, transient=10.0),

@@ -63,7 +63,7 @@ def test_replicates_without_noise_are_warned_of() -> None:
     """They are all alike, also with white noise as the input."""
     for design in (replicates(3), zipped("trial", gain=[1, 1], replicate=[0, 1])):
         with pytest.warns(UserWarning, match=r"no noise: all replicates are alike.*'noise'.*leave") as caught:
-            made = job(design, parameters=SILENT, input=sweep.white_noise(1.0, seed=1))
+            made = job(design, parameters=SILENT, input=sweep.white_noise(1.0, seed=1, interval=1.0))
         assert len(caught) == 1
         rates = sweep.simulate(made).r_mean.to_numpy()
         np.testing.assert_array_equal(rates[0], rates[1])
@@ -107,6 +107,38 @@ def test_the_noise_that_the_warning_offers_does_not_depend_on_dt() -> None:
     offered = [variance(dt, 0.7 / np.sqrt(2 * dt)) for dt in (0.5, 0.125)]
     np.testing.assert_allclose(offered, 0.7**2 / 20, rtol=0.06)
     assert variance(0.5, 0.7) / variance(0.125, 0.7) == pytest.approx(4, rel=0.1)
+
+
+def test_white_noise_with_a_number_for_every_step_is_warned_of() -> None:
+    """What it does to a current is another thing at another dt; with the interval that the warning offers it is not."""
+
+    def deviation(dt: float, interval: float | None) -> float:
+        made = job(
+            parameters=SILENT,
+            input=sweep.white_noise(1.0, seed=1, interval=interval),
+            integration=Integration(dt=dt, duration=4000.0, transient=100.0),
+            observe=["x_std"],
+        )
+        return float(sweep.simulate(made, backend="numpy").x_std[0])
+
+    found = []
+    for dt in (1.0, 0.25):
+        with pytest.warns(UserWarning, match=rf"every step of dt = {dt:g} ms.*interval = {dt:g} \(ms\)") as caught:
+            found.append(deviation(dt, None))
+        assert len(caught) == 1
+    assert found[0] / found[1] == pytest.approx(2, rel=0.1)
+    assert deviation(1.0, 1.0) == found[0]
+    assert deviation(0.25, 1.0) == pytest.approx(found[0], rel=0.05)
+
+
+def test_white_noise_that_holds_for_unequal_times_is_warned_of() -> None:
+    """Its interval is no whole number of steps."""
+    timing = Integration(dt=0.5, duration=20.0)
+    with pytest.warns(UserWarning, match=r"interval = 0.8 ms .* dt = 0.5 ms.* 1 steps .* 2.*multiple") as caught:
+        job(input=sweep.white_noise(1.0, seed=1, interval=0.8), integration=timing)
+    assert len(caught) == 1
+    job(input=sweep.white_noise(0.0, seed=1), integration=timing)
+    job(input=sweep.white_noise(1.0, seed=1, interval=1.5), integration=timing)
 
 
 FORGOTTEN = [

@@ -73,7 +73,10 @@ CHOSEN: dict[str, Job] = {
     ),
     "8 softplus float64": Job(
         model=network(8, activation="softplus", input_weights=np.random.default_rng(0).normal(size=(8, 2))),
-        input=[sine(amplitude=[1.0, 0.5], frequency=[20.0, 50.0]), white_noise(std=0.8, seed=4, channels=2)],
+        input=[
+            sine(amplitude=[1.0, 0.5], frequency=[20.0, 50.0]),
+            white_noise(std=0.8, seed=4, channels=2, interval=0.5),
+        ],
         target=Target(samples(np.random.default_rng(7).normal(size=(8, 80)), interval=0.5), lags=[-1.5, 0, 0.5]),
         design=grid(bias=np.linspace(-900, 900, 23), stimulus=[1, 0]),
         integration=DOUBLE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -83,6 +84,31 @@ def test_sets_without_value_are_counted_in_words(ds: xr.Dataset) -> None:
     ds["status"][0, :3] = STATUS["diverged"]
     ds["status"][4, 0] = STATUS["not_run"]
     assert "(of 20 sets, 1 not run, 3 diverged)" in best.best(ds, Report(variable="r_mean")).words()
+
+
+@pytest.mark.parametrize("where", ["memory", "store"])
+def test_sets_without_a_correlation_are_left_out_and_counted(where: str, tmp_path: Path) -> None:
+    """The rates of a silent unit correlate with nothing: the run says of how many sets, and so does the best set."""
+    job = sweep.Job(
+        model=sweep.Model(1, activation="relu"),
+        input=sweep.sine(1.0, 50.0),
+        target=sweep.Target(sweep.sine(1.0, 50.0), lags=[0, 1]),
+        design=sweep.grid(threshold=[9.0, 8.0, 0.0, -1.0], tau_s=[0.0, 5.0]),
+        integration=sweep.Integration(0.5, 40.0),
+        observe=["target_correlation"],
+        sets_per_block=4,
+    )
+    with pytest.warns(UserWarning, match=r"NaN for 4 of 8 sets: the rates .* constant.*sweep\.best") as caught:
+        ds = sweep.simulate(job) if where == "memory" else sweep.run(job, tmp_path / "out.zarr")
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    found = best.best(ds)
+    assert (found.without, found.counts["ok"], found.labels["threshold"] <= 0) == (4, 8, True)
+    assert "(of 8 sets, 4 without a value because rates or target are constant)" in found.words()
+    silent = best.best(ds, Report(variable="target_correlation", select={"threshold": 9.0}))
+    assert silent.words() == (
+        "Best set: none has a value of target_correlation (of 2 sets, 2 without a value because rates or target are constant)."
+    )
 
 
 def test_selection_is_the_nearest_label(ds: xr.Dataset) -> None:

@@ -90,11 +90,15 @@ def test_a_fast_target_is_averaged_only_if_it_says_so() -> None:
         return float(sweep.simulate(dataclasses.replace(made, input=None), "numpy").target_mse.item())
 
     fast = samples(np.arange(100.0), 0.1)
-    with pytest.warns(UserWarning, match=r"a sample every 0\.1 ms, but a step is dt = 1 ms\. Of the samples in a step only"):
+    with pytest.warns(
+        UserWarning, match=r"a sample every 0\.1 ms, but a step is dt = 1 ms\. Of the samples in a step only"
+    ):
         made = of(fast)
     with silence():
         assert squares(made) == pytest.approx(np.mean(np.arange(0, 100, 10) ** 2))
-    assert squares(of(samples(np.arange(100.0), 0.1, read="mean"))) == pytest.approx(np.mean(np.arange(4.5, 100, 10) ** 2))
+    assert squares(of(samples(np.arange(100.0), 0.1, read="mean"))) == pytest.approx(
+        np.mean(np.arange(4.5, 100, 10) ** 2)
+    )
     assert made.targets[0].signal is fast
     assert made.inputs[0].sample(0, 2, 1.0).tolist() == [[4.5, 14.5]]
     assert made.input is fast

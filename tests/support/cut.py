@@ -62,7 +62,7 @@ with silence():  # an instantaneous current with noise is a trap for users
         ),
         "own weights, stimuli": Job(
             model=Model(units=6, activation="relu", weights=gaussian(units=6, seed=3, networks=2, std=0.5)),
-            input=[sine(amplitude=1.0, frequency=20.0), white_noise(std=0.8, seed=4)],
+            input=[sine(amplitude=1.0, frequency=20.0), white_noise(std=0.8, seed=4, interval=0.5)],
             design=grid(network=[1, 0], stimulus=[0, 1], **{"W[0,2]": [0.3, -0.3]}),
             integration=SHORT,
             observe=["x_final", "r_max"],

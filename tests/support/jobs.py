@@ -24,6 +24,7 @@ TRAPS = pytest.mark.filterwarnings(
     "ignore:x0 is given where tau_s = 0",
     "ignore:replicate takes values",
     "ignore:design. rows",
+    "ignore:input. white_noise",
 )
 
 #: Parts of job files.

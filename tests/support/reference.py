@@ -135,7 +135,9 @@ def measured_in(signal: Signal, last: int, dt: float) -> Iterator[tuple[list[int
     while begin + k * width < last * dt and begin + (k + 1) * width <= end + small:
         low, high = begin + k * width, begin + (k + 1) * width
         if mean:
-            steps = [n for n in range(math.floor(low / dt) - 1, math.ceil(high / dt) + 1) if low <= n * dt + small < high]
+            steps = [
+                n for n in range(math.floor(low / dt) - 1, math.ceil(high / dt) + 1) if low <= n * dt + small < high
+            ]
         else:
             steps = [math.floor(low / dt + 1e-9)]
         if steps and steps[0] >= 0 and low >= -small:
@@ -144,7 +146,7 @@ def measured_in(signal: Signal, last: int, dt: float) -> Iterator[tuple[list[int
 
 
 def measured_values(job: Job, target: Target, last: int, of: Own) -> Callable[[int], Array]:
-    """Return a function that returns the value of a measurement by its number, ``(unit or 1,)``, for a set with these parameters."""
+    """Return, for a set with these parameters, a function from the number of a measurement to its value, ``(unit or 1,)``."""
     signal, dt = target.signal, job.integration.dt
     if isinstance(signal, Samples):
         return lambda number: signal.values[:, number]
