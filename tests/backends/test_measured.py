@@ -105,7 +105,7 @@ def test_a_coarse_recording_gives_the_right_time_constant(every: int, held: floa
     def linear(**fields: Any) -> Job:
         model = Model(units=1, activation="linear", parameters={"tau_r": 0.0, "tau_s": 20.0})
         time = Integration(dt=1.0, duration=4000.0)
-        return Job(model=model, input=white_noise(std=1.0, seed=1), integration=time, **fields)
+        return Job(model=model, input=white_noise(std=1.0, seed=1, interval=1.0), integration=time, **fields)
 
     own = sweep.simulate(linear(observe=[record("r")]), "numpy").r.to_numpy()[::every, 0]
     target = Target(samples(own, float(every)))
