@@ -40,13 +40,17 @@ def test_passes_partition_the_comparisons(asked: Needs) -> None:
     divided = passes(asked)
     assert [i for part, _ in divided for i in range(part.start, part.stop)] == list(range(asked.comparisons))
     for number, (part, one) in enumerate(divided):
-        others = dataclasses.replace(one.needs, comparisons=asked.comparisons)
+        others = dataclasses.replace(one.needs, comparisons=asked.comparisons, reading_of=asked.reading_of)
+        # Comparisons that share a reading still do, and the readings of a pass are numbered without gaps.
+        shared = set(zip(asked.reading_of[part], one.needs.reading_of, strict=True))
+        assert len(shared) == one.needs.readings == len(set(asked.reading_of[part]))
+        assert set(one.needs.reading_of) == set(range(one.needs.readings))
         assert one.needs.comparisons == part.stop - part.start <= 32
         if number == 0:
             assert others == asked
         else:
             assert one.needs.moments_x == one.needs.record_x == one.needs.record_r == 0
-            assert one.needs.moments_r == one.needs.correlation
+            assert one.needs.moments_r == (one.needs.correlation or one.needs.readings > 0)
             assert not one.needs.running
 
 
