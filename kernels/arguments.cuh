@@ -9,7 +9,9 @@
 //   ACTIVATION         name of a function of activations.cuh
 //   SEQUENTIAL         1: r sees the new x (the default scheme), 0: the old one (textbook explicit Euler)
 //   COMPENSATED        1: x and r are Kahan sums
-//   COUPLING           0: no weights, 1: one matrix for all sets, 2: each set chooses a matrix or replaces entries
+//   COUPLING           0: no weights, 1: one matrix for all sets, 2: each set chooses a matrix, scales or replaces entries
+//   RUNS               0: no set scales weights. Else the units as sources, cut into so many runs: all weights to a unit from
+//                      such a run have the same factor
 //   EACH_PARAMETER(X)  X(name, mode, neutral) for every parameter of the equations. The Mode says whether it varies by unit,
 //                      by set, by both or not at all; with the value `neutral` it changes nothing
 //   STIMULI            number of inputs to choose from; 0: no input
@@ -111,6 +113,10 @@ struct Arguments {
     const real *by_set;                 // [row][set]: parameters that vary by set
     const real *by_unit;                // [row][unit]: parameters that vary by unit alone
     const real *weights;                // [network][to][from]; product.cu: [network][from][to], padded
+    const real *factors;                // [factor][set]: factors of weights
+    const int *factor_rows;             // [run][to]: the factor of the weights to a unit from a run, or -1
+    const int *run_ends;                // [run]: the unit after its last one
+    const int *copies;                  // [copy][first unit, unit after the last, factor]; only for product.cu
     const real *entries;                // [entry][set]: weights that replace those of the matrix
     const int *entry_units;             // [entry][to, from]
     const int *networks, *stimuli;      // [set]

@@ -86,6 +86,16 @@ struct SomeUnits {
                 const int from = (j / 4 * PARTS + part) * 4 + j % 4;
                 weights[i][j] = from < UNITS ? matrix[to * UNITS + from] : real(0);
             }
+            for (int run = 0, first = 0; run < RUNS; first = a.run_ends[run++]) {
+                const int scaled_by = a.factor_rows[run * UNITS + to];
+                if (scaled_by < 0) continue;
+                const real factor = *at(a.factors, scaled_by, a.sets, set);
+#pragma unroll
+                for (int j = 0; j < 4 * OWN_QUADS; ++j) {
+                    const int from = (j / 4 * PARTS + part) * 4 + j % 4;
+                    if (from >= first && from < a.run_ends[run]) weights[i][j] *= factor;
+                }
+            }
             if constexpr (COUPLING == 2) {
                 for (int e = 0; e < a.entry_count; ++e) {
                     const bool here = a.entry_units[2 * e] == to;

@@ -13,8 +13,13 @@
 //           the end the same memory holds the TILE x TILE sums.
 // Memory    weights are [network][from][to], padded with 0: `from` to a multiple of DEPTH, `to` to a multiple of TILE. The
 //           rates have as many rows. The sets of a tile share their network. Entries that a set replaces are 0 in W and
-//           added one by one. The state and the sums of a segment stay in device memory; choose the size of a batch so
-//           that they fit the L2 cache.
+//           added one by one. Weights that sets scale are in further columns of W, and 0 in their own. To these columns
+//           belong further rows of the rates: copies, times the factor of the set. The state and the sums of a segment
+//           stay in device memory; choose the size of a batch so that they fit the L2 cache.
+//
+// Macros    those of arguments.cuh, and
+//   COPIES  runs of units whose rates are copied: the length of Arguments::copies
+//   COPIED  units in all of these
 
 #include "noise.cuh"
 #include "observables.cuh"
@@ -22,7 +27,7 @@
 
 constexpr int TILE = 64, DEPTH = 16, OWN_UNITS = 8, OWN_SETS = 4;
 constexpr int THREADS = TILE / OWN_UNITS * TILE / OWN_SETS;
-constexpr int PADDED_FROM = (UNITS + DEPTH - 1) / DEPTH * DEPTH, PADDED_TO = (UNITS + TILE - 1) / TILE * TILE;
+constexpr int PADDED_FROM = (UNITS + COPIED + DEPTH - 1) / DEPTH * DEPTH, PADDED_TO = (UNITS + TILE - 1) / TILE * TILE;
 constexpr int ROWS_OF_TILE = DEPTH * TILE;
 
 constexpr int QUADS = ROWS_OF_TILE / 4 / THREADS;  // quads of W, and as many of the rates, that a thread loads at a time
@@ -134,6 +139,12 @@ template <bool observed> SWEEP_DEVICE void finish(const Arguments &a, int unit, 
     step(a, p, 0, u, drive(a, p, 0, recurrent, input), xi);
     store_unit(a, unit, set, u);
     *at(a.new_rates, unit, a.sets, set) = u.r;
+    for (int c = 0, row = UNITS; c < COPIES; ++c) {
+        const int *copy = a.copies + 3 * c;
+        if (unit >= copy[0] && unit < copy[1])
+            *at(a.new_rates, row + unit - copy[0], a.sets, set) = *at(a.factors, copy[2], a.sets, set) * u.r;
+        row += copy[1] - copy[0];
+    }
     // Several units may find this in the same step; they all write the same number.
     if (!(unsound(u) == 0) && (!DETECT || a.diverged[set] < 0)) a.diverged[set] = DETECT ? (long long)a.first : 0;
     if constexpr (observed && !DETECT) observe(a, u, unit, set);

@@ -42,6 +42,18 @@ struct OneSet {
         const real *own = a.weights + (long long)a.networks[set] * UNITS * UNITS;
 #pragma unroll
         for (int w = 0; w < UNITS * UNITS; ++w) weights[w] = own[w];
+        for (int run = 0, first = 0; run < RUNS; first = a.run_ends[run++]) {
+#pragma unroll
+            for (int to = 0; to < UNITS; ++to) {
+                const int row = a.factor_rows[run * UNITS + to];
+                const lane factor = row < 0 ? common(real(1)) : load(at(a.factors, row, a.sets, set));
+#pragma unroll
+                for (int from = 0; from < UNITS; ++from) {
+                    lane &weight = weights[to * UNITS + from];
+                    weight = from >= first && from < a.run_ends[run] ? weight * factor : weight;
+                }
+            }
+        }
         for (int e = 0; e < a.entry_count; ++e) {
             const int which = a.entry_units[2 * e] * UNITS + a.entry_units[2 * e + 1];
             const lane value = load(at(a.entries, e, a.sets, set));

@@ -17,7 +17,7 @@
 //   ROWS          most units of a product
 //   VECTORS       vectors of sets of a product
 //   OWN_WEIGHTS   1: every set may have a matrix of its own. 0: a tile shares one; entries that a set replaces are 0 in it
-//                 and added one by one.
+//                 and added one by one, and sums over a run of units are scaled.
 
 typedef REAL vector_of_sets __attribute__((vector_size(VECTOR_BYTES), may_alias));
 #define LANE vector_of_sets
@@ -74,6 +74,7 @@ struct Scratch {
     real x[SEES_X ? KEPT : 1][UNITS][TILE];
     UnitOfSets units[UNITS];
     real activations[ROWS * TILE];  // z, then f(z)
+    real recurrent[RUNS && !OWN_WEIGHTS ? ROWS * TILE : 0];  // W r from the runs so far
     real weights[OWN_WEIGHTS ? UNITS * UNITS : 0][TILE];
     float normals[NOISY ? NOISE_STEPS : 0][NOISE_GROUPS * NOISE_UNITS][TILE];
     word streams[NOISY ? 2 : 0][TILE];  // low words, high words
@@ -128,6 +129,13 @@ struct TileOfSets {
         for (int t = 0; t < TILE; ++t) {
             const real *matrix = a.weights + (long long)a.networks[set + t] * UNITS * UNITS;
             for (int w = 0; w < UNITS * UNITS; ++w) own.weights[w][t] = matrix[w];
+            for (int run = 0, first = 0; run < RUNS; first = a.run_ends[run++])
+                for (int to = 0; to < UNITS; ++to) {
+                    const int row = a.factor_rows[run * UNITS + to];
+                    if (row < 0) continue;
+                    const real factor = *at(a.factors, row, a.sets, set + t);
+                    for (int from = first; from < a.run_ends[run]; ++from) own.weights[to * UNITS + from][t] *= factor;
+                }
             for (int e = 0; e < a.entry_count; ++e)
                 own.weights[a.entry_units[2 * e] * UNITS + a.entry_units[2 * e + 1]][t] =
                     *at(a.entries, e, a.sets, set + t);
@@ -203,18 +211,25 @@ struct TileOfSets {
     // Compute W r and x after the step; store z.
     template <int rows> SWEEP_DEVICE void currents(int first, int place, const Step &step) {
         lane sums[rows][VECTORS] = {};
-        if constexpr (COUPLING > 0) {
-            const real *weights = packed + first * UNITS;
-            SWEEP_UNROLL(4)
-            for (int j = 0; j < UNITS; ++j) {
-                lane rates[VECTORS];
+        if constexpr (COUPLING > 0 && (RUNS == 0 || OWN_WEIGHTS)) {
+            add_products<rows>(first, place, step, 0, UNITS, sums);
+        } else if constexpr (COUPLING > 0) {
+            for (int run = 0, from = 0; run < RUNS; from = a.run_ends[run++]) {
+                add_products<rows>(first, place, step, from, a.run_ends[run], sums);
                 SWEEP_UNROLL(16)
-                for (int v = 0; v < VECTORS; ++v) rates[v] = load(&own.r[step.before][j][place + v * WIDTH]);
-                SWEEP_UNROLL(16)
-                for (int i = 0; i < rows; ++i)
+                for (int i = 0; i < rows; ++i) {
+                    const int row = a.factor_rows[run * UNITS + first + i];
                     SWEEP_UNROLL(16)
-                    for (int v = 0; v < VECTORS; ++v)
-                        sums[i][v] = lanes::fma(weight(weights[j * rows + i], first + i, j, place + v * WIDTH), rates[v], sums[i][v]);
+                    for (int v = 0; v < VECTORS; ++v) {
+                        real *const before = &own.recurrent[i * TILE + place + v * WIDTH];
+                        if (row >= 0) sums[i][v] *= load(at(a.factors, row, a.sets, set + place + v * WIDTH));
+                        if (run > 0) sums[i][v] += load(before);
+                        if (run + 1 < RUNS) {
+                            store(before, sums[i][v]);
+                            sums[i][v] = lane{};
+                        }
+                    }
+                }
             }
         }
         SWEEP_UNROLL(16)
@@ -222,6 +237,23 @@ struct TileOfSets {
             SWEEP_UNROLL(16)
             for (int v = 0; v < VECTORS; ++v)
                 store(&own.activations[i * TILE + place + v * WIDTH], current(first + i, place + v * WIDTH, sums[i][v], step));
+    }
+
+    // Add the products of the weights from some units with their rates.
+    template <int rows>
+    SWEEP_DEVICE void add_products(int first, int place, const Step &step, int from, int end, lane (&sums)[rows][VECTORS]) {
+        const real *weights = packed + first * UNITS;
+        SWEEP_UNROLL(4)
+        for (int j = from; j < end; ++j) {
+            lane rates[VECTORS];
+            SWEEP_UNROLL(16)
+            for (int v = 0; v < VECTORS; ++v) rates[v] = load(&own.r[step.before][j][place + v * WIDTH]);
+            SWEEP_UNROLL(16)
+            for (int i = 0; i < rows; ++i)
+                SWEEP_UNROLL(16)
+                for (int v = 0; v < VECTORS; ++v)
+                    sums[i][v] = lanes::fma(weight(weights[j * rows + i], first + i, j, place + v * WIDTH), rates[v], sums[i][v]);
+        }
     }
 
     SWEEP_DEVICE lane weight(const real &shared, int to, int from, int place) const {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +15,7 @@ from sweep import philox
 from sweep.model.integration import Integration, rate_constant
 from sweep.model.network import Model
 from sweep.model.parameters import PARAMETERS, SELECTORS, Array, parse_name
+from sweep.model.populations import Projection
 
 #: With a smaller rate constant than this, increments of a float32 state are lost to rounding, so its sum is compensated.
 COMPENSATE_BELOW = 1e-3
@@ -32,10 +34,12 @@ class ParameterSets:
         that it is the same for all sets, or for all units.
     selectors : mapping of str to ndarray
         ``network``, ``stimulus`` and ``replicate``, ``(size or 1,)`` int64.
+    factors : mapping of Projection to ndarray
+        Factors of all weights to some units from some, ``(size or 1,)`` float64.
     entries : mapping of (int, int) to ndarray
-        Single weights that replace those of the matrix, by (to, from), ``(size,)`` float64.
+        Single weights that replace those of the matrix, by (to, from), ``(size,)`` float64. A factor is in them already.
     replaced : mapping of (int, int) to ndarray
-        The weights of the matrix that they replace, ``(size or 1,)`` float64.
+        The weights of the matrix that they replace, ``(size or 1,)`` float64, with their factor.
     common_noise : bool
         Whether the noise depends on the replicate alone.
     """
@@ -43,6 +47,7 @@ class ParameterSets:
     size: int
     values: Mapping[str, Array]
     selectors: Mapping[str, npt.NDArray[np.int64]]
+    factors: Mapping[Projection, Array]
     entries: Mapping[tuple[int, int], Array]
     replaced: Mapping[tuple[int, int], Array]
     common_noise: bool
@@ -52,13 +57,15 @@ class ParameterSets:
         """Noise stream of each set, ``(size,)``: a hash of its own parameter values, or of its replicate alone.
 
         It depends on the values, not on which of them are swept. So a weight that is the same as in the matrix changes
-        nothing.
+        nothing, and neither does a factor of 1.
         """
         own = {name: chosen.astype(np.float64) for name, chosen in self.selectors.items()}
         if self.common_noise:
             own = {"replicate": own["replicate"]}
         else:
             own |= {name: _unless_later(name, value) for name, value in self.values.items()}
+            for (to, source), value in self.factors.items():
+                own[f"gain[{to.start}:{to.stop},{source.start}:{source.stop}]"] = np.where(value == 1, np.nan, value)
             for (i, j), value in self.entries.items():
                 own[f"W[{i},{j}]"] = np.where(value == self.replaced[i, j], np.nan, value)
         return np.broadcast_to(philox.stream_hash(own), (self.size,))
@@ -100,6 +107,7 @@ class ParameterSets:
             size=len(range(self.size)[index]) if isinstance(index, slice) else len(index),
             values={name: pick(value) for name, value in self.values.items()},
             selectors={name: pick(value) for name, value in self.selectors.items()},
+            factors={key: pick(value) for key, value in self.factors.items()},
             entries={key: pick(value) for key, value in self.entries.items()},
             replaced={key: pick(value) for key, value in self.replaced.items()},
             common_noise=self.common_noise,
@@ -123,7 +131,7 @@ def gather(model: Model, swept: Mapping[str, Array], size: int, common_noise: bo
     model : Model
         The model, for the parameters that are not swept.
     swept : mapping of str to ndarray
-        The swept parameters by name, ``(size,)`` or ``(size, unit)`` float64; ``tau_s[3]`` replaces ``tau_s`` of one unit.
+        The swept parameters by name, ``(size,)`` or ``(size, unit)`` float64; see :meth:`sweep.Model.gathered`.
     size : int
         Number of sets.
     common_noise : bool
@@ -133,21 +141,17 @@ def gather(model: Model, swept: Mapping[str, Array], size: int, common_noise: bo
     -------
     ParameterSets
     """
-    values: dict[str, Array] = {}
-    for name in PARAMETERS:
-        array = swept.get(name)
-        values[name] = model.parameter(name)[None, :] if array is None else array.reshape(size, -1)
+    values = {name: model.gathered(name, swept, size) for name in PARAMETERS}
     selectors = {name: (swept[name] if name in swept else model.parameter(name)).astype(np.int64) for name in SELECTORS}
-    entries: dict[tuple[int, int], Array] = {}
-    for name, array in swept.items():
-        key = parse_name(name)
-        if key.base == "W":
-            entries[key.index[0], key.index[1]] = array
-        elif key.index:
-            whole = np.array(np.broadcast_to(values[key.base], (size, model.units)))
-            whole[:, key.index[0]] = array
-            values[key.base] = whole
+    entries = {parse_name(name).entry: array for name, array in swept.items() if parse_name(name).base == "W"}
     weights = np.zeros((1, model.units, model.units)) if model.weights is None else model.weights
     weights = weights.reshape(-1, model.units, model.units)
     replaced = {(i, j): weights[selectors["network"], i, j] for i, j in entries}
-    return ParameterSets(size, values, selectors, entries, replaced, common_noise)
+    factors = {
+        projection: np.reshape(swept[name] if name in swept else model.parameters[name], -1).astype(np.float64)
+        for name, projection in model.named.projections([*model.parameters, *swept]).items()
+    }
+    for (i, j), (projection, factor) in itertools.product(entries, factors.items()):
+        if i in projection.to and j in projection.source:
+            entries[i, j], replaced[i, j] = entries[i, j] * factor, replaced[i, j] * factor
+    return ParameterSets(size, values, selectors, factors, entries, replaced, common_noise)

@@ -21,6 +21,7 @@ from sweep.job import parts, teachers, traps
 from sweep.model.integration import Integration
 from sweep.model.network import Model
 from sweep.model.parameters import Array
+from sweep.model.populations import Projection
 from sweep.observables import ALWAYS, Record, Variable
 from sweep.signals.measurements import Comparisons
 from sweep.signals.recordings import StepMeans, heard
@@ -229,6 +230,11 @@ class Job:
         return frozenset(item for item in self.observe if isinstance(item, str))
 
     @property
+    def projections(self) -> Mapping[str, Projection]:
+        """What is scaled by factors ``gain[E,I]``, of the model or of the design, by name."""
+        return self.model.named.projections([*self.model.parameters, *self.design.swept])
+
+    @property
     def followed(self) -> tuple[str, ...]:
         """The swept parameters that a teacher takes from the set that is compared with it."""
         signals = [target.signal for target in self.targets]
@@ -373,7 +379,7 @@ class Job:
 
         Two things are named besides, so that a store of the time before does not go on as one of today: that an input is
         averaged over the steps (it was once picked), and that a target is compared where it was measured (its values were
-        once held, and compared in every step).
+        once held, and compared in every step). So is the order of populations, which mappings are compared without.
         """
         data, _ = self.spec()
         own = {key: value for key, value in data.items() if key not in _NOT_IDENTITY}
@@ -381,6 +387,8 @@ class Job:
             own["inputs"] = "means over steps"
         if self.targets and not self.comparisons.every_step:
             own["targets"] = "where measured"
+        if self.model.populations:
+            own["populations"] = list(self.model.populations)
         return own
 
 

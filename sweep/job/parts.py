@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from sweep.design.design import Design
 from sweep.errors import JobError
 from sweep.model.integration import Integration
 from sweep.model.network import Model
-from sweep.model.parameters import parse_name
+from sweep.model.parameters import PARAMETERS, parse_name
 from sweep.signals.measurements import Measured
 from sweep.signals.signal import Signal
 from sweep.signals.targets import ModelOutput, Target
@@ -24,34 +26,51 @@ def check_design(design: Design, model: Model, inputs: Sequence[Signal], integra
     Raises
     ------
     JobError
-        If a unit, a network or an input does not exist, values per unit are of another number of units, or dt/tau is 2
-        or more; see :meth:`Integration.check_stability`, which also warns.
+        If a unit, a population, a network or an input does not exist, names contradict each other, values per unit are of
+        another number of units, or dt/tau is 2 or more; see :meth:`Integration.check_stability`, which also warns.
     """
+    names = [*model.parameters, *design.swept]
+    try:
+        for name in design.swept:
+            model.named.at(parse_name(name))
+        scaled = model.named.projections(names)
+        layers = {base: model.named.holders(base, names) for base in PARAMETERS}
+    except JobError as error:
+        raise JobError(f"design: {error}") from None
+    if scaled and model.weights is None and not any(parse_name(name).base == "W" for name in names):
+        raise JobError(
+            f"{next(iter(scaled))} scales weights, and the model has none. Give model.weights, or leave it out."
+        )
     for name in design.swept:
-        for unit in parse_name(name).index:
-            if unit >= model.units:
-                raise JobError(
-                    f"design: {name} names unit {unit}, but the model has {model.units} units, counted from 0. Name one "
-                    "of these."
-                )
         width = design.axis(name).width(name)
         if width not in (1, model.units):
             raise JobError(
                 f"design: {name} has {width} values per set, one per unit, but the model has {model.units} units. Give as "
                 "many, or one for all."
             )
+    if model.populations and "population" in design.dims:
+        raise JobError(
+            "dimension 'population': results of a model with populations have a coordinate of that name. Call it something "
+            "else, such as 'point'."
+        )
     for name, count, what in (("network", model.networks, "weight matrices"), ("stimulus", len(inputs), "inputs")):
-        highest = _range(name, design, model)[1]
+        highest = _highest(name, design, model)
         if highest >= max(count, 1):
             raise JobError(
                 f"{name} = {highest:g}: the job has {count} {what}, counted from 0. Give more, or sweep fewer."
             )
     shortest = {}
     for base in ("tau_s", "tau_r"):
-        names = {base, *(name for name in design.swept if parse_name(name).base == base)}
-        tau = min(_range(name, design, model)[0] for name in names)
+        tau = math.inf
+        holders, which = layers[base]
+        for number in np.unique(which):
+            if holders[number] in design.swept:
+                tau = min(tau, design.axis(holders[number]).range(holders[number])[0])
+            else:
+                common = np.broadcast_to(model.parameter(base), which.shape)[which == number]
+                tau = min(tau, common.min(where=common > 0, initial=math.inf))
         if math.isfinite(tau):
-            shortest[base] = tau
+            shortest[base] = float(tau)
     integration.check_stability(shortest)
 
 
@@ -117,10 +136,6 @@ def check_targets(targets: Sequence[Target], model: Model, integration: Integrat
             signal.sample(0, 1, integration.dt)
 
 
-def _range(name: str, design: Design, model: Model) -> tuple[float, float]:
-    """Return the smallest value above 0 and the largest value of a parameter."""
-    if name in design.swept:
-        return design.axis(name).range(name)
-    values = model.parameter(name)
-    positive = values[values > 0]
-    return (float(positive.min()) if positive.size else math.inf), float(values.max())
+def _highest(selector: str, design: Design, model: Model) -> float:
+    """Return the largest value of a selector."""
+    return design.axis(selector).range(selector)[1] if selector in design.swept else model.parameter(selector).item()

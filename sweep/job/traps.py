@@ -18,7 +18,7 @@ from sweep.design.design import Design
 from sweep.errors import short
 from sweep.model.integration import Integration
 from sweep.model.network import Model
-from sweep.model.parameters import Array, parse_name
+from sweep.model.parameters import Array
 from sweep.signals.recordings import Samples
 from sweep.signals.signal import Signal
 from sweep.signals.targets import Target
@@ -145,40 +145,42 @@ def _given(values: Array) -> _Flags:
 
 def _somewhere(model: Model, design: Design, *wanted: tuple[str, _Holds]) -> bool:
     """Tell whether some unit of some set has values for which all of this holds."""
-    bases = {base for base, _ in wanted}
-    single = {key.index[0] for key in map(parse_name, design.swept) if key.index and key.base in bases}
-    return any(_in(model, design, unit, single, wanted) for unit in (None, *sorted(single)))
+    names = [*model.parameters, *design.swept]
+    holders = [model.named.holders(base, names) for base, _ in wanted]
+    # Units for which the same names hold are looked at together.
+    alike, group = np.unique(np.stack([which for _, which in holders]), axis=1, return_inverse=True)
+    for number, numbers in enumerate(alike.T):
+        own = [each[i] for (each, _), i in zip(holders, numbers, strict=True)]
+        if _in(model, design, np.flatnonzero(group == number), own, wanted):
+            return True
+    return False
 
 
 def _in(
-    model: Model, design: Design, unit: int | None, single: set[int], wanted: tuple[tuple[str, _Holds], ...]
+    model: Model,
+    design: Design,
+    units: npt.NDArray[np.intp],
+    names: Sequence[str],
+    wanted: tuple[tuple[str, _Holds], ...],
 ) -> bool:
-    """Tell whether it holds for one unit, or for any of those that the design does not name singly."""
-    if unit is None and len(single) == model.units:
-        return False
+    """Tell whether it holds for any of these units, for all of which the same names hold."""
     holds: dict[str, _Flags] = {}
-    for base, test in wanted:
-        dim, values = _values(model, design, base, unit)
-        if unit is None and values.shape[1] > 1:
-            values = np.delete(values, sorted(single), axis=1)
-        rows = test(values)
+    for name, (base, test) in zip(names, wanted, strict=True):
+        dim, values = _values(model, design, base, name)
+        rows = test(values[:, units] if values.shape[1] > 1 else values)
         # What lies along the same axis varies together; what lies along different ones is combined.
         holds[dim] = rows & holds[dim] if dim in holds else rows
-    units = [rows.any(axis=0) for rows in holds.values()]
-    return bool(np.logical_and.reduce(np.broadcast_arrays(*units)).any())
+    some = [rows.any(axis=0) for rows in holds.values()]
+    return bool(np.logical_and.reduce(np.broadcast_arrays(*some)).any())
 
 
-def _values(model: Model, design: Design, base: str, unit: int | None) -> tuple[str, Array]:
-    """Return the dimension that a parameter varies along, and its values there, ``(n, unit or 1)``."""
-    name = next((name for name in (f"{base}[{unit}]", base) if name in design.swept), None)
-    if name is None:
-        dim, values = "", model.parameter(base)[None, :]
-    else:
-        axis = design.axis(name)
-        dim = axis.dim
-        if isinstance(axis, HeldAxis):
-            values = axis.columns[name].reshape(axis.n, -1)
-        else:  # points that are drawn are never 0, and one of the ends is not either
-            low, high = axis.range(name)
-            values = np.full((1, 1), high or low)
-    return dim, values if unit is None or values.shape[1] == 1 else values[:, [unit]]
+def _values(model: Model, design: Design, base: str, name: str) -> tuple[str, Array]:
+    """Return the dimension that a name of a parameter varies along, and its values there, ``(n, unit or 1)``."""
+    if name not in design.swept:
+        return "", model.parameter(base)[None, :]
+    axis = design.axis(name)
+    if isinstance(axis, HeldAxis):
+        return axis.dim, axis.columns[name].reshape(axis.n, -1)
+    # Points that are drawn are never 0, and one of the ends is not either.
+    low, high = axis.range(name)
+    return axis.dim, np.full((1, 1), high or low)

@@ -216,6 +216,10 @@ def _parameter(name: str) -> str:
     return name
 
 
+#: Some units in the name of a parameter, as a pattern of a schema.
+_PLACE = r"\s*(\d+|\d*\s*:\s*\d*|[A-Za-z_]\w*)\s*"
+
+
 class ByParameter:
     """Lists the parameters in the schema, so that an editor completes and explains them."""
 
@@ -230,7 +234,12 @@ class ByParameter:
                 for row in (*PARAMETERS.values(), *SELECTORS.values())
             },
             "patternProperties": {
-                rf"^({unit})\[\s*\d+\s*\]$": value | {"description": "the parameter of one unit, counted from 0"},
+                rf"^({unit})\[{_PLACE}\]$": value
+                | {
+                    "description": "the parameter of some units: one, counted from 0, a slice start:stop, or a population"
+                },
+                rf"^gain\[{_PLACE},{_PLACE}\]$": value
+                | {"description": "the factor of all weights, gain[to, from], between units, slices or populations"},
                 r"^W\[\s*\d+\s*,\s*\d+\s*\]$": value | {"description": "one weight, W[to, from], counted from 0"},
             },
             "additionalProperties": False,

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Annotated
 
 import numpy as np
@@ -22,7 +23,8 @@ from sweep.checks import values as checks
 from sweep.errors import JobError
 from sweep.model.activations import ACTIVATIONS
 from sweep.model.parameters import PARAMETERS, SELECTORS, Array, check_value, parse_name
-from sweep.spec import stored
+from sweep.model.populations import Units, check_populations
+from sweep.spec import later, stored
 
 
 @stored("Model")
@@ -45,6 +47,12 @@ class Model:
     parameters : mapping
         Values that all sets share: a number, or a sequence ``(unit,)`` for a parameter that may differ between units. Other
         parameters have the default of :data:`PARAMETERS`. A parameter that the design sweeps has the values of the design.
+        ``tau_s[3]``, ``tau_s[0:80]`` and ``tau_s[E]`` are the values of some units, in place of that of ``tau_s``; where
+        one names a part of the other's units, the narrower one holds. ``gain[E,I]`` is the factor of all weights to E
+        from I, besides ``gain``.
+    populations : mapping of str to int, optional
+        Populations, which are consecutive units, and their sizes: ``{"E": 80, "I": 20}``. Results have the coordinate
+        ``population``.
 
     Raises
     ------
@@ -57,6 +65,7 @@ class Model:
     input_weights: Array | None = None
     activation: Annotated[str, OneOf(ACTIVATIONS)] = "tanh"
     parameters: Mapping[str, float | Array] = field(default_factory=dict)
+    populations: Mapping[str, int] | None = later(None)
 
     def __post_init__(self) -> None:
         """Check everything and make the arrays read-only."""
@@ -78,30 +87,41 @@ class Model:
             )
         object.__setattr__(self, "weights", weights)
         object.__setattr__(self, "input_weights", input_weights)
+        object.__setattr__(self, "populations", check_populations(n, self.populations))
         parameters = {str(parse_name(name)): self._check(name, value) for name, value in self.parameters.items()}
         if len(parameters) < len(self.parameters):
             raise JobError(
                 f"model.parameters names a parameter twice: {', '.join(self.parameters)}. Remove one of the two."
             )
         object.__setattr__(self, "parameters", parameters)
+        self.named.projections(parameters)
+        for base in PARAMETERS:
+            self.named.layers(base, parameters)
 
     def _check(self, name: str, value: float | Array) -> float | Array:
         key = parse_name(name)
-        if key.index:
+        if key.base == "W":
             raise JobError(
-                f"model.parameters.{name}: a common parameter is a number or one number per unit. Put the value into "
-                f"{'the weights' if key.base == 'W' else f'a list for {key.base}'}, or sweep {name} in the design."
+                f"model.parameters.{name}: a weight that all sets share is a part of the weights. Put the value into the "
+                f"weights, or sweep {name} in the design."
             )
         array = check_value(name, value)
         if array.ndim == 0:
+            self.named.at(key)
             return float(array)
         if not key.parameter.per_unit:
             raise JobError(f"model.parameters.{name} has shape {array.shape}: it takes one number per set.")
-        if array.shape != (self.units,):
+        (units,) = self.named.at(key)
+        if array.shape != (len(units),):
             raise JobError(
-                f"model.parameters.{name} has shape {array.shape}: give one number, or one per unit, ({self.units},)."
+                f"model.parameters.{name} has shape {array.shape}: give one number, or one per unit, ({len(units)},)."
             )
         return array
+
+    @cached_property
+    def named(self) -> Units:
+        """The units by the names that they have: populations, slices, single units."""
+        return Units(self.units, self.populations)
 
     @property
     def networks(self) -> int:
@@ -110,8 +130,44 @@ class Model:
 
     def parameter(self, name: str) -> Array:
         """Return the value that all sets share, ``(1,)`` or ``(unit,)``."""
-        row = PARAMETERS.get(name) or SELECTORS[name]
-        return np.atleast_1d(np.asarray(self.parameters.get(name, row.default), dtype=np.float64))
+        if name in SELECTORS:
+            return np.atleast_1d(np.asarray(self.parameters.get(name, SELECTORS[name].default), dtype=np.float64))
+        (values,) = self.gathered(name, {}, 1)
+        return np.asarray(values)
+
+    def gathered(self, name: str, swept: Mapping[str, Array], size: int) -> Array:
+        """Return the values of a parameter in some sets: those that are swept, and the common ones of other units.
+
+        Parameters
+        ----------
+        name : str
+            One of :data:`PARAMETERS`.
+        swept : mapping of str to ndarray
+            What is swept, ``(size,)`` or ``(size, unit)``: ``tau_s``, ``tau_s[3]``, ``tau_s[E]``.
+        size : int
+            Number of sets.
+
+        Returns
+        -------
+        ndarray
+            ``(size or 1, unit or 1)`` float64. A length of 1 means that it is the same for all sets, or for all units.
+        """
+        layers = self.named.layers(name, [*self.parameters, *swept])
+        given = {
+            key: swept[key] if key in swept else self.parameters.get(key, PARAMETERS[name].default) for key in layers
+        }
+        values = [np.asarray(value, dtype=np.float64) for value in given.values()]
+        # (set, 1), (set, unit), (1, unit) or (1, 1): what is swept has a value for each set, what is common has none.
+        shaped = [
+            value.reshape(size, -1) if key in swept else value.reshape(1, -1)
+            for key, value in zip(layers, values, strict=True)
+        ]
+        if len(shaped) == 1:
+            return shaped[0]
+        whole = np.empty((max(len(value) for value in shaped), self.units))
+        for units, value in zip(layers.values(), shaped, strict=True):
+            whole[:, units.start : units.stop] = value
+        return whole
 
     def input_matrix(self, channels: int) -> Array:
         """Return U ``(unit, channel)`` for an input with ``channels`` channels.

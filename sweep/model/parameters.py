@@ -120,19 +120,39 @@ SELECTORS: Mapping[str, Parameter] = _table(
 )
 
 _ENTRY = Parameter(name="W", symbol="W", units="1", default=0.0, per_unit=False, long_name="weight")
-_NAME = re.compile(r"(\w+)\s*(?:\[\s*(\d+)\s*(?:,\s*(\d+)\s*)?\])?")
+#: Some units: one of them, a slice, or a population.
+_PLACE = r"\d+|\d*\s*:\s*\d*|[^\W\d]\w*"
+_NAME = re.compile(rf"(\w+)\s*(?:\[\s*({_PLACE})\s*(?:,\s*({_PLACE})\s*)?\])?")
+
+Place = int | str
+"""Some units in a parameter's name: a unit's number, a slice ``"0:80"``, or the name of a population."""
 
 
 @dataclass(frozen=True)
 class ParameterName:
-    """The name of a swept parameter: ``tau_s``, its value in one unit ``tau_s[3]``, or a weight ``W[0,1]`` (to 0, from 1)."""
+    """The name of a parameter: of all units, of some, or of the weights between some.
+
+    ``tau_s``; its value in some units alone, ``tau_s[3]``, ``tau_s[0:80]`` or ``tau_s[E]``; a weight ``W[0,1]`` (to 0, from
+    1); or ``gain[E,I]``, the factor of all weights to E from I. Which units a slice or a population has, the model says.
+    """
 
     base: str
-    index: tuple[int, ...] = ()
+    index: tuple[Place, ...] = ()
 
     def __str__(self) -> str:
         """Return the name in its standard spelling."""
         return f"{self.base}[{','.join(map(str, self.index))}]" if self.index else self.base
+
+    @property
+    def is_factor(self) -> bool:
+        """Whether it scales the weights to some units from some: ``gain[E,I]``."""
+        return self.base == "gain" and bool(self.index)
+
+    @property
+    def entry(self) -> tuple[int, int]:
+        """The units of a single weight ``W[0,1]``, to and from."""
+        to, source = self.index
+        return int(to), int(source)
 
     @property
     def parameter(self) -> Parameter:
@@ -140,8 +160,20 @@ class ParameterName:
         row = _ENTRY if self.base == "W" else PARAMETERS.get(self.base) or SELECTORS[self.base]
         if not self.index:
             return row
-        where = f"from unit {self.index[1]} to unit {self.index[0]}" if row is _ENTRY else f"of unit {self.index[0]}"
-        return dataclasses.replace(row, name=str(self), long_name=f"{row.long_name} {where}")
+        if len(self.index) == 2:
+            to, source = map(_words, self.index)
+            return dataclasses.replace(row, name=str(self), long_name=f"{row.long_name} from {source} to {to}")
+        return dataclasses.replace(row, name=str(self), long_name=f"{row.long_name} of {_words(self.index[0])}")
+
+
+def _words(place: Place) -> str:
+    """Return some units in words."""
+    if isinstance(place, int):
+        return f"unit {place}"
+    start, colon, stop = place.partition(":")
+    if not colon:
+        return f"population {place}"
+    return f"units {start} to {int(stop) - 1}" if stop else f"units from {start} on"
 
 
 def parse_name(name: str) -> ParameterName:
@@ -150,7 +182,8 @@ def parse_name(name: str) -> ParameterName:
     Parameters
     ----------
     name : str
-        ``"tau_s"``, ``"tau_s[3]"`` (in unit 3 alone) or ``"W[0,1]"`` (the weight to unit 0 from unit 1).
+        ``"tau_s"``; ``"tau_s[3]"``, ``"tau_s[0:80]"`` or ``"tau_s[E]"`` (in some units alone); ``"W[0,1]"`` (the weight to
+        unit 0 from unit 1); or ``"gain[E,I]"`` (the factor of all weights to E from I).
 
     Returns
     -------
@@ -171,22 +204,38 @@ def parse_name(name: str) -> ParameterName:
 def _parsed(name: str) -> ParameterName:
     match = _NAME.fullmatch(name.strip())
     base = match[1] if match else name
-    index = tuple(int(i) for i in match.groups()[1:] if i is not None) if match else ()
+    index = tuple(_place(name, text) for text in match.groups()[1:] if text is not None) if match else ()
     if match and base == "W":
-        if len(index) == 2:
+        if len(index) == 2 and all(isinstance(place, int) for place in index):
             return ParameterName("W", index)
         raise JobError(
             f"parameter {name!r}: a weight is named by two units, to and from. Write for example 'W[0,1]'; "
-            "to sweep whole matrices, give the model several and sweep 'network'."
+            "to sweep whole matrices, give the model several and sweep 'network'; to scale all weights to some units from "
+            "some, sweep 'gain[E,I]'."
         )
-    if match and base in PARAMETERS and (not index or (len(index) == 1 and PARAMETERS[base].per_unit)):
-        return ParameterName(base, index)
-    if match and base in SELECTORS and not index:
-        return ParameterName(base)
     if match and (base in PARAMETERS or base in SELECTORS):
-        kind = "one index, the unit" if base in PARAMETERS and PARAMETERS[base].per_unit else "no index"
+        if not index or len(index) == _places(base):
+            return ParameterName(base, index)
+        kind = ("no index", "one index, the units", "two indices, the units to and from, as in gain[E,I]")[
+            _places(base)
+        ]
         raise JobError(f"parameter {name!r}: {base} takes {kind}. Write {base!r} to set it for the whole set.")
     raise JobError(f"parameter {name!r} does not exist. {suggest(base, [*PARAMETERS, *SELECTORS, 'W[0,1]'])}")
+
+
+def _places(base: str) -> int:
+    """Return how many places the index of a parameter has, if it has one."""
+    return 2 if base == "gain" else int(base in PARAMETERS and PARAMETERS[base].per_unit)
+
+
+def _place(name: str, text: str) -> Place:
+    """Return some units in their standard spelling."""
+    start, colon, stop = (part.strip() for part in text.partition(":"))
+    if not colon:
+        return int(text) if text.isdigit() else text
+    if stop and int(stop) <= int(start or 0):
+        raise JobError(f"parameter {name!r}: the slice {text} has no units. Write start:stop, with stop above start.")
+    return f"{int(start or 0)}:{int(stop) if stop else ''}"
 
 
 def check_value(name: str, values: npt.ArrayLike) -> Array:

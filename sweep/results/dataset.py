@@ -17,7 +17,7 @@ from sweep.backends.registry import PROVENANCE
 from sweep.checks.decimals import shortest
 from sweep.job import Job
 from sweep.model.integration import rate_constant
-from sweep.model.parameters import PARAMETERS, SELECTORS
+from sweep.model.parameters import PARAMETERS, SELECTORS, parse_name
 from sweep.observables import Variable, record_steps
 from sweep.signals.targets import ModelOutput
 from sweep.version import __version__
@@ -41,14 +41,20 @@ def coordinates(job: Job) -> dict[str, xr.Variable]:
         name: xr.Variable(along, values, attrs) for name, (along, values, attrs) in job.design.coordinates().items()
     }
     for name, row in {**PARAMETERS, **SELECTORS}.items():
-        if name in found or (name in SELECTORS and name not in job.model.parameters):
+        if name in found or (name in SELECTORS and name not in job.model.parameters) or _replaced(job, name):
             continue
         value = job.model.parameter(name)
         along: tuple[str, ...] = ("unit",) if value.size > 1 else ()
         shaped = value if value.size > 1 else value[0]
         kind = np.int64 if row.integer else np.float64
         found[name] = xr.Variable(along, np.asarray(shaped, dtype=kind), _attrs(row.units, row.long_name))
+    for name in job.projections.keys() - found.keys():
+        row = parse_name(name).parameter
+        found[name] = xr.Variable((), job.model.parameters[name], _attrs(row.units, row.long_name))
     used = {dim for variable in job.variables for dim in variable.dims}
+    populations = np.array(job.model.named.labels(), dtype=np.dtypes.StringDType())
+    if populations.size:
+        found["population"] = xr.Variable("unit", populations, _attrs("1", "population of the unit"))
     if "unit" in used:
         units = _units(job)
         found = {name: each.isel(unit=units) if "unit" in each.dims else each for name, each in found.items()}
@@ -56,6 +62,9 @@ def coordinates(job: Job) -> dict[str, xr.Variable]:
     if "recorded_unit" in used:
         kept = np.array(job.records[0].units, dtype=np.int64)
         found["recorded_unit"] = xr.Variable("recorded_unit", kept, _attrs("1", "number of the unit"))
+        if populations.size:
+            about = _attrs("1", "population of the unit")
+            found["recorded_population"] = xr.Variable("recorded_unit", populations[kept], about)
     if "time" in used:
         steps = record_steps(job.records[0].every, job.integration) + 1
         found["time"] = xr.Variable("time", steps * job.integration.dt, _attrs("ms", "time after the step"))
@@ -78,6 +87,12 @@ def coordinates(job: Job) -> dict[str, xr.Variable]:
     return found
 
 
+def _replaced(job: Job, name: str) -> bool:
+    """Tell whether a common value of a parameter holds for no unit, because each has a swept one of a narrower name."""
+    holders, which = job.model.named.holders(name, [*job.model.parameters, *job.design.swept])
+    return all(holders[number] in job.design.swept for number in np.unique(which))
+
+
 def _units(job: Job) -> np.ndarray:
     """Return the labels of the dimension ``unit``: all units, or those recorded if there are only records of some units."""
     everything = job.observed or any(record.units is None for record in job.records)
@@ -92,7 +107,7 @@ def _targets(job: Job) -> dict[str, xr.Variable]:
         if len(teachers) < len(job.targets) or any(np.size(own.get(name, ())) != 1 for own in teachers):
             continue
         values = np.array([float(own[name]) for own in teachers])
-        row = PARAMETERS.get(name) or SELECTORS[name]
+        row = parse_name(name).parameter
         found[f"target_{name}"] = xr.Variable("target", values, _attrs(row.units, f"{row.long_name} of the target"))
     return found
 

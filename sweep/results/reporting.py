@@ -85,6 +85,10 @@ def check(ds: xr.Dataset, report: Report) -> None:
             continue
         if name not in ds.coords:
             raise JobError(f"{key} = {name!r} is not a coordinate of the result. {suggest(name, known)}")
+        if ds[name].dtype.kind not in "iuf":
+            raise JobError(
+                f"{key} = {name!r} holds names, and must be a coordinate with numbers. {suggest(name, known)}"
+            )
         if name not in known:
             raise JobError(f"{key} = {name!r}: {report.variable} does not vary along it. Known: {', '.join(known)}.")
         dim = str(ds[name].dims[0])
@@ -95,8 +99,9 @@ def check(ds: xr.Dataset, report: Report) -> None:
 
 
 def usable(ds: xr.Dataset, variable: str) -> list[str]:
-    """Return the coordinates that a variable varies along."""
-    return [str(name) for name, c in ds.coords.items() if c.ndim == 1 and c.dims[0] in ds[variable].dims]
+    """Return the coordinates with numbers that a variable varies along."""
+    dims = ds[variable].dims
+    return [str(n) for n, c in ds.coords.items() if c.ndim == 1 and c.dims[0] in dims and c.dtype.kind in "iuf"]
 
 
 def observed(ds: xr.Dataset) -> list[str]:

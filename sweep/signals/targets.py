@@ -12,7 +12,7 @@ from sweep.checks import array, check_fields, numbers_of
 from sweep.checks.calls import called
 from sweep.checks.units import Milliseconds
 from sweep.errors import JobError
-from sweep.model.parameters import Array, check_value
+from sweep.model.parameters import Array, check_value, parse_name
 from sweep.signals.signal import Endless, Signal
 from sweep.spec import later, stored
 
@@ -40,7 +40,7 @@ class ModelOutput(Endless):
         parameters: dict[str, float | Array] = {}
         for name, value in self.parameters.items():
             values = check_value(name, value)
-            parameters[name] = float(values) if values.ndim == 0 else values
+            parameters[str(parse_name(name))] = float(values) if values.ndim == 0 else values
         object.__setattr__(self, "parameters", parameters)
         if self.weights is not None:
             weights = array("model_output.weights", self.weights)

@@ -18,7 +18,7 @@ def job(design: Design | None = None, units: int = 2, **parts: Any) -> Job:
     """Return a job whose parameters are noise and what the keywords say."""
     parameters = {"tau_s": 10.0, "tau_r": 5.0, "noise": 0.5} | parts.pop("parameters", {})
     return Job(
-        model=Model(units=units, parameters=parameters),
+        model=Model(units=units, parameters=parameters, populations={"A": 1, "B": units - 1}),
         design=design or Design(()),
         integration=parts.pop("integration", Integration(dt=1.0, duration=20.0)),
         observe=parts.pop("observe", ["r_mean"]),
@@ -76,6 +76,9 @@ DEPENDS_ON_DT = [
     (grid(tau_s=[0.0, 5.0]), {}),
     (grid(tau_s=[0.0, 5.0], noise=[0.0, 1.0]), SILENT),
     (grid(**{"tau_s[1]": [0.0, 5.0]}), {"noise": [0.0, 1.0]}),
+    (grid(**{"tau_s[B]": [0.0, 5.0], "noise[0:]": [0.0, 1.0]}), SILENT),
+    (None, {"tau_s[B]": 0.0}),
+    (grid(tau_s=[0.0, 5.0]), {"tau_s[A]": 3.0}),
     (zipped("p", tau_s=[0.0, 5.0], noise=[1.0, 0.0]), SILENT),
     (zipped("p", tau_s=[[1, 1], [0, 1]], noise=[[0, 0], [1, 0]]), SILENT),
     (random(4, 1, noise=(0, 1)), INSTANT | SILENT),
@@ -176,6 +179,8 @@ HARMLESS = {
     "an instantaneous current without noise": (None, INSTANT | SILENT),
     "noise in other units": (None, {"tau_s": [0.0, 5.0], "noise": [0.0, 1.0]}),
     "noise in other sets": (zipped("p", tau_s=[0.0, 5.0], noise=[0.0, 1.0]), {}),
+    "noise in another population": (grid(**{"tau_s[A]": [0.0, 5.0], "noise[B]": [0.0, 1.0]}), SILENT),
+    "time constants of all populations": (grid(tau_s=[0.0], **{"tau_s[A]": [2.0]}), {"tau_s[B]": 3.0}),
     "every unit swept by itself": (grid(**{"tau_s[0]": [5.0, 6.0], "tau_s[1]": [5.0]}), INSTANT),
     "a start where there is memory": (None, {"tau_s": [0.0, 5.0], "x0": [0.0, 1.0], "noise": 0.0}),
     "a start at 0": (grid(x0=[0.0]), INSTANT | SILENT),

@@ -40,6 +40,9 @@ def test_the_shipped_files_load_and_fit_the_schema(path: Path, validator: Any) -
 
 MISSPELT = {
     "top": {"sede": 1},
+    "place": {"design": {"grid": {"tau_s[-1]": [1, 2]}}},
+    "one place": {"design": {"grid": {"gain[E]": [1, 2]}}},
+    "sizes": {"model": {"units": 2, "populations": {"E": 1.5}}},
     "table": {"integration": {"dt": 1, "duration": 2, "transent": 1}},
     "parameter": {"design": {"grid": {"tau_z": [1, 2]}}},
     "kind": {"input": {"kind": "sinus"}},
@@ -55,6 +58,9 @@ def test_the_schema_refuses_what_the_loader_refuses(change: dict[str, Any], vali
     """With the schema an editor finds a typo before anything is run."""
     good = {"observe": ["r_mean"], "model": {"units": 2}, "integration": {"dt": 1, "duration": 2}}
     assert validator.is_valid(good | {"design": {"grid": {"W[0, 1]": [1], "tau_s[1]": {"linspace": [1, 2, 3]}}}})
+    swept = {"tau_s[E]": [1], "bias[ 0:1 ]": [1], "tau_r[:1]": [2], "gain[E, I]": [1]}
+    populated = {"model": {"units": 2, "populations": {"E": 1, "I": 1}}, "design": {"grid": swept}}
+    assert validator.is_valid(good | populated)
     assert not validator.is_valid(good | change)
 
 

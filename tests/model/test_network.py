@@ -41,7 +41,6 @@ from sweep.errors import JobError
             {"parameters": {"gain": [1.0, 2.0]}},
             r"model\.parameters\.gain has shape \(2,\): it takes one number per set",
         ),
-        ({"parameters": {"tau_s[0]": 1.0}}, r"model\.parameters\.tau_s\[0\]: .*a list for tau_s, or sweep tau_s\[0\]"),
         ({"parameters": {"W[0,1]": 1.0}}, r"model\.parameters\.W\[0,1\]: .*into the weights, or sweep W\[0,1\]"),
         ({"parameters": {"gain": 1.0, " gain": 2.0}}, r"names a parameter twice"),
     ],

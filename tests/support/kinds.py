@@ -45,6 +45,7 @@ QUESTIONS: dict[str, tuple[Any, ...]] = {
     "precision": ("float32", "float64"),
     "slow": (False, True),
     "weights": ("none", "one", "networks", "entries", "networks and entries"),
+    "factors": ("none", "swept", "swept and common"),
     "stimuli": (0, 1, 3),
     "channels": ("one", "each", "weighted"),
     "statistic of x": ("", "x_mean", "x_var", "x_std"),
@@ -89,6 +90,7 @@ def kind(answers: Answers, seed: int) -> Kind:
     units, sets = int(rng.choice(SIZES[answers["size"]])), SETS[answers["size"]]
     values, columns = _parameters(answers, units, sets, rng)
     weights = _weights(answers, units, sets, columns, rng)
+    populations = _factors(answers, units, sets, values, columns, rng) if weights is not None else None
     inputs, input_weights = _inputs(answers, units, sets, columns, rng)
     steps = answers["transient"] + answers["steps"]
     diverging = _diverging(answers, values, columns) if answers["diverges"] else frozenset()
@@ -99,6 +101,7 @@ def kind(answers: Answers, seed: int) -> Kind:
             input_weights=input_weights,
             activation=answers["activation"],
             parameters=values,
+            populations=populations,
         ),
         input=inputs,
         target=_targets(answers, units, steps, rng),
@@ -162,6 +165,27 @@ def _weights(
             columns[f"W[{units - 1},{units // 2}]"] = rng.uniform(-0.4, 0.4, sets)
     several = {"networks": 3} if "networks" in chosen else {}
     return gaussian(units=units, seed=int(rng.integers(2**31)), std=std, **several)
+
+
+def _factors(
+    answers: Answers,
+    units: int,
+    sets: int,
+    values: dict[str, Any],
+    columns: dict[str, np.ndarray],
+    rng: np.random.Generator,
+) -> dict[str, int] | None:
+    """Return the populations, and vary factors of the weights between them; one of these has entries that vary too."""
+    if answers["factors"] == "none":
+        return None
+    if units == 1:
+        columns["gain[0,0]"] = rng.uniform(-1.0, 1.0, sets)
+        return None
+    columns["gain[E,I]"] = rng.uniform(-1.0, 1.0, sets)
+    columns[f"gain[0,0:{units // 2}]"] = rng.uniform(-1.0, 1.0, sets)
+    if "common" in answers["factors"]:
+        values["gain[I,I]"] = 0.6
+    return {"E": units // 2, "I": units - units // 2}
 
 
 def _inputs(

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from support.covering import covering
+from sweep.backends.compiled.factors import Factors
 from sweep.backends.compiled.kernel import BY_BOTH, BY_SET, BY_UNIT, COMMON, NEUTRAL, WHICH, Needs
 from sweep.model.activations import ACTIVATIONS
+from sweep.model.populations import Projection
 
 #: Sizes of networks, including the largest that a warp or a thread block can hold.
 SIZES: dict[str, tuple[int, ...]] = {
@@ -32,6 +34,8 @@ ANSWERS: dict[str, tuple[Any, ...]] = {
     "precision": ("float32", "float64"),
     "compensated": (False, True),
     "coupling": (0, 1, 2),
+    "chooses": (False, True),
+    "factors": (0, 1, 2),
     "stimuli": (0, 1, 3),
     "input_by_unit": (False, True),
     "moments_x": (0, 1, 2),
@@ -57,6 +61,9 @@ def needs(units: int, answers: Mapping[str, Any]) -> Needs:
     correlation, mse = answers["compares"] if answers["comparisons"] else (False, False)
     readings = min(answers["readings"], answers["comparisons"])
     reading_of = tuple(c % readings for c in range(answers["comparisons"])) if readings else ()
+    half = units // 2
+    projections = (Projection(range(half, units), range(half, units)), Projection(range(units), range(half)))
+    factors = Factors(units, projections[: min(answers["factors"], 1 + half)] if answers["coupling"] == 2 else ())
     one = Needs(
         units=units,
         precision=answers["precision"],
@@ -64,6 +71,8 @@ def needs(units: int, answers: Mapping[str, Any]) -> Needs:
         sequential=answers["sequential"],
         compensated=answers["compensated"],
         coupling=answers["coupling"],
+        chooses=answers["coupling"] == 2 and (answers["chooses"] or not factors.runs),
+        factors=factors,
         modes=tuple(modes),
         stimuli=answers["stimuli"],
         input_units=units if answers["stimuli"] and answers["input_by_unit"] else 1,

@@ -36,22 +36,50 @@ ACTIVATIONS = {
 
 def own_values(job: Job, index: int) -> Own:
     """Return all parameters of a set: from the design, else from the model, else the defaults."""
-    own: Own = {name: row.default for name, row in {**PARAMETERS, **SELECTORS}.items()} | dict(job.model.parameters)
     labels = job.design.labels(index)
-    swept = {name: labels[name] for name in job.design.swept}
-    for name in sorted(swept, key=lambda name: "[" in name):
+    return values_of(job.model, dict(job.model.parameters) | {name: labels[name] for name in job.design.swept})
+
+
+def values_of(model: Model, given: Own) -> Own:
+    """Return all parameters of a set of which these are given; for each unit the narrowest name holds."""
+    own: Own = {name: row.default for name, row in {**PARAMETERS, **SELECTORS}.items()}
+    places = {name: [units_of(model, place) for place in parse_name(name).index] for name in given}
+    factors = {}
+    for name in sorted(given, key=lambda name: -len(places[name][0]) if places[name] else -np.inf):
         key = parse_name(name)
-        if key.base == "W" or not key.index:
-            own[name] = swept[name]
-        else:
-            own[key.base] = np.array(np.broadcast_to(own[key.base], job.model.units), dtype=np.float64)
-            own[key.base][key.index[0]] = swept[name]
+        if not key.index:
+            own[name] = given[name]
+        elif key.base == "gain":
+            to, source = places[name]
+            factors[to[0], to[-1] + 1, source[0], source[-1] + 1] = given[name]
+        elif key.base != "W":
+            own[key.base] = np.array(np.broadcast_to(own[key.base], model.units), dtype=np.float64)
+            own[key.base][places[name][0]] = given[name]
+    for (a, b, c, d), factor in factors.items():
+        own[f"gain[{a}:{b},{c}:{d}]"] = factor
+    for name in (name for name in given if name.startswith("W")):
+        i, j = parse_name(name).index
+        scale = [factor for (a, b, c, d), factor in factors.items() if a <= i < b and c <= j < d]
+        own[name] = given[name] * np.prod(scale)
     return own
+
+
+def units_of(model: Model, place: int | str) -> list[int]:
+    """Return the units that a number, a slice or the name of a population means."""
+    everyone = list(range(model.units))
+    if isinstance(place, int):
+        return [place]
+    if ":" in place:
+        start, stop = (int(end) if end else None for end in place.split(":"))
+        return everyone[start:stop]
+    assert model.populations is not None
+    names = [name for name, size in model.populations.items() for _ in range(size)]
+    return [unit for unit in everyone if names[unit] == place]
 
 
 def stream(job: Job, own: Own) -> NDArray[np.uint64]:
     """Return the noise stream of a set ``(1,)``."""
-    names = ["replicate"] if job.noise_pairing == "common" else own
+    names = ["replicate"] if job.noise_pairing == "common" else [n for n in own if "gain[" not in n or own[n] != 1]
     return philox.stream_hash({name: np.atleast_2d(np.asarray(own[name], dtype=np.float64)) for name in names})
 
 
@@ -59,6 +87,10 @@ def weights_of(model: Model, own: Own) -> Array:
     """Return W of a set, ``(unit, unit)``."""
     several = np.zeros((model.units, model.units)) if model.weights is None else model.weights
     w = np.array(several if several.ndim == 2 else several[int(own["network"])])
+    for name, value in own.items():
+        if name.startswith("gain["):
+            rows, columns = (units_of(model, place) for place in parse_name(name).index)
+            w[np.ix_(rows, columns)] *= value
     for name, value in own.items():
         if name.startswith("W["):
             w[parse_name(name).index] = value
@@ -108,8 +140,7 @@ def target_series(job: Job, target: Target, first: int, last: int, of: Own) -> A
         return target.signal.sample(first, last, job.integration.dt).T
     signal = target.signal
     model = job.model if signal.weights is None else replace(job.model, weights=signal.weights)
-    own = {name: row.default for name, row in {**PARAMETERS, **SELECTORS}.items()}
-    own |= dict(job.model.parameters) | dict(signal.parameters)
+    own = values_of(model, dict(job.model.parameters) | dict(signal.parameters))
     if signal.weights is not None:
         own["network"] = 0
     for name in {"network", "stimulus"} & {*job.design.swept} - {*signal.parameters}:

@@ -152,6 +152,13 @@ class Batch:
             rows = layout.by_unit(job, kernel, padded)
             if rows.size:
                 common["by_unit"] = upload(rows, "by_unit")
+        if kernel.needs.factors.runs:
+            factors = kernel.needs.factors
+            common["factor_rows"] = upload(factors.rows, "factor_rows")
+            common["run_ends"] = upload(np.array([run.stop for run in factors.runs], dtype=np.int32), "run_ends")
+        if kernel.copies:
+            copies = [(run.start, run.stop, number) for run, number in kernel.copies]
+            common["copies"] = upload(np.array(copies, dtype=np.int32), "copies")
         if padded.entries:
             common["entry_units"] = upload(np.array(list(padded.entries), dtype=np.int32), "entry_units")
         if job.records:

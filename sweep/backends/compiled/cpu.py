@@ -42,8 +42,8 @@ class TileKernel(Kernel):
 
     @property
     def own_weights(self) -> bool:
-        """Whether each set has a matrix of its own."""
-        return self.needs.coupling == 2 and self.needs.units <= _MOST_UNITS_OF_OWN_WEIGHTS
+        """Whether each set has a matrix of its own. For factors alone it is not worth it: the sums over a run are scaled."""
+        return self.needs.chooses and self.needs.units <= _MOST_UNITS_OF_OWN_WEIGHTS
 
     @property
     def shares_network(self) -> bool:

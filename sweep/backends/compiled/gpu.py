@@ -8,7 +8,7 @@ more comparisons with targets than any design can hold, they are made in several
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -141,7 +141,7 @@ class CudaKernel(Kernel):
         other += 2 * needs.sums + len(needs.running) + _NOISE_INSTRUCTIONS * needs.noisy
         product = needs.units if needs.coupling else 0
         if self.file == PRODUCT:
-            return 1.2 * product + 3 * other + _STEP_INSTRUCTIONS
+            return 1.2 * (product + self._copied) + 3 * other + _STEP_INSTRUCTIONS
         if self.file == THREAD_PER_SET:
             return product + other
         held = self.rows // self.parts
@@ -156,7 +156,9 @@ class CudaKernel(Kernel):
     def own_macros(self) -> dict[str, int | str]:
         """Return the macros of the design; see :class:`sweep.backends.compiled.kernel.Kernel`."""
         macros: dict[str, int | str] = {"MIN_THREAD_BLOCKS": self._thread_blocks_per_sm}
-        if self.file != PRODUCT:
+        if self.file == PRODUCT:
+            macros |= {"COPIES": len(self.copies), "COPIED": self._copied}
+        else:
             macros["THREADS"] = self.threads
         if self.file == LANES_PER_SET:
             macros |= {"ROWS": self.rows, "PARTS": self.parts}
@@ -175,14 +177,23 @@ class CudaKernel(Kernel):
     @property
     def rows_of_rates(self) -> int:
         """Number of rows of the rates that the product reads, padded to a multiple of its depth."""
-        return _ceil(self.needs.units, _DEPTH) * _DEPTH
+        return _ceil(self.needs.units + self._copied, _DEPTH) * _DEPTH
+
+    @property
+    def copies(self) -> Sequence[tuple[range, int]]:
+        """Runs of units of which the product reads the rates times a factor, besides the rates."""
+        return self.needs.factors.copies if self.file == PRODUCT else ()
+
+    @property
+    def _copied(self) -> int:
+        return sum(len(run) for run, _ in self.copies)
 
     def packed(self, matrices: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
         """Lay out weight matrices ``(network, to, from)``; for the product as ``(network, from, to)``, padded with 0."""
         if self.file != PRODUCT:
             return matrices
         units = self.needs.units
-        room = ((0, 0), (0, self.rows_of_rates - units), (0, -units % _TILE))
+        room = ((0, 0), (0, self.rows_of_rates - units - self._copied), (0, -units % _TILE))
         return np.pad(matrices.transpose(0, 2, 1), room)
 
     def thread_blocks(self, sets: int) -> int:

@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from sweep.backends.compiled.factors import Factors
 from sweep.backends.compiled.source import Specialisation
 from sweep.job import Job
 from sweep.model.parameters import PARAMETERS, parse_name
@@ -43,14 +44,19 @@ POINTERS = (
         "record_r",
         "diverged",
     ),
-    *("by_set", "by_unit", "weights", "entries", "entry_units", "networks", "stimuli", "streams"),
+    *("by_set", "by_unit", "weights", "factors", "factor_rows", "run_ends", "copies"),
+    *("entries", "entry_units", "networks", "stimuli", "streams"),
     *("series", "segments", "places"),
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Needs:
-    """What a job needs from a kernel: the macros of ``kernels/arguments.cuh`` that do not depend on the kernel's design."""
+    """What a job needs from a kernel: the macros of ``kernels/arguments.cuh`` that do not depend on the kernel's design.
+
+    With a ``coupling`` of 2 sets have other weights than those of one matrix. If ``chooses``, they choose a matrix or replace
+    entries of it; ``factors`` says what they scale.
+    """
 
     units: int
     precision: str
@@ -58,6 +64,8 @@ class Needs:
     sequential: bool
     compensated: bool
     coupling: int
+    chooses: bool
+    factors: Factors
     modes: tuple[int, ...]
     stimuli: int
     input_units: int
@@ -77,7 +85,9 @@ class Needs:
     def of(cls, job: Job, compensated: bool) -> Needs:
         """Return the needs of a job, for its sets with compensated sums or for those without."""
         model, timing, names = job.model, job.integration, job.observed
-        bases = {parse_name(name).base for name in job.design.swept}
+        bases = {key.base for key in map(parse_name, job.design.swept) if not key.is_factor}
+        factors = Factors(model.units, tuple(job.projections.values()))
+        chooses = bool(bases & {"W", "network"})
         correlation, mse = CORRELATION in names, MSE in names
         statistics = {of: wanted(names, of) for of in VARIABLES}
         compared = len(job.targets) * len(job.lags) if correlation or mse else 0
@@ -90,7 +100,9 @@ class Needs:
             activation=model.activation,
             sequential=timing.scheme == "sequential",
             compensated=compensated,
-            coupling=2 if bases & {"W", "network"} else int(model.weights is not None),
+            coupling=2 if chooses or factors.runs else int(model.weights is not None),
+            chooses=chooses,
+            factors=factors,
             modes=_modes(job, bases),
             stimuli=len(job.inputs) if "stimulus" in bases else min(1, len(job.inputs)),
             input_units=model.units if per_unit else 1,
@@ -183,6 +195,7 @@ class Needs:
             "SEQUENTIAL": int(self.sequential),
             "COMPENSATED": int(self.compensated),
             "COUPLING": self.coupling,
+            "RUNS": len(self.factors.runs),
             "EACH_PARAMETER(X)": " ".join(parameters),
             "STIMULI": self.stimuli,
             "INPUT_UNITS": self.input_units,
@@ -218,9 +231,10 @@ def _modes(job: Job, bases: set[str]) -> tuple[int, ...]:
         by_unit = any(
             values[source].size > 1
             or any(
-                parse_name(swept).base == source
-                and (parse_name(swept).index or job.design.axis(swept).width(swept) > 1)
-                for swept in job.design.swept
+                key.base == source
+                and not key.is_factor
+                and (key.index or job.design.axis(str(key)).width(str(key)) > 1)
+                for key in map(parse_name, job.design.swept)
             )
             for source in sources
         )
@@ -275,6 +289,11 @@ class Kernel(ABC):
     def shares_network(self) -> bool:
         """Whether the sets of a tile must have the same network. Then entries that a set replaces are added one by one."""
         return False
+
+    @property
+    def copies(self) -> Sequence[tuple[range, int]]:
+        """Runs of units of which it reads the rates times a factor, besides the rates; see :class:`Factors`."""
+        return ()
 
     @property
     def rows_of_rates(self) -> int:

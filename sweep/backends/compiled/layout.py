@@ -123,6 +123,8 @@ def weights(job: Job, kernel: Kernel, parameters: ParameterSets) -> npt.NDArray[
         matrices = matrices.copy()
         for to, source in parameters.entries:
             matrices[:, to, source] = 0.0
+    if kernel.copies:
+        matrices = needs.factors.widened(matrices)
     return np.ascontiguousarray(kernel.packed(matrices.astype(needs.precision)))
 
 
@@ -221,6 +223,10 @@ def start(job: Job, kernel: Kernel, parameters: ParameterSets) -> dict[str, np.n
     if kernel.one_step:
         rates = np.zeros((kernel.rows_of_rates, sets), dtype=precision)
         rates[:units] = state[1]
+        factors, place = list(parameters.factors.values()), units
+        for run, number in kernel.copies:
+            rates[place : place + len(run)] = factors[number].astype(precision) * state[1][run.start : run.stop]
+            place += len(run)
         arrays |= {"rates": rates, "new_rates": np.broadcast_to(zero, rates.shape)}
         if needs.sums:
             arrays["sums"] = np.broadcast_to(zero, (needs.sums, units, sets))
@@ -236,6 +242,8 @@ def start(job: Job, kernel: Kernel, parameters: ParameterSets) -> dict[str, np.n
         arrays["open"] = np.broadcast_to(0.0, (needs.readings, units, sets))
     if needs.coupling == 2:
         arrays["networks"] = _each(parameters.selectors["network"], sets, np.int32)
+    if parameters.factors:
+        arrays["factors"] = np.array([np.broadcast_to(each, sets) for each in parameters.factors.values()], precision)
     if parameters.entries:
         entries = [np.broadcast_to(value, (sets,)) for value in parameters.entries.values()]
         arrays["entries"] = np.array(entries, dtype=precision)
@@ -258,7 +266,12 @@ def batch_bytes(job: Job, kernel: Kernel) -> int:
         rows += needs.sums
     doubles = needs.moments_x + needs.moments_r + 2 * needs.comparisons + (1 + 2 * needs.correlation) * needs.readings
     waiting = 2 * kernel.rows_of_rates if kernel.one_step else 0
-    single = waiting + len(needs.modes) + sum(parse_name(name).base == "W" for name in job.design.swept)
+    single = (
+        waiting
+        + len(needs.modes)
+        + len(needs.factors.projections)
+        + sum(parse_name(name).base == "W" for name in job.design.swept)
+    )
     return needs.units * (rows * needs.itemsize + doubles * 8) + single * needs.itemsize + 24
 
 

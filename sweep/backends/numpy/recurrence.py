@@ -52,11 +52,14 @@ class ProductForm:
     def of(cls, job: Job) -> ProductForm:
         """Choose the form for a job."""
         bases = {parse_name(name).base for name in job.design.swept}
-        units, ensemble, per_set = job.model.units, "network" in bases, bool(bases & {"network", "W"})
+        projections = list(job.projections.values())
+        units, ensemble = job.model.units, "network" in bases
+        per_set = bool(bases & {"network", "W"} or projections)
         elementwise = units <= (_FEW_UNITS_PER_SET if per_set else _FEW_UNITS)
         # With fewer rows a product gets more columns, so that the work of a call is about the same.
         most = _ENSEMBLE_COLUMNS if ensemble else 4 * LANES if units <= 32 else 2 * LANES if units <= 64 else LANES
-        columns = 1 if elementwise else uniform_columns(units, units, job.integration.dtype, most)
+        shapes = [(units, units), *((len(to), len(source)) for to, source in projections)]
+        columns = 1 if elementwise else min(uniform_columns(*shape, job.integration.dtype, most) for shape in shapes)
         return cls(
             elementwise=elementwise,
             per_set=per_set,
@@ -119,8 +122,10 @@ class _Elementwise:
 
     def __init__(self, weights: np.ndarray, parameters: ParameterSets, rates: States, out: States) -> None:
         chosen = weights[parameters.selectors["network"]].transpose(2, 1, 0)
-        if parameters.entries:
+        if parameters.entries or parameters.factors:
             chosen = np.array(np.broadcast_to(chosen, (*chosen.shape[:2], parameters.size)))
+            for (to, source), factor in parameters.factors.items():
+                chosen[_slice(source), _slice(to)] *= factor
             for (i, j), value in parameters.entries.items():
                 chosen[j, i] = value
         self._columns = np.ascontiguousarray(chosen, dtype=out.dtype)
@@ -135,7 +140,11 @@ class _Elementwise:
 
 
 class _Products:
-    """W r by matrix products, all of N x N by N x columns. Entries of W that sets replace are 0 in W and added for each set."""
+    """W r by matrix products, of N x N by N x columns.
+
+    Projections that sets scale are 0 in W. They have products of their own, which are scaled and added for each set. Entries
+    of W that sets replace are 0 in W too, and are added one by one.
+    """
 
     def __init__(
         self, weights: np.ndarray, parameters: ParameterSets, rates: States, out: States, columns: int
@@ -145,6 +154,13 @@ class _Products:
         chosen = weights[leaders].astype(out.dtype)
         for i, j in parameters.entries:
             chosen[:, i, j] = 0.0
+        self._projections = []
+        for projection, factor in parameters.factors.items():
+            to, source = map(_slice, projection)
+            own = chosen[:, to, source].copy()
+            chosen[:, to, source] = 0.0
+            term = np.empty((len(projection.to), out.shape[1]), dtype=out.dtype)
+            self._projections.append((own, source, term, grouped(term, columns), factor.astype(out.dtype), out[to]))
         self._weights = chosen
         self._entries = [(i, j, value.astype(out.dtype)) for (i, j), value in parameters.entries.items()]
         self._rates, self._grouped_rates = rates, [grouped(row, columns) for row in rates]
@@ -153,6 +169,14 @@ class _Products:
 
     def __call__(self, row: int) -> None:
         np.matmul(self._weights, self._grouped_rates[row], out=self._grouped_out)
+        for weights, source, term, grouped_term, factor, out in self._projections:
+            np.matmul(weights, self._grouped_rates[row][:, source], out=grouped_term)
+            np.multiply(term, factor, out=term)
+            np.add(out, term, out=out)
         for i, j, value in self._entries:
             np.multiply(value, self._rates[row, j], out=self._term)
             np.add(self._out[i], self._term, out=self._out[i])
+
+
+def _slice(units: range) -> slice:
+    return slice(units.start, units.stop)
