@@ -225,7 +225,9 @@ def _targets(answers: Answers, units: int, steps: int, rng: np.random.Generator)
             case _:
                 return samples(rng.normal(size=(1, steps)), interval=1.2, read="mean")
 
-    made = [Target(signal(number), lags=[0.0, 0.5, -0.5, 3.0][:lags]) for number in range(count)]
+    # Not all targets can be read before the start of the run.
+    earlier = -0.5 if answers["transient"] else 1.0
+    made = [Target(signal(number), lags=[0.0, 0.5, earlier, 3.0][:lags]) for number in range(count)]
     return made or None
 
 

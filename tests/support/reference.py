@@ -271,7 +271,7 @@ def _flatness(job: Job, index: int) -> float:
     rates = trajectory(job, own_values(job, index))[1][job.integration.transient_steps :]
     deviation = rates.std(axis=0)
     changing = deviation > 0
-    return float((np.abs(rates).max(axis=0) / deviation)[changing].max()) if changing.any() else 0.0
+    return float((np.abs(rates).max(axis=0)[changing] / deviation[changing]).max()) if changing.any() else 0.0
 
 
 def _assert_diverges(results: dict[str, Array], job: Job, index: int) -> None:
