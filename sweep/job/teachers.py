@@ -32,22 +32,28 @@ def sets(model: Model, design: Design, rows: Mapping[str, Array]) -> Design:
     if not design.swept:
         return Design(())
     n = max(map(len, rows.values()), default=1)
-    columns = {name: rows.get(name, _repeated(model, design, name, n, rows)) for name in design.swept}
+    columns: dict[str, Array] = {}
+    for name in design.swept:
+        # What is swept in some units alone is given for all units, because the teacher's may differ in any of them.
+        key = parse_name(name)
+        own = name if key.base == "W" or key.is_factor else key.base
+        columns[own] = rows[own] if own in rows else _repeated(model, design, name, n, rows)
     return Design((HeldAxis("teacher", columns),))
 
 
 def _repeated(model: Model, design: Design, name: str, n: int, rows: Mapping[str, Array]) -> Array:
     """Return the model's value of a swept parameter, ``(n,)``, or ``(n, unit)`` where it may differ between units."""
     key = parse_name(name)
+    if key.is_factor:
+        return np.full(n, float(np.asarray(model.parameters.get(name, 1.0))))
     if key.base == "W":
         weights = np.zeros((1, model.units, model.units)) if model.weights is None else model.weights
         network = rows.get("network", np.broadcast_to(model.parameter("network"), (n,))).astype(np.intp)
-        entries: Array = weights.reshape(-1, model.units, model.units)[network, *key.index]
+        to, source = key.entry
+        entries: Array = weights.reshape(-1, model.units, model.units)[network, to, source]
         return entries
     value = model.parameter(key.base)
-    if key.index:
-        value = np.broadcast_to(value, (model.units,))[[*key.index]]
-    width = max(value.size, design.axis(name).width(name))
+    width = model.units if key.index else max(value.size, design.axis(name).width(name))
     return np.broadcast_to(value, (n, width)) if width > 1 else np.repeat(value, n)
 
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from support import reference
 
 import sweep
-from support import reference
 from sweep import Integration, Job, JobError, Model, Target, gaussian, grid, record, samples, spikes
 from sweep.signals.measurements import instants, windows
 from sweep.signals.signal import Signal
@@ -99,7 +99,7 @@ def test_what_the_model_made_itself_is_found_again(backend: str, data: st.DataOb
 
 @pytest.mark.parametrize(("every", "held"), [(10, 27.6), (50, 61.7), (100, 79.0)])
 def test_a_coarse_recording_gives_the_right_time_constant(every: int, held: float) -> None:
-    """A linear unit of 20 ms, its own rate sampled every 10, 50 or 100 ms. Held values gave 27.6, 61.7 and the end of the grid."""
+    """A linear unit of 20 ms, its own rate sampled every 10, 50 or 100 ms. Held values gave 27.6, 61.7 and the grid's end."""
     taus = np.round(np.arange(1.0, 79.1, 0.1), 1)
 
     def linear(**fields: Any) -> Job:
@@ -125,12 +125,15 @@ def test_a_coarse_recording_gives_the_right_time_constant(every: int, held: floa
 def test_every_step_belongs_to_the_window_in_which_it_begins(dt: float, width: float, start: float) -> None:
     """Windows follow each other without gaps; a step at an edge belongs to the window that begins there."""
     first, stop, number = windows(start, width, 30, dt)
-    assert (first[1:] == stop[:-1]).all() and (first >= 0).all()
+    assert (first[1:] == stop[:-1]).all()
+    assert (first >= 0).all()
     for low, high, k in zip(first, stop, number, strict=True):
         inside = np.arange(low, high) * dt
-        assert (inside >= start + k * width - 1e-8).all() and (inside < start + (k + 1) * width - 1e-9).all()
+        assert (inside >= start + k * width - 1e-8).all()
+        assert (inside < start + (k + 1) * width - 1e-9).all()
     at, after, kept = instants(start, width, 30, dt)
-    assert (after == at + 1).all() and (np.diff(at) > 0).all()
+    assert (after == at + 1).all()
+    assert (np.diff(at) > 0).all()
     times = start + kept * width
     assert ((at * dt <= times + 1e-8) & (times < (at + 1) * dt + 1e-9)).all()
 

@@ -107,7 +107,8 @@ def test_sets_without_a_correlation_are_left_out_and_counted(where: str, tmp_pat
     assert "(of 8 sets, 4 without a value because rates or target are constant)" in found.words()
     silent = best.best(ds, Report(variable="target_correlation", select={"threshold": 9.0}))
     assert silent.words() == (
-        "Best set: none has a value of target_correlation at threshold = 9 (of 2 sets, 2 without a value because rates or target are constant)."
+        "Best set: none has a value of target_correlation at threshold = 9 "
+        "(of 2 sets, 2 without a value because rates or target are constant)."
     )
 
 
