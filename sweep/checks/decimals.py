@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -34,6 +36,37 @@ def shortest(values: npt.ArrayLike) -> Array:
     with np.errstate(invalid="ignore"):
         meant: Array = np.where(np.abs(near - given) <= _ROUNDING * np.spacing(np.abs(given)), near, given)
     return meant
+
+
+def meant(values: npt.ArrayLike) -> Array:
+    """Return what the values along an axis are meant to be: 0.3 for the 0.30000000000000004 of ``np.linspace(0, 1, 11)``.
+
+    Evenly spaced values have larger rounding errors than single ones: those of ``np.linspace(-1, 1, 21)`` are as large next to
+    0 as next to 1, and those of ``np.arange`` add up. Where all of them are decimals but for such errors, they become these.
+
+    Parameters
+    ----------
+    values : array_like of float64
+        ``(n,)``, or ``(n, unit)``.
+
+    Returns
+    -------
+    array of float64
+        Values that differ still do.
+    """
+    given = np.asarray(values, dtype=np.float64)
+    found = shortest(given)
+    if given.ndim == 1 and len(given) > 2:
+        error = (_ROUNDING + len(given)) * np.spacing(np.abs(given).max())
+        # A decimal place is wide against the errors, so that it is no chance if all values are so near to it.
+        place = max(-_DIGITS, min(_DIGITS, -math.ceil(math.log10(1000 * error))))
+        near = np.rint(given * _POWERS[max(place, 0)] / _POWERS[max(-place, 0)])
+        near = near / _POWERS[max(place, 0)] * _POWERS[max(-place, 0)]
+        evenly = np.ptp(np.diff(given)) <= 2 * error and near[0] == found[0]  # the first has no errors of steps
+        if evenly and (np.abs(near - given) <= error).all():
+            found = near + 0.0  # which makes 0 of -0
+    same = np.array_equal(found, given) or len(np.unique(found)) < len(np.unique(given))
+    return given if same else found
 
 
 def widened(values: npt.ArrayLike) -> npt.NDArray[np.generic]:

@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from sweep.checks import Count, Whole, array, check_fields, number, one_of
+from sweep.checks import Count, Whole, array, check_fields, decimals, number, one_of
 from sweep.checks.units import UNITS, plain
 from sweep.errors import JobError
 from sweep.model.parameters import PARAMETERS, SELECTORS, Array, check_value, parse_name
@@ -79,6 +79,10 @@ class HeldAxis:
             self._check_labels(columns[self.dim])
         else:
             self._check_dim()
+
+    def meant(self) -> HeldAxis:
+        """Return the axis with the decimals that are meant, so that 0.1 * 3 is found as 0.3."""
+        return HeldAxis(self.dim, {name: decimals.meant(column) for name, column in self.columns.items()})
 
     @property
     def n(self) -> int:
@@ -314,6 +318,10 @@ class SampledAxis:
         """Smallest value above 0 and largest value that the parameter can have."""
         (own,) = (r for r in self.ranges if r.name == name)
         return own.low or math.ulp(0.0), own.high
+
+    def meant(self) -> SampledAxis:
+        """Return the axis itself: points that are drawn are what they are."""
+        return self
 
     def values(self, start: int, stop: int) -> dict[str, Array]:
         """Return values ``start`` to ``stop - 1`` of each parameter, ``(n,)`` float64."""

@@ -9,14 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
 from sweep.checks import Count, number, whole
+from sweep.checks.decimals import shortest
 from sweep.design.axes import Axis, HeldAxis
-from sweep.errors import JobError, suggest
+from sweep.errors import JobError, short, suggest
 from sweep.model.parameters import Array, parse_name
 from sweep.spec import stored
 
@@ -159,8 +160,24 @@ class Design:
             )
 
     def __mul__(self, other: Design) -> Design:
-        """Combine every set of this design with every set of the other."""
-        return Design(self.axes + other.axes) if isinstance(other, Design) else NotImplemented
+        """Combine every set of this design with every set of the other.
+
+        Raises
+        ------
+        JobError
+            If the other is not a design.
+        """
+        if not isinstance(other, Design):
+            raise _no_design(f"design * {short(other)}", other)
+        return Design(self.axes + other.axes)
+
+    def __rmul__(self, other: object) -> NoReturn:
+        """Refuse what is not a design on the left, as on the right."""
+        raise _no_design(f"{short(other)} * design", other)
+
+    def meant(self) -> Design:
+        """Return the design with the decimals that are meant. Those of older stores have the rounding errors of their values."""
+        return Design(tuple(axis.meant() for axis in self.axes))
 
     @property
     def dims(self) -> tuple[str, ...]:
@@ -307,13 +324,21 @@ class Design:
         return index
 
 
+def _no_design(what: str, other: object) -> JobError:
+    times = other if isinstance(other, int) and other > 0 else "n"
+    return JobError(
+        f"{what}: a design is multiplied by a design, and gives all combinations of their sets. To repeat every set with "
+        f"other noise multiply by replicates({times}), to sweep a parameter by grid(name=[...])."
+    )
+
+
 def _position(axis: Axis, given: Mapping[str, npt.ArrayLike]) -> int:
     """Return the position along an axis that the labels name."""
     label = given[axis.dim]
     if axis.dim in axis.swept:
         column = axis.values(0, axis.n)[axis.dim]
         value = number(f"label {axis.dim}", label)
-        found = np.flatnonzero(column == value)
+        found = np.flatnonzero((column == value) | (column == shortest(value)))
         if not found.size:
             nearest = float(column[np.abs(column - value).argmin()])
             raise JobError(

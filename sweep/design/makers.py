@@ -41,6 +41,8 @@ class Columns(Protocol):
 def grid(**values: npt.ArrayLike) -> Design:
     """Sweep every combination of values, with one dimension for each parameter, which has its name.
 
+    Values are the decimals that are meant: the fourth of ``np.linspace(0, 1, 11)`` is 0.3, in the simulation and as a label.
+
     Parameters
     ----------
     **values : array_like
@@ -52,7 +54,7 @@ def grid(**values: npt.ArrayLike) -> Design:
         If a name or a value is not possible, or if a value occurs twice.
     """
     given: Mapping[str, Any] = values
-    return Design(tuple(HeldAxis(str(parse_name(name)), {name: column}) for name, column in given.items()))
+    return Design(tuple(HeldAxis(str(parse_name(name)), {name: column}).meant() for name, column in given.items()))
 
 
 @called
@@ -71,7 +73,7 @@ def zipped(dim: str, **values: npt.ArrayLike) -> Design:
     JobError
         If a name, a shape or a value is not possible.
     """
-    return Design((HeldAxis(dim, dict[str, Any](values)),))
+    return Design((HeldAxis(dim, dict[str, Any](values)).meant(),))
 
 
 def _sampled(kind: str, n: int, seed: int, ranges: Mapping[str, tuple[Any, ...]]) -> Design:
@@ -194,7 +196,7 @@ def table(dim: str, frame: Annotated[Columns | Mapping[str, npt.ArrayLike] | Sou
             raise JobError(f"table {dim!r}: column {name!r} is there {names.count(name)} times. Remove the others.")
     given: Any = frame
     columns = {str(name): given[name] for name in given}
-    return Design((HeldAxis(dim, columns),))
+    return Design((HeldAxis(dim, columns).meant(),))
 
 
 def _read_csv(path: Path) -> Mapping[str, npt.ArrayLike]:

@@ -17,6 +17,7 @@ from sweep.checks import Count, checked, whole
 from sweep.execution.prepare import prepare
 from sweep.job import Job
 from sweep.observables import Record
+from sweep.results.reporting import check_job
 
 #: A run of the calibration is long enough if it takes this many seconds.
 _LONG_ENOUGH = 0.05
@@ -121,9 +122,11 @@ def plan(job: Job, backend: str = "auto", *, batch: int | None = None, workers: 
     BackendError
         If the back end cannot work here.
     JobError
-        If ``batch`` or ``workers`` is not a whole number of at least 1.
+        If ``batch`` or ``workers`` is not a whole number of at least 1, or the report of the job names what the result will
+        not have.
     """
     batch, workers = positive("batch", batch), positive("workers", workers)
+    check_job(job)
     chosen = choose(backend)
     engine = get_backend(chosen.name)
     blocks = job.blocks

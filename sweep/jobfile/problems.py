@@ -107,6 +107,11 @@ def located(path: str, table: Table | None, message: str) -> str:
             return f"{path}.{rest}"
         if word[1] in getattr(table, "parameters", {}):
             return f"{path}.parameters.{rest}"
+        given = next((key for key in table.source if key in table.model_fields_set), None)
+        if given is not None and message.startswith(f"{kind}."):
+            # The first argument, for which a file has other keys.
+            whose = ", its numbers" if given in ("file", "resource") else ""
+            return f"{path}.{given}{whose}{rest.removeprefix(word[1])}"
     if re.match(rf"{re.escape(last)}\b", message):
         return path + message.removeprefix(last)
     return f"{path}: {message}"

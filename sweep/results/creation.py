@@ -60,14 +60,16 @@ def open_or_create(path: Path, job: Job, *, overwrite: bool) -> Store:
         attrs = check_ours(path)
         if not overwrite:
             store = Store(path)
-            changed = store.job.changes(job)
+            # A store of earlier has values such as 0.1 * 3, which are 0.3 today. It goes on with its own.
+            stored = store.job if store.job.hash == job.hash else store.job.changed(design=store.job.design.meant())
+            changed = stored.changes(job) and store.job.changes(job)
             if changed:
                 listed = "\n  ".join(changed)
                 raise StoreError(
                     f"{path} holds another job, and was left untouched. It differs in\n  {listed}\n"
                     "Choose another path, or overwrite (--overwrite)."
                 )
-            if attrs.get("job_hash") != job.hash:
+            if attrs.get("job_hash") != store.job.hash:
                 raise StoreError(
                     f"{path} holds this job, and was left untouched: {attrs.get('source', 'another version')} computed other "
                     "results for it than this version does. Choose another path, or overwrite (--overwrite)."

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import pickle
+import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from sweep.design.axes import Range, SampledAxis
 from sweep.design.design import Block, Design
 from sweep.design.makers import grid, latin_hypercube, random, replicates, sobol, table, zipped
+from sweep.errors import JobError
 
 # There is no deadline, because a busy machine says nothing about the law.
 law = settings(deadline=None, max_examples=60)
@@ -197,10 +200,15 @@ def test_multiplication_is_associative_and_concatenates_axes(n: int, m: int, k: 
     np.testing.assert_equal(left.values(whole(left)), right.values(whole(right)))
 
 
-def test_only_designs_multiply() -> None:
-    """A number is not a design."""
-    with pytest.raises(TypeError, match="unsupported operand"):
-        grid(gain=[1, 2]) * 3
+@pytest.mark.parametrize("wrong", [3, 2.5, None, [1, 2], "gain"])
+def test_only_designs_multiply(wrong: Any) -> None:
+    """The message says what to multiply by."""
+    times = "3" if wrong == 3 else "n"
+    rule = rf"a design is multiplied by a design.*replicates\({times}\).*grid\("
+    with pytest.raises(JobError, match=rf"design \* {re.escape(repr(wrong))}: {rule}"):
+        grid(gain=[1, 2]) * wrong
+    with pytest.raises(JobError, match=rf"{re.escape(repr(wrong))} \* design: {rule}"):
+        wrong * grid(gain=[1, 2])
 
 
 def test_a_grid_stays_n_dimensional_and_samples_one_dimensional() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 from scipy.stats import qmc
 
 from sweep.design.axes import Range, SampledAxis
-from sweep.design.makers import latin_hypercube, random, sobol, table
+from sweep.design.design import Design
+from sweep.design.makers import grid, latin_hypercube, random, sobol, table, zipped
 from sweep.errors import JobError
 
 # There is no deadline, because a busy machine says nothing about the law.
@@ -127,3 +129,27 @@ def test_a_table_never_fetches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("a connection was made"))
     with pytest.raises(JobError, match="cannot be read as CSV"):
         table("cell", "http://127.0.0.1:9/sets.csv")
+
+
+TENTHS = [k / 10 for k in range(11)]
+COMPUTED: dict[str, Callable[[np.ndarray], Design]] = {
+    "grid": lambda values: grid(gain=values),
+    "zipped": lambda values: zipped("set", gain=values),
+    "table": lambda values: table("set", {"gain": values}),
+}
+
+
+@pytest.mark.parametrize("make", COMPUTED.values(), ids=COMPUTED)
+def test_computed_values_are_the_decimals_that_are_meant(make: Callable[[np.ndarray], Design]) -> None:
+    """What is simulated, hashed and shown is 0.3 and not 0.30000000000000004."""
+    design = make(np.linspace(0, 1, 11))
+    assert design.values(design.blocks(11)[0])["gain"].tolist() == TENTHS
+    assert design.coordinates()["gain"][1].tolist() == TENTHS
+
+
+def test_a_set_is_found_by_its_decimal_and_by_the_value_that_was_computed() -> None:
+    """Whoever goes through the values that they gave finds every set."""
+    values = np.linspace(0, 1, 11)
+    design = grid(gain=values)
+    assert [design.index(gain=value) for value in values] == list(range(11))
+    assert [design.index(gain=value) for value in TENTHS] == list(range(11))

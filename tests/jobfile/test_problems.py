@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from support.jobs import COMPARING, LOOK, MODEL, PLAIN, TIME
 
@@ -208,6 +209,14 @@ BAD: dict[str, tuple[str, list[str]]] = {
         COMPARING + 'target = { kind = "model", rate_constants = { tau_z = 1 } }',
         ["target.rate_constants.tau_z is not a key", "Did you mean 'tau_s'?"],
     ),
+    "samples of two lengths": (
+        PLAIN + 'input = { kind = "samples", values = [[1, 2], [3]], interval = 10 }',
+        ["job.toml: input.values = [[1.0, 2.0], [3.0]]: its rows differ in length."],
+    ),
+    "no samples": (
+        PLAIN + 'input = [{ kind = "samples", values = [], interval = 10 }]',
+        ["job.toml: input[0].values: must be (time,)"],
+    ),
     "unknown swept parameter": (grid("tau_z = [1]"), ["design.grid.tau_z", "Did you mean 'tau_s'?"]),
     "half of a weight": (grid('"W[0]" = [1]'), ['design.grid."W[0]"', "'W[0,1]'"]),
     "a weight of no unit": (grid('"W[0,3]" = [1]'), ["W[0,3] names unit 3", "3 units"]),
@@ -305,6 +314,15 @@ def test_an_error_names_file_place_value_rule_and_remedy(
         assert line.endswith((".", "= ...", "?"))
     assert len(message.splitlines()) <= 3
     assert not re.search(r"pydantic|<\w+>|\[key\]|union|Table\b", message)
+
+
+def test_numbers_of_a_file_that_cannot_be_used_are_those_of_the_file(
+    read: Callable[[str], Job], tmp_path: Path
+) -> None:
+    """The message names the key that the job file has, not the argument in Python."""
+    np.save(tmp_path / "u.npy", np.ones((1, 2, 3)))
+    with pytest.raises(JobError, match=r"job\.toml: input\.file, its numbers: must be \(time,\)"):
+        read(PLAIN + 'input = { kind = "samples", file = "u.npy", interval = 10 }')
 
 
 def test_all_problems_are_told_at_once(read: Callable[[str], Job]) -> None:

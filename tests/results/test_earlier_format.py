@@ -17,6 +17,7 @@ import xarray as xr
 from support.stores import chunk, tree
 
 import sweep
+from sweep.design.axes import HeldAxis
 from sweep.errors import StoreError
 from sweep.results.store import Store
 
@@ -97,3 +98,24 @@ def test_a_store_whose_results_would_differ_today_does_not_go_on(tmp_path: Path)
     assert tree(path) == before
     slow = job.changed(input=sweep.samples([0.0, 1.0], interval=1.0))
     assert "inputs" not in slow.identity()
+
+
+def test_a_store_whose_values_have_rounding_errors_goes_on(tmp_path: Path) -> None:
+    """Its axis has 0.30000000000000004, which is 0.3 in the same job today: the store keeps its values, and is continued."""
+    values = np.linspace(0, 1, 11)
+    parts = {
+        "model": sweep.Model(units=2, parameters={"noise": 0.1}),
+        "integration": sweep.Integration(dt=1.0, duration=5.0),
+        "observe": ["x_final"],
+        "sets_per_block": 4,
+    }
+    then = sweep.Job(design=sweep.Design((HeldAxis("gain", {"gain": values}),)), **parts)
+    now = sweep.Job(design=sweep.grid(gain=values), **parts)
+    assert then.hash != now.hash
+    expected = sweep.run(then, tmp_path / "out.zarr", backend="numpy").load()
+    chunk(tmp_path / "out.zarr", "status", 1).unlink()
+    found = sweep.run(now, tmp_path / "out.zarr", backend="numpy")
+    np.testing.assert_array_equal(found.gain, values)
+    np.testing.assert_array_equal(found.x_final, expected.x_final)
+    with pytest.raises(StoreError, match=r"another job(?s:.*)design"):
+        sweep.run(now.changed(design=sweep.grid(gain=values[1:])), tmp_path / "out.zarr", backend="numpy")

@@ -14,6 +14,7 @@ import sweep
 from sweep import Job, Report, Target, grid, sine, sobol
 
 RUNS: dict[str, Callable[[Job], Any]] = {
+    "plan": sweep.plan,
     "simulate": sweep.simulate,
     "lazy": sweep.lazy,
     "run": lambda job: sweep.run(job, "out.zarr"),
