@@ -1,32 +1,100 @@
-"""The input U u(t), which is computed in the same way for every back end."""
+"""The input U u(t) of some sets, which is computed in the same way for every back end."""
 
 from __future__ import annotations
 
-import numpy as np
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 
+import numpy as np
+import numpy.typing as npt
+
+from sweep.design.arrays import ParameterSets
 from sweep.job import Job
 from sweep.model.parameters import Array
+from sweep.signals.numbers import Varied
+
+#: Numbers of the stimuli that are computed at a time: few enough that they stay in the cache.
+_ELEMENTS = 2**16
 
 
-def input_drive(job: Job, first: int, stop: int) -> Array:
-    """Return U u(t) in some steps.
+@dataclass(frozen=True, eq=False)
+class Stimuli:
+    """The inputs that some sets hear, and which of them each set hears.
 
-    Parameters
+    Attributes
     ----------
     job : Job
-        A job with an input.
-    first, stop : int
-        Steps ``first`` to ``stop - 1``. A step's values do not depend on which other steps are computed with it.
-
-    Returns
-    -------
-    ndarray
-        ``(step, unit, stimulus)`` float64.
+        The job of the sets.
+    count : int
+        Number of different inputs; 0 if the job has none.
+    of_set : ndarray
+        The number of the input that each set hears, ``(set or 1,)`` int64.
+    numbers : mapping of str to ndarray
+        The numbers by which they differ, ``(stimulus,)``, if the design varies numbers of the input.
     """
-    signals = np.stack([signal.sample(first, stop, job.integration.dt) for signal in job.inputs])
-    matrix = job.model.input_matrix(job.inputs[0].channels)
-    driven = np.zeros((stop - first, len(matrix), len(signals)))
-    # Channel by channel, because the rounding of a matrix product would depend on the number of steps.
-    for channel, column in enumerate(matrix.T):
-        driven += signals[:, channel].T[:, None, :] * column[None, :, None]
-    return driven
+
+    job: Job
+    count: int
+    of_set: npt.NDArray[np.int64]
+    numbers: Mapping[str, Array]
+
+    @classmethod
+    def of(cls, job: Job, parameters: ParameterSets) -> Stimuli:
+        """Return the stimuli of some sets of a job."""
+        if not parameters.input_numbers:
+            return cls(job, len(job.inputs), parameters.selectors["stimulus"], {})
+        own = {name: np.broadcast_to(each, (parameters.size,)) for name, each in parameters.input_numbers.items()}
+        # In the order in which the sets first have them, so that neighbours read neighbouring numbers.
+        _, first, place = np.unique(np.stack(list(own.values())), axis=1, return_index=True, return_inverse=True)
+        order = np.argsort(first)
+        rank = np.empty(len(order), dtype=np.int64)
+        rank[order] = np.arange(len(order))
+        return cls(job, len(order), rank[place.reshape(-1)], {name: each[first[order]] for name, each in own.items()})
+
+    def drive(self, first: int, stop: int, units: int | None = None) -> Array:
+        """Return U u(t) in some steps.
+
+        Parameters
+        ----------
+        first, stop : int
+            Steps ``first`` to ``stop - 1``. A step's values do not depend on which other steps are computed with it.
+        units : int, optional
+            The first so many units alone.
+
+        Returns
+        -------
+        ndarray
+            ``(step, unit, stimulus)`` float64.
+        """
+        job = self.job
+        matrix = job.model.input_matrix(job.inputs[0].channels)[:units]
+        driven = np.zeros((stop - first, len(matrix), self.count))
+        few = max(1, _ELEMENTS // (matrix.size * self.count))
+        for start in range(first, stop, few):
+            signals = self._sampled(start, min(stop, start + few))
+            some = driven[start - first : start - first + few]
+            # Channel by channel, because the rounding of a matrix product would depend on the number of steps.
+            for channel, column in enumerate(matrix.T):
+                some += signals[:, channel].T[:, None, :] * column[None, :, None]
+        return driven
+
+    def _sampled(self, first: int, stop: int) -> Array:
+        """Return u(t), ``(stimulus, channel, step)``."""
+        dt = self.job.integration.dt
+        if self._varied is not None:
+            return self._varied.sample(first, stop, dt)
+        return np.stack([signal.sample(first, stop, dt) for signal in self.job.inputs])
+
+    @cached_property
+    def _varied(self) -> Varied | None:
+        return Varied(self.job.given_inputs[0], self.numbers) if self.numbers else None
+
+
+def most_stimuli(job: Job) -> int:
+    """Return the largest number of different inputs that the sets of a job can hear."""
+    if job.input_numbers:
+        axes = (axis for axis in job.design.axes if set(axis.swept) & set(job.input_numbers))
+        return math.prod(axis.n for axis in axes)
+    return len(job.inputs) if "stimulus" in job.design.swept else min(1, len(job.inputs))

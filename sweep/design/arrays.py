@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from sweep import philox
 from sweep.model.integration import Integration, rate_constant
 from sweep.model.network import Model
-from sweep.model.parameters import PARAMETERS, SELECTORS, Array, parse_name
+from sweep.model.parameters import INPUT_NUMBERS, PARAMETERS, SELECTORS, Array, parse_name
 from sweep.model.populations import Projection
 
 #: With a smaller rate constant than this, increments of a float32 state are lost to rounding, so its sum is compensated.
@@ -42,6 +42,10 @@ class ParameterSets:
         The weights of the matrix that they replace, ``(size or 1,)`` float64, with their factor.
     common_noise : bool
         Whether the noise depends on the replicate alone.
+    input_numbers : mapping of str to ndarray
+        Swept numbers of the input, such as ``input_frequency``, ``(size,)`` float64.
+    own_numbers : mapping of str to float
+        The numbers of the job's input that they replace.
     """
 
     size: int
@@ -51,13 +55,15 @@ class ParameterSets:
     entries: Mapping[tuple[int, int], Array]
     replaced: Mapping[tuple[int, int], Array]
     common_noise: bool
+    input_numbers: Mapping[str, Array] = field(default_factory=dict)
+    own_numbers: Mapping[str, float] = field(default_factory=dict)
 
     @cached_property
     def stream(self) -> npt.NDArray[np.uint64]:
         """Noise stream of each set, ``(size,)``: a hash of its own parameter values, or of its replicate alone.
 
         It depends on the values, not on which of them are swept. So a weight that is the same as in the matrix changes
-        nothing, and neither does a factor of 1.
+        nothing, and neither does a factor of 1 or a number that the input has anyway.
         """
         own = {name: chosen.astype(np.float64) for name, chosen in self.selectors.items()}
         if self.common_noise:
@@ -68,6 +74,8 @@ class ParameterSets:
                 own[f"gain[{to.start}:{to.stop},{source.start}:{source.stop}]"] = np.where(value == 1, np.nan, value)
             for (i, j), value in self.entries.items():
                 own[f"W[{i},{j}]"] = np.where(value == self.replaced[i, j], np.nan, value)
+            for name, value in self.input_numbers.items():
+                own[name] = np.where(value == self.own_numbers.get(name, np.nan), np.nan, value)
         return np.broadcast_to(philox.stream_hash(own), (self.size,))
 
     def teachers(self) -> ParameterSets:
@@ -111,6 +119,8 @@ class ParameterSets:
             entries={key: pick(value) for key, value in self.entries.items()},
             replaced={key: pick(value) for key, value in self.replaced.items()},
             common_noise=self.common_noise,
+            input_numbers={name: pick(value) for name, value in self.input_numbers.items()},
+            own_numbers=self.own_numbers,
         )
         if "stream" in self.__dict__:
             taken.__dict__["stream"] = self.stream[index]
@@ -123,7 +133,13 @@ def _unless_later(name: str, value: Array) -> Array:
     return np.where((value == row.default).all(axis=1, keepdims=True), np.nan, value) if row.later else value
 
 
-def gather(model: Model, swept: Mapping[str, Array], size: int, common_noise: bool) -> ParameterSets:
+def gather(
+    model: Model,
+    swept: Mapping[str, Array],
+    size: int,
+    common_noise: bool,
+    own_numbers: Mapping[str, float] | None = None,
+) -> ParameterSets:
     """Join the parameters that the design sweeps with those of the model.
 
     Parameters
@@ -136,6 +152,8 @@ def gather(model: Model, swept: Mapping[str, Array], size: int, common_noise: bo
         Number of sets.
     common_noise : bool
         Whether the noise depends on the replicate alone.
+    own_numbers : mapping of str to float, optional
+        What the job's input has of the numbers that are swept, by their names as parameters.
 
     Returns
     -------
@@ -154,4 +172,5 @@ def gather(model: Model, swept: Mapping[str, Array], size: int, common_noise: bo
     for (i, j), (projection, factor) in itertools.product(entries, factors.items()):
         if i in projection.to and j in projection.source:
             entries[i, j], replaced[i, j] = entries[i, j] * factor, replaced[i, j] * factor
-    return ParameterSets(size, values, selectors, factors, entries, replaced, common_noise)
+    numbers = {name: array for name, array in swept.items() if name in INPUT_NUMBERS}
+    return ParameterSets(size, values, selectors, factors, entries, replaced, common_noise, numbers, own_numbers or {})

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from sweep.checks import Count, Whole, array, check_fields, decimals, number, one_of
 from sweep.checks.units import UNITS, plain
 from sweep.errors import JobError
-from sweep.model.parameters import PARAMETERS, SELECTORS, Array, check_value, parse_name
+from sweep.model.parameters import INPUT_NUMBERS, PARAMETERS, SELECTORS, Array, check_value, parse_name
 from sweep.observables import ALWAYS, OBSERVABLES, VARIABLES
 from sweep.spec import stored
 
@@ -133,7 +133,7 @@ class HeldAxis:
                 f"dimension {self.dim!r}: the result has a dimension or variable of that name. Call it something else, "
                 "such as 'point'."
             )
-        if self.dim in PARAMETERS or self.dim in SELECTORS:
+        if self.dim in PARAMETERS or self.dim in SELECTORS or self.dim in INPUT_NUMBERS:
             raise JobError(
                 f"dimension {self.dim!r} varies {', '.join(self.columns)}: only the axis of a grid is named after its "
                 f"parameter. Call it something else, such as 'point', or use grid({self.dim}=...)."

@@ -17,13 +17,14 @@ from sweep.checks.caution import once, silence
 from sweep.design.arrays import ParameterSets, gather
 from sweep.design.design import Block, Blocks, Design
 from sweep.errors import JobError, suggest
-from sweep.job import parts, teachers, traps
+from sweep.job import parts, teachers, traps, varied
 from sweep.model.integration import Integration
 from sweep.model.network import Model
-from sweep.model.parameters import Array
+from sweep.model.parameters import INPUT_NUMBERS, Array
 from sweep.model.populations import Projection
 from sweep.observables import ALWAYS, Record, Variable
 from sweep.signals.measurements import Comparisons
+from sweep.signals.numbers import own_number
 from sweep.signals.recordings import StepMeans, heard
 from sweep.signals.signal import Signal
 from sweep.signals.targets import ModelOutput, Target
@@ -153,6 +154,7 @@ class Job:
     def _check_parts(self) -> None:
         parts.check_design(self.design, self.model, self.inputs, self.integration)
         parts.check_inputs(self.inputs, self.model, self.integration)
+        varied.check(self.design, self.input_numbers, self.given_inputs, self.integration)
         parts.check_targets(self.targets, self.model, self.integration)
         if self.targets:
             _ = self.comparisons  # this refuses a target of which too little can be compared
@@ -194,8 +196,17 @@ class Job:
     @property
     def inputs(self) -> tuple[Signal, ...]:
         """All inputs, as the model hears them; empty if there is none."""
-        given = () if self.input is None else self.input if isinstance(self.input, tuple) else (self.input,)
-        return tuple(map(heard, given))
+        return tuple(map(heard, self.given_inputs))
+
+    @property
+    def given_inputs(self) -> tuple[Signal, ...]:
+        """All inputs, as the user gave them."""
+        return () if self.input is None else self.input if isinstance(self.input, tuple) else (self.input,)
+
+    @property
+    def input_numbers(self) -> tuple[str, ...]:
+        """Names of the numbers of the input that the design varies, such as ``input_frequency``."""
+        return tuple(name for name in self.design.swept if name in INPUT_NUMBERS)
 
     @property
     def targets(self) -> tuple[Target, ...]:
@@ -262,8 +273,13 @@ class Job:
         Raises
         ------
         JobError
-            If the teacher's parameters do not fit the model.
+            If the teacher's parameters do not fit the model, or the design varies numbers of the input, which no teacher follows.
         """
+        if self.input_numbers:
+            raise JobError(
+                f"design: {self.input_numbers[0]} is swept, but a teacher hears one input for all sets. Run a job for each "
+                "value, with that value in its input, or compare with a recorded target."
+            )
         if follows is None:
             names = output.followed(self.design.swept)
             follows = {name: self.design.axis(name).values(0, 1)[name] for name in names}
@@ -331,7 +347,8 @@ class Job:
 
     def parameter_sets(self, block: Block) -> ParameterSets:
         """Return the parameters of the sets of a block, in C order."""
-        return gather(self.model, self.design.values(block), block.size, self.noise_pairing == "common")
+        own = {name: own_number(self.given_inputs[0], name) for name in self.input_numbers}
+        return gather(self.model, self.design.values(block), block.size, self.noise_pairing == "common", own)
 
     # ------------------------------------------------------------------------------------------------------ identity
 

@@ -90,14 +90,19 @@ def check_inputs(inputs: Sequence[Signal], model: Model, integration: Integratio
     for signal in inputs:
         if isinstance(signal, ModelOutput):
             raise JobError("input: the output of a model can be a target, not an input. Record it and use samples().")
-        if signal.duration < integration.duration * (1 - _ROUNDING):
-            raise JobError(
-                f"input lasts {signal.duration:g} ms but integration.duration = {integration.duration:g} ms: the input must "
-                "last as long. Shorten the duration."
-            )
-        signal.sample(0, 1, integration.dt)
+        check_input(signal, integration)
     if channels:
         model.input_matrix(channels.pop())
+
+
+def check_input(signal: Signal, integration: Integration) -> None:
+    """Raise JobError if an input is shorter than the run, or cannot be sampled in steps of dt."""
+    if signal.duration < integration.duration * (1 - _ROUNDING):
+        raise JobError(
+            f"input lasts {signal.duration:g} ms but integration.duration = {integration.duration:g} ms: the input must "
+            "last as long. Shorten the duration."
+        )
+    signal.sample(0, 1, integration.dt)
 
 
 def check_targets(targets: Sequence[Target], model: Model, integration: Integration) -> None:

@@ -127,7 +127,7 @@ def _replicates_alike(design: Design) -> None:
         warn(
             f"replicate takes values up to {axis.range('replicate')[1]:g}, but the job has no noise: all replicates are "
             "alike. Give the parameter 'noise' a value above 0, or leave the replicates out. An input of white noise is the "
-            "same for every set: give several inputs, with other seeds, and sweep 'stimulus'."
+            "same for every set: sweep its seed, 'input_seed'."
         )
 
 

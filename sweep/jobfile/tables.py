@@ -49,7 +49,7 @@ ModelTable = table(
     forms={
         "weights": of_one_kind(by_kind(WEIGHTS, "Weights", without=["units"], more=_PERTURBED)),
         "input_weights": of_one_kind(by_kind(INPUT_WEIGHTS, "InputWeights", without=["units"])),
-        "parameters": by_parameter(Numbers),
+        "parameters": by_parameter(Numbers, swept=False),
     },
 )
 
@@ -77,7 +77,7 @@ class RateConstants(Table, use_attribute_docstrings=True):
 
 _TEACHER: dict[str, Any] = {
     "parameters": (
-        by_parameter(Numbers) | None,
+        by_parameter(Numbers, swept=False) | None,
         Field(default=None, description="Parameters of the teacher; all others are those of the model."),
     ),
     "rate_constants": (

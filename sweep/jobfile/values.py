@@ -29,7 +29,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from sweep.checks import values as checks
 from sweep.errors import JobError, suggest
-from sweep.model.parameters import PARAMETERS, SELECTORS, parse_name
+from sweep.model.parameters import INPUT_NUMBERS, PARAMETERS, SELECTORS, parse_name
 
 #: More values than this along one axis are surely a mistake, and would only fill the memory.
 MOST_VALUES = 10_000_000
@@ -220,8 +220,14 @@ def _parameter(name: str) -> str:
 _PLACE = r"\s*(\d+|\d*\s*:\s*\d*|[A-Za-z_]\w*)\s*"
 
 
+@dataclass(frozen=True)
 class ByParameter:
-    """Lists the parameters in the schema, so that an editor completes and explains them."""
+    """Lists the parameters in the schema, so that an editor completes and explains them.
+
+    Those of the input are numbers that only a design can vary.
+    """
+
+    swept: bool
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchema:
         """Return the schema: parameters by name, and patterns of those with an index."""
@@ -231,7 +237,7 @@ class ByParameter:
             "type": "object",
             "properties": {
                 row.name: value | {"title": row.symbol, "description": f"{row.long_name} [{row.units}]"}
-                for row in (*PARAMETERS.values(), *SELECTORS.values())
+                for row in (*PARAMETERS.values(), *SELECTORS.values(), *(INPUT_NUMBERS.values() if self.swept else ()))
             },
             "patternProperties": {
                 rf"^({unit})\[{_PLACE}\]$": value
@@ -249,6 +255,6 @@ class ByParameter:
 ParameterKey = Annotated[str, AfterValidator(_parameter)]
 
 
-def by_parameter(value: Any) -> Any:
-    """Return the form of a table whose keys are parameters."""
-    return Annotated[GenericAlias(dict, (ParameterKey, value)), ByParameter()]
+def by_parameter(value: Any, swept: bool = True) -> Any:
+    """Return the form of a table whose keys are parameters, which a design sweeps or which are common to all sets."""
+    return Annotated[GenericAlias(dict, (ParameterKey, value)), ByParameter(swept)]

@@ -22,7 +22,7 @@ from sweep.checks import Count, OneOf
 from sweep.checks import values as checks
 from sweep.errors import JobError
 from sweep.model.activations import ACTIVATIONS
-from sweep.model.parameters import PARAMETERS, SELECTORS, Array, check_value, parse_name
+from sweep.model.parameters import INPUT_NUMBERS, PARAMETERS, SELECTORS, Array, check_value, parse_name
 from sweep.model.populations import Units, check_populations
 from sweep.spec import later, stored
 
@@ -100,6 +100,11 @@ class Model:
 
     def _check(self, name: str, value: float | Array) -> float | Array:
         key = parse_name(name)
+        if key.base in INPUT_NUMBERS:
+            raise JobError(
+                f"model.parameters.{name}: it is a number of the input, and not of the model. Give it to the input itself, or "
+                "sweep it in the design."
+            )
         if key.base == "W":
             raise JobError(
                 f"model.parameters.{name}: a weight that all sets share is a part of the weights. Put the value into the "

@@ -119,6 +119,9 @@ SELECTORS: Mapping[str, Parameter] = _table(
     )
 )
 
+#: Numbers of an input, such as its frequency. The signals are above this module, and :mod:`sweep.signals.numbers` fills it in.
+INPUT_NUMBERS: dict[str, Parameter] = {}
+
 _ENTRY = Parameter(name="W", symbol="W", units="1", default=0.0, per_unit=False, long_name="weight")
 #: Some units: one of them, a slice, or a population.
 _PLACE = r"\d+|\d*\s*:\s*\d*|[^\W\d]\w*"
@@ -133,7 +136,8 @@ class ParameterName:
     """The name of a parameter: of all units, of some, or of the weights between some.
 
     ``tau_s``; its value in some units alone, ``tau_s[3]``, ``tau_s[0:80]`` or ``tau_s[E]``; a weight ``W[0,1]`` (to 0, from
-    1); or ``gain[E,I]``, the factor of all weights to E from I. Which units a slice or a population has, the model says.
+    1); or ``gain[E,I]``, the factor of all weights to E from I. Which units a slice or a population has, the model says. A
+    number of the input has the name of its argument with ``input_`` before it: ``input_frequency``.
     """
 
     base: str
@@ -157,7 +161,7 @@ class ParameterName:
     @property
     def parameter(self) -> Parameter:
         """The row of the parameter table, with the index added to its long name."""
-        row = _ENTRY if self.base == "W" else PARAMETERS.get(self.base) or SELECTORS[self.base]
+        row = _ENTRY if self.base == "W" else {**PARAMETERS, **SELECTORS, **INPUT_NUMBERS}[self.base]
         if not self.index:
             return row
         if len(self.index) == 2:
@@ -213,14 +217,16 @@ def _parsed(name: str) -> ParameterName:
             "to sweep whole matrices, give the model several and sweep 'network'; to scale all weights to some units from "
             "some, sweep 'gain[E,I]'."
         )
-    if match and (base in PARAMETERS or base in SELECTORS):
+    if match and (base in PARAMETERS or base in SELECTORS or base in INPUT_NUMBERS):
         if not index or len(index) == _places(base):
             return ParameterName(base, index)
         kind = ("no index", "one index, the units", "two indices, the units to and from, as in gain[E,I]")[
             _places(base)
         ]
         raise JobError(f"parameter {name!r}: {base} takes {kind}. Write {base!r} to set it for the whole set.")
-    raise JobError(f"parameter {name!r} does not exist. {suggest(base, [*PARAMETERS, *SELECTORS, 'W[0,1]'])}")
+    raise JobError(
+        f"parameter {name!r} does not exist. {suggest(base, [*PARAMETERS, *SELECTORS, 'W[0,1]', *INPUT_NUMBERS])}"
+    )
 
 
 def _places(base: str) -> int:

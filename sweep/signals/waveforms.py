@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
-from typing import Annotated, Any, ClassVar
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 from annotated_types import Ge, Lt
@@ -39,7 +40,7 @@ _STREAM = np.array([0x696E707574], dtype=np.uint64)
 
 
 @dataclass(frozen=True)
-class _Formula(Endless):
+class Formula(Endless):
     """A signal whose fields are all numbers: one for all channels, or one for each channel."""
 
     kind: ClassVar[str]
@@ -64,13 +65,37 @@ class _Formula(Endless):
     @property
     def channels(self) -> int:
         """Number of channels."""
-        values = [getattr(self, field.name) for field in fields(self)]
-        return max(len(value) for value in values if value is not None)
+        return max(map(len, self._columns.values()))
+
+    @cached_property
+    def _columns(self) -> Mapping[str, Array]:
+        """The numbers that are given, each ``(channel or 1, 1)``."""
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: np.array(value)[:, None] for name, value in given.items() if value is not None}
+
+    def repeated(self, numbers: Mapping[str, Array]) -> Self:
+        """Return one formula with the channels of several.
+
+        Parameters
+        ----------
+        numbers : mapping of str to ndarray
+            For some fields the number that each of these formulas has in all its channels, ``(formula,)``. In everything else
+            they are like this one.
+
+        Returns
+        -------
+        Formula
+            The channels of the first, then those of the second, and so on.
+        """
+        count = len(next(iter(numbers.values())))
+        # What is the same for all stays one number, so that it is computed once.
+        lists = {name: tuple(column[:, 0]) * count for name, column in self._columns.items() if len(column) > 1}
+        return replace(self, **lists, **{name: np.repeat(values, self.channels) for name, values in numbers.items()})
 
 
 @stored("Constant")
 @dataclass(frozen=True)
-class Constant(_Formula):
+class Constant(Formula):
     """u(t) = value."""
 
     kind: ClassVar[str] = "constant"
@@ -78,12 +103,12 @@ class Constant(_Formula):
 
     def sample(self, start: int, stop: int, dt: float) -> Array:
         """Return the values of steps ``start`` to ``stop - 1``, (channel, step); see `Signal`."""
-        return _column(self.value) + np.zeros_like(step_times(self, start, stop, dt))
+        return self._columns["value"] + np.zeros_like(step_times(self, start, stop, dt))
 
 
 @stored("Step")
 @dataclass(frozen=True)
-class Step(_Formula):
+class Step(Formula):
     """u(t) = before for t < time, and after from then on; time in ms."""
 
     kind: ClassVar[str] = "step"
@@ -94,12 +119,13 @@ class Step(_Formula):
     def sample(self, start: int, stop: int, dt: float) -> Array:
         """Return the values of steps ``start`` to ``stop - 1``, (channel, step); see `Signal`."""
         times = nudged(step_times(self, start, stop, dt), dt)
-        return np.where(times >= _column(self.time), _column(self.after), _column(self.before))
+        own = self._columns
+        return np.where(times >= own["time"], own["after"], own["before"])
 
 
 @stored("Pulse")
 @dataclass(frozen=True)
-class Pulse(_Formula):
+class Pulse(Formula):
     """u(t) = amplitude for ``width`` ms from ``start`` ms, and again every ``period`` ms; else 0."""
 
     kind: ClassVar[str] = "pulse"
@@ -124,14 +150,15 @@ class Pulse(_Formula):
         times = nudged(step_times(self, start, stop, dt), dt)
         narrowest = float(np.min(self.width))
         refuse_shorter(self.kind, "width", narrowest, dt, "Use a smaller dt, or a wider and weaker pulse.")
-        since = times - _column(self.start)
-        phase = since if self.period is None else np.mod(since, _column(self.period))
-        return np.where((since >= 0) & (phase < _column(self.width)), _column(self.amplitude), 0.0)
+        own = self._columns
+        since = times - own["start"]
+        phase = since if self.period is None else np.mod(since, own["period"])
+        return np.where((since >= 0) & (phase < own["width"]), own["amplitude"], 0.0)
 
 
 @stored("Sine")
 @dataclass(frozen=True)
-class Sine(_Formula):
+class Sine(Formula):
     """u(t) = offset + amplitude sin(2 pi frequency t + phase); frequency in Hz, phase in rad."""
 
     kind: ClassVar[str] = "sine"
@@ -149,8 +176,9 @@ class Sine(_Formula):
                 "dt, or a slower sine."
             )
         seconds = step_times(self, start, stop, dt) / 1000.0
-        angle = 2.0 * math.pi * _column(self.frequency) * seconds + _column(self.phase)
-        return _column(self.offset) + _column(self.amplitude) * np.sin(angle)
+        own = self._columns
+        wave = 2.0 * math.pi * own["frequency"] * seconds + own["phase"]
+        return own["offset"] + own["amplitude"] * np.sin(wave, out=wave)
 
 
 @stored("WhiteNoise")
@@ -299,7 +327,3 @@ WAVEFORMS: Mapping[str, Callable[..., Signal]] = {
     "sine": sine,
     "white_noise": white_noise,
 }
-
-
-def _column(numbers: Numbers) -> Array:
-    return np.array(numbers, ndmin=1)[:, None]

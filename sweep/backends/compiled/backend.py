@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 
@@ -11,6 +12,7 @@ from sweep.backends.compiled import layout
 from sweep.backends.compiled.batch import Arrays, Batch, Places, Progress
 from sweep.backends.compiled.device import RECORD_BYTES, SERIES_BYTES, Compared, Device
 from sweep.backends.compiled.kernel import Needs
+from sweep.backends.drive import Stimuli, most_stimuli
 from sweep.backends.protocol import PreparedJob
 from sweep.design.arrays import ParameterSets
 from sweep.errors import BackendError
@@ -75,7 +77,9 @@ class KernelBackend:
         with self._device.session(), np.errstate(all="ignore"):
             for compensated, chosen in _kinds(parameters, job).items():
                 kernels = self._device.passes(Needs.of(job, compensated))
-                for part in _parts(chosen, self._most_sets(job, kernels, batch)):
+                most = self._most_sets(job, kernels, batch)
+                groups = _hearing(job, parameters, chosen, kernels[0][1].needs.stimuli)
+                for part in itertools.chain.from_iterable(_parts(group, most) for group in groups):
                     one = Batch(self._device, job, kernels, parameters.take(part), prepared.targets)
                     if isinstance(part, slice):
                         one.run({name: values[part] for name, values in results.items()}, progress)
@@ -90,13 +94,14 @@ class KernelBackend:
         """Return about how many bytes of the host's memory a call of :meth:`simulate` needs, without its results."""
         kernels = self._device.passes(Needs.of(job, compensated=False))
         width = min(sets, self._most_sets(job, kernels, batch))
-        return 2 * width * layout.batch_bytes(job, kernels[0][1]) + SERIES_BYTES + RECORD_BYTES * bool(job.records)
+        series = max(SERIES_BYTES, layout.series_bytes(kernels[0][1]))
+        return 2 * width * layout.batch_bytes(job, kernels[0][1]) + series + RECORD_BYTES * bool(job.records)
 
     def _most_sets(self, job: Job, kernels: Sequence[Compared], batch: int | None) -> int:
         """Return how many sets a batch has at most, limited by the device's memory, its cache and the length of a launch."""
         kernel = max((kernel for _, kernel in kernels), key=lambda kernel: layout.batch_bytes(job, kernel))
         needs, each = kernel.needs, layout.batch_bytes(job, kernel)
-        room = self._device.free_bytes() // _AT_ONCE - SERIES_BYTES
+        room = self._device.free_bytes() // _AT_ONCE - max(SERIES_BYTES, layout.series_bytes(kernel))
         if job.records:
             room -= RECORD_BYTES
         most = room // each
@@ -126,6 +131,17 @@ def _kinds(parameters: ParameterSets, job: Job) -> dict[bool, Places]:
     if needed.all() or not needed.any():
         return {bool(needed[0]): slice(0, parameters.size)}
     return {kind: np.flatnonzero(needed == kind) for kind in (False, True)}
+
+
+def _hearing(job: Job, parameters: ParameterSets, chosen: Places, room: int) -> Iterator[Places]:
+    """Divide sets into groups that hear at most ``room`` stimuli each, with all sets of a stimulus in the same group."""
+    if most_stimuli(job) <= room:
+        yield chosen
+        return
+    index = np.arange(parameters.size)[chosen]
+    _, heard = np.unique(Stimuli.of(job, parameters).of_set[index], return_inverse=True)
+    order = np.argsort(heard, kind="stable")
+    yield from np.split(index[order], np.flatnonzero(np.diff(heard[order] // room)) + 1)
 
 
 def _parts(chosen: Places, most: int) -> Iterator[Places]:

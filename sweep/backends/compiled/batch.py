@@ -15,6 +15,7 @@ from sweep.backends.compiled import layout
 from sweep.backends.compiled.device import RECORD_BYTES, SERIES_BYTES, Compared, Device
 from sweep.backends.compiled.kernel import Kernel
 from sweep.backends.compiled.layout import Span
+from sweep.backends.drive import Stimuli
 from sweep.backends.series import TargetSeries
 from sweep.design.arrays import ParameterSets
 from sweep.job import Job
@@ -123,12 +124,13 @@ class Batch:
         index, places = _arranged(kernel, self.parameters)
         padded = self.parameters.take(index)
         module = device.load(kernel.specialisation)
-        host = layout.start(job, kernel, padded)
+        stimuli = Stimuli.of(job, padded)
+        host = layout.start(job, kernel, padded, stimuli)
         buffers = {name: device.upload(array, name) for name, array in host.items()}
         buffers |= self._common(kernel, padded)
         arguments = self._arguments(kernel, padded, buffers)
         for seen, span in enumerate(layout.spans(job, self._span_steps(kernel, padded.size))):
-            self._span(kernel, module, arguments, buffers, compared, span, records, places)
+            self._span(kernel, module, arguments, buffers, stimuli, compared, span, records, places)
             device.synchronize()
             if progress:
                 progress(self.parameters.size * span.steps)
@@ -195,6 +197,7 @@ class Batch:
         module: Any,
         arguments: npt.NDArray[np.void],
         buffers: dict[str, Any],
+        stimuli: Stimuli,
         compared: slice,
         span: Span,
         records: Arrays,
@@ -202,7 +205,7 @@ class Batch:
     ) -> None:
         """Launch the steps of a span, and download its records."""
         device, job, needs = self.device, self.job, kernel.needs
-        rows, segments = layout.series(job, kernel, self.targets, compared, span)
+        rows, segments = layout.series(kernel, stimuli, self.targets, compared, span)
         held = {"series": device.upload(rows, "series"), "segments": device.upload(segments, "segments")}
         keeping = {}
         if records and span.bounds:

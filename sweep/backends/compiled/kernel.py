@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from sweep.backends.compiled.factors import Factors
 from sweep.backends.compiled.source import Specialisation
+from sweep.backends.drive import most_stimuli
 from sweep.job import Job
 from sweep.model.parameters import PARAMETERS, parse_name
 from sweep.observables import CORRELATION, MSE, VARIABLES, wanted
@@ -29,6 +30,8 @@ WHICH: dict[str, tuple[str, ...]] = {
 #: What a parameter varies by: ``Mode`` of ``kernels/arguments.cuh``, in its order.
 MODES = ("NEUTRAL", "COMMON", "BY_UNIT", "BY_SET", "BY_BOTH")
 NEUTRAL, COMMON, BY_UNIT, BY_SET, BY_BOTH = range(5)
+#: The largest number of stimuli of a batch if they are made for it, and of their bytes in a step.
+_MOST_STIMULI, _INPUT_BYTES = 2**9, 2**16
 #: The arrays of ``struct Arguments``, in its order.
 POINTERS = (
     *(
@@ -94,6 +97,7 @@ class Needs:
         by_unit = any(isinstance(one.signal, ModelOutput) or one.signal.channels > 1 for one in job.targets)
         matrices = [model.input_matrix(signal.channels) for signal in job.inputs[:1]]
         per_unit = any(model.units > 1 and (matrix != matrix[0]).any() for matrix in matrices)
+        input_units = model.units if per_unit else 1
         return cls(
             units=model.units,
             precision=timing.precision,
@@ -104,8 +108,8 @@ class Needs:
             chooses=chooses,
             factors=factors,
             modes=_modes(job, bases),
-            stimuli=len(job.inputs) if "stimulus" in bases else min(1, len(job.inputs)),
-            input_units=model.units if per_unit else 1,
+            stimuli=_room_for_stimuli(job, input_units),
+            input_units=input_units,
             moments_x=statistics["x"].moments,
             moments_r=max(statistics["r"].moments, int(bool(compared and job.comparisons.readings))),
             running=tuple((of, number.kernel) for of, own in statistics.items() for number in own.running),
@@ -220,6 +224,15 @@ def numbered(reading_of: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...
     """Return the different readings of some comparisons in their order, and for each comparison the number of its own."""
     different = tuple(sorted(set(reading_of)))
     return different, tuple(different.index(reading) for reading in reading_of)
+
+
+def _room_for_stimuli(job: Job, input_units: int) -> int:
+    """Return how many stimuli a batch may have. It is a power of two if they are made for the batch, so that kernels are few."""
+    most = most_stimuli(job)
+    if not job.input_numbers:
+        return most
+    room = min(_MOST_STIMULI, max(1, _INPUT_BYTES // (input_units * job.integration.dtype.itemsize)))
+    return 1 << min(room.bit_length() - 1, (most - 1).bit_length())
 
 
 def _modes(job: Job, bases: set[str]) -> tuple[int, ...]:

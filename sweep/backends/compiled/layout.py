@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sweep.backends.compiled.kernel import BY_BOTH, BY_SET, BY_UNIT, COMMON, WHICH, Kernel, numbered
-from sweep.backends.drive import input_drive
+from sweep.backends.drive import Stimuli
 from sweep.backends.series import TargetSeries
 from sweep.design.arrays import ParameterSets
 from sweep.job import Job
@@ -145,7 +145,7 @@ def places(job: Job) -> npt.NDArray[np.int32]:
 
 
 def series(
-    job: Job, kernel: Kernel, targets: TargetSeries | None, compared: slice, span: Span
+    kernel: Kernel, stimuli: Stimuli, targets: TargetSeries | None, compared: slice, span: Span
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the series of a span: the numbers of its steps that do not depend on the set.
 
@@ -166,11 +166,11 @@ def series(
     columns = np.zeros((span.steps, needs.columns), dtype=needs.precision)
     inputs, each = np.split(columns, [needs.stimuli * needs.input_units], axis=1)
     if needs.stimuli:
-        driven = input_drive(job, span.first, span.stop)[:, : needs.input_units]
+        driven = stimuli.drive(span.first, span.stop, needs.input_units)
         if needs.stimuli == 1:
-            chosen = int(job.model.parameter("stimulus")[0])
-            driven = driven[:, :, [chosen if driven.shape[2] > 1 else 0]]
-        inputs[...] = driven.transpose(0, 2, 1).reshape(span.steps, -1)
+            driven = driven[:, :, stimuli.of_set[:1]]
+        # There may be fewer stimuli than the kernel has room for.
+        inputs[:, : driven[0].size] = driven.transpose(0, 2, 1).reshape(span.steps, -1)
     if targets is not None and needs.comparisons and span.bounds:
         events, each = np.split(each, [needs.readings], axis=1)
         for row, reading in enumerate(readings(targets, compared)):
@@ -190,6 +190,12 @@ def series(
     return columns, segments
 
 
+def series_bytes(kernel: Kernel) -> int:
+    """Return about how many bytes the inputs of the longest segment take while they are computed."""
+    needs = kernel.needs
+    return LONGEST_SEGMENT * needs.stimuli * needs.input_units * (2 * 8 + 2 * needs.itemsize)
+
+
 def readings(targets: TargetSeries, compared: slice) -> list[Reading]:
     """Return the readings of some comparisons, in the order in which a kernel numbers them."""
     different, _ = numbered(targets.comparisons.of[compared])
@@ -204,7 +210,7 @@ def _fill(columns: np.ndarray, values: Sequence[Array]) -> None:
         place += len(value)
 
 
-def start(job: Job, kernel: Kernel, parameters: ParameterSets) -> dict[str, np.ndarray]:
+def start(job: Job, kernel: Kernel, parameters: ParameterSets, stimuli: Stimuli) -> dict[str, np.ndarray]:
     """Return the arrays at the start of a batch, by their names in ``struct Arguments``.
 
     Arrays that have the same number everywhere are broadcast, so that they take no memory on the host.
@@ -248,7 +254,7 @@ def start(job: Job, kernel: Kernel, parameters: ParameterSets) -> dict[str, np.n
         entries = [np.broadcast_to(value, (sets,)) for value in parameters.entries.values()]
         arrays["entries"] = np.array(entries, dtype=precision)
     if needs.stimuli > 1:
-        arrays["stimuli"] = _each(parameters.selectors["stimulus"], sets, np.int32)
+        arrays["stimuli"] = _each(stimuli.of_set, sets, np.int32)
     if needs.noisy:
         arrays["streams"] = np.ascontiguousarray(parameters.stream)
     return arrays

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 _MOST_STEPS = 1024
-_MOST_ELEMENTS = 2**18
+#: The largest number of numbers that are kept, unless a single call asks for more.
+AHEAD_ELEMENTS = 2**18
 
 
 class Ahead:
@@ -26,7 +27,7 @@ class Ahead:
 
     def __init__(self, compute: Callable[[int, int], np.ndarray], end: int, elements: int) -> None:
         self._compute, self._end = compute, end
-        self._span = min(_MOST_STEPS, _MOST_ELEMENTS // elements)
+        self._span = min(_MOST_STEPS, AHEAD_ELEMENTS // elements)
         self._first = 0
         self._values = np.empty(0)
 

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from sweep.backends.drive import most_stimuli
+from sweep.backends.numpy.ahead import AHEAD_ELEMENTS
 from sweep.backends.numpy.blas import one_blas_thread
 from sweep.backends.numpy.comparison import STRETCH
 from sweep.backends.numpy.recurrence import ProductForm
@@ -30,6 +32,8 @@ COMPARISON_ELEMENTS = 2**20
 #: With fewer elements than this an operation is so short that threads mostly pass the interpreter's lock to each other, and
 #: two are slower than one. So they take turns with whole tiles.
 NARROW_ELEMENTS = 2**14
+#: The largest number of elements of a tile whose sets hear inputs of their own, which are computed a few steps ahead.
+HEARING_ELEMENTS = 2**15
 _turn = threading.Lock()
 
 
@@ -94,14 +98,17 @@ class NumpyBackend:
         lasts = job.integration.duration + max((0.0, *job.lags)) - min((0.0, *job.lags))
         channels = units if any(target.signal.channels != 1 for target in job.targets) else 1
         targets = 2 * 8 * len(job.targets) * channels * round(lasts / job.integration.dt)
+        heard = STRETCH * units * min(width, most_stimuli(job)) if job.input_numbers else 0
+        inputs = (2 * 8 + itemsize) * max(AHEAD_ELEMENTS, heard) if job.inputs else 0
         own = width if form.elementwise and form.per_set else width // form.share if form.share > 1 else 1
-        return states + records + comparisons + targets + own * units**2 * (itemsize + 8)
+        return states + records + comparisons + targets + inputs + own * units**2 * (itemsize + 8)
 
 
 def _width(job: Job, sets: int, batch: int | None) -> int:
     """Return the width of a tile. It fits the cache and the batch, and all tiles get about as many sets."""
     form = ProductForm.of(job)
-    most = form.widest(job.model.units, TILE_ELEMENTS)
+    heard = most_stimuli(job) * job.model.units if job.input_numbers else 0
+    most = form.widest(job.model.units, TILE_ELEMENTS if heard <= HEARING_ELEMENTS else HEARING_ELEMENTS)
     most = min(most, COMPARISON_ELEMENTS // (job.model.units * max(1, _comparisons(job))), batch or most)
     most = max(1, most // form.multiple) * form.multiple
     shares = -(-sets // most)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sweep import philox
-from sweep.backends.drive import input_drive
+from sweep.backends.drive import Stimuli
 from sweep.backends.numpy.ahead import Ahead
 from sweep.backends.numpy.comparison import STRETCH, States
 from sweep.backends.numpy.observation import Observation
@@ -181,17 +181,19 @@ class _Drive:
     """input_gain * U u(t) + bias, the part of the synaptic current that does not depend on the network."""
 
     def __init__(self, job: Job, parameters: ParameterSets, cast: Callable[[Array], States], scratch: States) -> None:
-        self._job, self._scratch = job, scratch
+        self._scratch = scratch
         self._gain, self._bias = cast(parameters.values["input_gain"]), cast(parameters.values["bias"])
-        self._stimulus = parameters.selectors["stimulus"]
+        self._stimuli = Stimuli.of(job, parameters)
+        self._stimulus: slice | npt.NDArray[np.int64] = self._stimuli.of_set
         self._common = self._gain.size == 1 and self._bias.shape[1] == 1 and len(self._stimulus) == 1
-        self._values = (
-            Ahead(self._compute, job.integration.steps, len(job.inputs) * job.model.units) if job.inputs else None
-        )
+        if np.array_equal(self._stimulus, np.arange(self._stimuli.count)):
+            self._stimulus = slice(None)  # each set has its own, so nothing is looked up
+        elements = self._stimuli.count * job.model.units
+        self._values = Ahead(self._compute, job.integration.steps, elements) if job.inputs else None
 
     def _compute(self, first: int, stop: int) -> States:
         """Return U u(t) of steps, ``(step, unit, stimulus)``; if the whole drive is common to all sets, return that."""
-        driven = input_drive(self._job, first, stop).astype(self._bias.dtype)
+        driven = self._stimuli.drive(first, stop).astype(self._bias.dtype)
         return driven[:, :, self._stimulus] * self._gain + self._bias if self._common else driven
 
     def stretch(self, first: int, count: int) -> Callable[[int], States]:
