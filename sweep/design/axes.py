@@ -14,8 +14,9 @@ import numpy.typing as npt
 from sweep.checks import Count, Whole, array, check_fields, decimals, number, one_of
 from sweep.checks.units import UNITS, plain
 from sweep.errors import JobError
-from sweep.model.parameters import INPUT_NUMBERS, PARAMETERS, SELECTORS, Array, check_value, parse_name
+from sweep.model.parameters import PARAMETERS, SELECTORS, Array, check_value, parse_name
 from sweep.observables import ALWAYS, OBSERVABLES, VARIABLES
+from sweep.signals.numbers import INPUT_NUMBERS  # from there, so that it is filled in
 from sweep.spec import stored
 
 #: Names of the result's own dimensions and variables. No dimension of a design may have one of these.

@@ -7,6 +7,7 @@ is one of them. So a new kind of signal has its numbers without any further code
 from __future__ import annotations
 
 import dataclasses
+import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
@@ -14,8 +15,9 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import numpy as np
 
 from sweep.checks.values import unit_of, without_none
-from sweep.errors import JobError, suggest
-from sweep.model.parameters import INPUT_NUMBERS, PARAMETERS, Array, Parameter
+from sweep.errors import JobError
+from sweep.model.parameters import INPUT_NUMBERS as INPUT_NUMBERS
+from sweep.model.parameters import PARAMETERS, Array, Parameter
 from sweep.signals.recordings import RECORDINGS, heard
 from sweep.signals.signal import Numbers, Signal
 from sweep.signals.waveforms import WAVEFORMS, Formula
@@ -26,10 +28,15 @@ _MOST_WHOLE = 2**53
 _OF_KIND: dict[type, tuple[str, ...]] = {}
 
 
+def made_by(maker: Callable[..., Signal]) -> type[Signal]:
+    """Return the class of the signals that a function makes."""
+    made: type[Signal] = get_type_hints(maker)["return"]
+    return made
+
+
 def _derived(maker: Callable[..., Signal]) -> Iterator[Parameter]:
     """Yield the rows of the parameter table for the numbers of the signals that a function makes."""
-    arguments = get_type_hints(maker)
-    made = arguments.pop("return")
+    arguments, made = get_type_hints(maker), made_by(maker)
     for field, hint in get_type_hints(made, include_extras=True).items():
         rule = without_none(hint)
         kind = get_args(rule)[0] if get_origin(rule) is Annotated else rule
@@ -63,7 +70,7 @@ def register(maker: Callable[..., Signal]) -> None:
         if row.name in PARAMETERS or INPUT_NUMBERS.get(row.name, row) != row:
             raise ValueError(f"{maker.__name__}: {row.name} is the name of something else already: rename the argument")
         INPUT_NUMBERS[row.name] = row
-    _OF_KIND[get_type_hints(maker)["return"]] = tuple(row.name for row in rows)
+    _OF_KIND[made_by(maker)] = tuple(row.name for row in rows)
 
 
 for _maker in (*WAVEFORMS.values(), *RECORDINGS.values()):
@@ -88,8 +95,9 @@ def check_names(signal: Signal, names: Sequence[str]) -> None:
     known = names_of(signal)
     for name in names:
         if name not in known:
-            close = suggest(name, known)
-            hint = "" if close.startswith("Known") else f" {close}"
+            bare = [one.removeprefix(PREFIX) for one in known]
+            close = difflib.get_close_matches(name.removeprefix(PREFIX), bare, n=1)
+            hint = f" Did you mean {PREFIX + close[0]!r}?" if close else ""
             what = f"Sweep one of {', '.join(known)}.{hint}" if known else "Sweep something else."
             raise JobError(
                 f"design: {name}: the input is of the kind {signal.kind!r}, which has no such number. {what}"
@@ -129,7 +137,8 @@ class Varied:
             If a signal cannot have such a number, or cannot be sampled in these steps.
         """
         if self._whole is not None:
-            return self._whole.sample(start, stop, dt).reshape(-1, self.signal.channels, stop - start)
+            count = len(next(iter(self.numbers.values())))
+            return self._whole.sample(start, stop, dt).reshape(count, self.signal.channels, stop - start)
         # Made anew each time: a recording is copied with its interval, and there may be many.
         return np.stack([each.sample(start, stop, dt) for each in self.each()])
 

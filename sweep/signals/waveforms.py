@@ -89,8 +89,8 @@ class Formula(Endless):
         """
         count = len(next(iter(numbers.values())))
         # What is the same for all stays one number, so that it is computed once.
-        lists = {name: tuple(column[:, 0]) * count for name, column in self._columns.items() if len(column) > 1}
-        return replace(self, **lists, **{name: np.repeat(values, self.channels) for name, values in numbers.items()})
+        lists: dict[str, Any] = {name: tuple(column[:, 0]) * count for name, column in self._columns.items() if len(column) > 1}
+        return replace(self, **(lists | {name: np.repeat(values, self.channels) for name, values in numbers.items()}))
 
 
 @stored("Constant")

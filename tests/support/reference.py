@@ -16,15 +16,16 @@ from numpy.typing import NDArray
 
 from sweep import Job, philox
 from sweep.model.network import Model
-from sweep.model.parameters import PARAMETERS, SELECTORS, parse_name
+from sweep.model.parameters import INPUT_NUMBERS, PARAMETERS, SELECTORS, parse_name
 from sweep.observables import OBSERVABLES, Record
-from sweep.signals.recordings import Samples, Spikes
+from sweep.signals.recordings import Samples, Spikes, heard
 from sweep.signals.signal import Signal
 from sweep.signals.targets import ModelOutput, Target
 
 Array = NDArray[np.floating[Any]]
 Own = dict[str, Any]
 
+FORMULAS = ("constant", "step", "pulse", "sine")
 ACTIVATIONS = {
     "linear": lambda z: z,
     "relu": lambda z: np.where(z > 0, z, 0 * z),
@@ -79,8 +80,27 @@ def units_of(model: Model, place: int | str) -> list[int]:
 
 def stream(job: Job, own: Own) -> NDArray[np.uint64]:
     """Return the noise stream of a set ``(1,)``."""
-    names = ["replicate"] if job.noise_pairing == "common" else [n for n in own if "gain[" not in n or own[n] != 1]
+    names = ["replicate"] if job.noise_pairing == "common" else [name for name in own if not had(job, own, name)]
     return philox.stream_hash({name: np.atleast_2d(np.asarray(own[name], dtype=np.float64)) for name in names})
+
+
+def had(job: Job, own: Own, name: str) -> bool:
+    """Say whether a parameter changes nothing: a factor of 1, or a number of the input that the input has anyway."""
+    if "gain[" in name:
+        return bool(own[name] == 1)
+    if name not in INPUT_NUMBERS:
+        return False
+    value = getattr(job.given_inputs[0], name.removeprefix("input_"))
+    return bool(np.all(np.equal(np.nan if value is None else value, own[name])))
+
+
+def input_of(job: Job, own: Own) -> Signal:
+    """Return the input of a set, with its own numbers."""
+    signal = job.given_inputs[int(own["stimulus"])]
+    numbers = {name.removeprefix("input_"): value for name, value in own.items() if name in INPUT_NUMBERS}
+    # The numbers of a formula are lists, with one for each channel.
+    lists = {name: (value,) * signal.channels for name, value in numbers.items() if signal.kind in FORMULAS}
+    return heard(replace(signal, **(numbers | lists)))
 
 
 def weights_of(model: Model, own: Own) -> Array:
@@ -106,7 +126,7 @@ def trajectory(job: Job, own: Own, steps: int | None = None, dtype: type = np.fl
     w = weights_of(model, own).astype(dtype)
     drive = np.zeros((count, n))
     if job.inputs:
-        u = job.inputs[int(own["stimulus"])].sample(0, count, dt)
+        u = input_of(job, own).sample(0, count, dt)
         drive = (model.input_matrix(len(u)) @ u).T
     drive = drive.astype(dtype)
     alpha_s, alpha_r = (

@@ -98,8 +98,8 @@ class NumpyBackend:
         lasts = job.integration.duration + max((0.0, *job.lags)) - min((0.0, *job.lags))
         channels = units if any(target.signal.channels != 1 for target in job.targets) else 1
         targets = 2 * 8 * len(job.targets) * channels * round(lasts / job.integration.dt)
-        heard = STRETCH * units * min(width, most_stimuli(job)) if job.input_numbers else 0
-        inputs = (2 * 8 + itemsize) * max(AHEAD_ELEMENTS, heard) if job.inputs else 0
+        heard = STRETCH * units * min(width, most_stimuli(job))
+        inputs = (2 * 8 + itemsize) * max(AHEAD_ELEMENTS, heard) if job.input_numbers else 0
         own = width if form.elementwise and form.per_set else width // form.share if form.share > 1 else 1
         return states + records + comparisons + targets + inputs + own * units**2 * (itemsize + 8)
 
