@@ -16,7 +16,7 @@ from sweep.model.parameters import Array
 from sweep.signals.numbers import Varied
 
 #: Numbers of the stimuli that are computed at a time: few enough that they stay in the cache.
-_ELEMENTS = 2**16
+_ELEMENTS = 2**15
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,31 +53,36 @@ class Stimuli:
         rank[order] = np.arange(len(order))
         return cls(job, len(order), rank[place.reshape(-1)], {name: each[first[order]] for name, each in own.items()})
 
-    def drive(self, first: int, stop: int, units: int | None = None) -> Array:
+    def drive(
+        self, first: int, stop: int, dtype: npt.DTypeLike = np.float64, units: int | None = None
+    ) -> npt.NDArray[np.floating]:
         """Return U u(t) in some steps.
 
         Parameters
         ----------
         first, stop : int
             Steps ``first`` to ``stop - 1``. A step's values do not depend on which other steps are computed with it.
+        dtype : dtype
+            What the values, which are computed in float64, are rounded to.
         units : int, optional
             The first so many units alone.
 
         Returns
         -------
         ndarray
-            ``(step, unit, stimulus)`` float64.
+            ``(step, unit, stimulus)``.
         """
         job = self.job
         matrix = job.model.input_matrix(job.inputs[0].channels)[:units]
-        driven = np.zeros((stop - first, len(matrix), self.count))
+        driven = np.empty((stop - first, len(matrix), self.count), dtype=dtype)
         few = max(1, _ELEMENTS // (matrix.size * self.count))
         for start in range(first, stop, few):
             signals = self._sampled(start, min(stop, start + few))
-            some = driven[start - first : start - first + few]
+            some = np.zeros((signals.shape[2], *driven.shape[1:]))
             # Channel by channel, because the rounding of a matrix product would depend on the number of steps.
             for channel, column in enumerate(matrix.T):
                 some += signals[:, channel].T[:, None, :] * column[None, :, None]
+            driven[start - first : start - first + few] = some
         return driven
 
     def _sampled(self, first: int, stop: int) -> Array:

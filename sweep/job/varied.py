@@ -81,7 +81,8 @@ def _ends(axis: Axis, names: list[str]) -> Array:
     if not isinstance(axis, HeldAxis):
         return np.array(list(itertools.product(*((one.low, one.high) for one in axis.ranges if one.name in names))))
     values = _values(axis, names)
-    return values[np.unique([values.argmin(axis=0), values.argmax(axis=0)])]
+    chosen: Array = values[np.unique([values.argmin(axis=0), values.argmax(axis=0)])]
+    return chosen
 
 
 def _first_wrong(
@@ -95,8 +96,8 @@ def _first_wrong(
     except JobError as error:
         if len(rows) == 1:
             return rows[0], error
-    else:
-        return None
-    half = len(rows) // 2
-    first = _first_wrong(signal, names, rows[:half], integration)
-    return first or _first_wrong(signal, names, rows[half:], integration)
+        # Look in both halves, so that the message names the values of a single row.
+        half = len(rows) // 2
+        first = _first_wrong(signal, names, rows[:half], integration)
+        return first or _first_wrong(signal, names, rows[half:], integration)
+    return None

@@ -143,15 +143,18 @@ class Varied:
         return np.stack([each.sample(start, stop, dt) for each in self.each()])
 
     def together(self) -> Iterator[Signal]:
-        """Yield signals that have all stimuli as their channels: a single one if that is possible."""
-        yield from self.each() if self._whole is None else (self._whole,)
+        """Return signals that have all stimuli as their channels: a single one if that is possible."""
+        if self._whole is not None:
+            return iter((self._whole,))
+        return self.each()
 
     def each(self) -> Iterator[Signal]:
         """Yield the stimuli one by one, as an input hears them."""
+        signal: Any = self.signal
         for row in zip(*self.numbers.values(), strict=True):
             given: dict[str, Any] = {}
             for name, value in zip(self.numbers, row, strict=True):
                 number = int(value) if INPUT_NUMBERS[name].integer else float(value)
-                per_channel = isinstance(self.signal, Formula)
-                given[name.removeprefix(PREFIX)] = (number,) * self.signal.channels if per_channel else number
-            yield heard(dataclasses.replace(self.signal, **given))
+                per_channel = isinstance(signal, Formula)
+                given[name.removeprefix(PREFIX)] = (number,) * signal.channels if per_channel else number
+            yield heard(dataclasses.replace(signal, **given))

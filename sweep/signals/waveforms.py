@@ -7,6 +7,7 @@ have a number for each channel.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -40,7 +41,7 @@ _STREAM = np.array([0x696E707574], dtype=np.uint64)
 
 
 @dataclass(frozen=True)
-class Formula(Endless):
+class Formula(Endless, ABC):
     """A signal whose fields are all numbers: one for all channels, or one for each channel."""
 
     kind: ClassVar[str]
@@ -67,6 +68,10 @@ class Formula(Endless):
         """Number of channels."""
         return max(map(len, self._columns.values()))
 
+    @abstractmethod
+    def sample(self, start: int, stop: int, dt: float) -> Array:
+        """Return the values of steps ``start`` to ``stop - 1``, (channel, step); see `Signal`."""
+
     @cached_property
     def _columns(self) -> Mapping[str, Array]:
         """The numbers that are given, each ``(channel or 1, 1)``."""
@@ -89,7 +94,9 @@ class Formula(Endless):
         """
         count = len(next(iter(numbers.values())))
         # What is the same for all stays one number, so that it is computed once.
-        lists: dict[str, Any] = {name: tuple(column[:, 0]) * count for name, column in self._columns.items() if len(column) > 1}
+        lists: dict[str, Any] = {
+            name: tuple(column[:, 0]) * count for name, column in self._columns.items() if len(column) > 1
+        }
         return replace(self, **(lists | {name: np.repeat(values, self.channels) for name, values in numbers.items()}))
 
 

@@ -36,15 +36,28 @@ KINDS: dict[str, tuple[Callable[..., Signal], dict[str, float], dict[str, list[f
     "sine": (
         sine,
         {},
-        {"amplitude": [1.0, 2.0, 0.1], "frequency": [3.0, 70.0, 11.0], "phase": [0.0, 1.0, 2.0], "offset": [0.0, 1.0, 0.2]},
+        {
+            "amplitude": [1.0, 2.0, 0.1],
+            "frequency": [3.0, 70.0, 11.0],
+            "phase": [0.0, 1.0, 2.0],
+            "offset": [0.0, 1.0, 0.2],
+        },
     ),
     "white_noise": (
         white_noise,
         {"std": 0.7, "seed": 3},
         {"std": [0.5, 1.0, 2.0], "seed": [0, 5, 2**40], "interval": [0.5, 2.0, 3.5]},
     ),
-    "samples": (partial(samples, RECORDED), {"interval": 1.0}, {"interval": [0.1, 2.0, 0.7], "start": [-3.0, 0.0, -0.7]}),
-    "spikes": (partial(spikes, [4.0, 6.2, 10.7, 11.0, 18.0]), {}, {"window": [1.0, 4.0, 2.5], "start": [-3.0, 0.0, -1.5]}),
+    "samples": (
+        partial(samples, RECORDED),
+        {"interval": 1.0},
+        {"interval": [0.1, 2.0, 0.7], "start": [-3.0, 0.0, -0.7]},
+    ),
+    "spikes": (
+        partial(spikes, [4.0, 6.2, 10.7, 11.0, 18.0]),
+        {},
+        {"window": [1.0, 4.0, 2.5], "start": [-3.0, 0.0, -1.5]},
+    ),
 }
 
 
@@ -204,7 +217,9 @@ class TestTransferFunction:
         one = Job(
             model=Model(units=1, activation="linear"),
             input=sine(amplitude=1.0),
-            design=grid(input_frequency=self.FREQUENCIES, tau_s=self.TAU_S, tau_r=self.TAU_R, input_phase=[0, np.pi / 2]),
+            design=grid(
+                input_frequency=self.FREQUENCIES, tau_s=self.TAU_S, tau_r=self.TAU_R, input_phase=[0, np.pi / 2]
+            ),
             integration=Integration(dt=1.0, duration=2000, precision="float64"),
             observe=["r_final"],
         )

@@ -31,7 +31,11 @@ WAVES = pulse(start=1, width=5, period=10)
         (sine(), grid(input_width=[1, 2]), r"input_width: .*'sine'.*Sweep one of input_amplitude, .*, input_offset\.$"),
         (sine(), grid(input_start=[1, 2]), r"input_start: .*has no such number"),
         (WAVES, grid(input_before=[1, 2]), r"input_before: .*'pulse'.*Sweep one of input_start, "),
-        (sine(), grid(input_frequency=[1, 200, 900, 800]), r"input_frequency = 900: .*steps of dt = 1 ms show .*smaller"),
+        (
+            sine(),
+            grid(input_frequency=[1, 200, 900, 800]),
+            r"input_frequency = 900: .*steps of dt = 1 ms show .*smaller",
+        ),
         (sine(), sobol(4, seed=1, input_frequency=(1, 900)), r"input_frequency = 900: .*at most 500 Hz"),
         (WAVES, grid(input_width=[5, 0.5, 7]), r"input_width = 0\.5: .*at least a step, dt = 1 ms\. Use"),
         (WAVES, grid(input_width=[5, -2]), r"input_width = -2: .*must be above 0"),
@@ -129,8 +133,9 @@ def test_noise_is_of_the_numbers_too() -> None:
     streams = one.parameter_sets(one.blocks[0]).stream
     assert len(set(streams.tolist())) == 6
     turned = job(sine(frequency=2.0), grid(input_phase=[1, 0], input_frequency=[3, 1, 2]), model=model)
-    assert turned.parameter_sets(turned.blocks[0]).stream[turned.design.index(input_phase=0, input_frequency=3)] == (
-        streams[one.design.index(input_phase=0, input_frequency=3)]
+    assert (
+        turned.parameter_sets(turned.blocks[0]).stream[turned.design.index(input_phase=0, input_frequency=3)]
+        == (streams[one.design.index(input_phase=0, input_frequency=3)])
     )
     bare = job(sine(frequency=2.0), sweep.Design(()), model=model)
     assert bare.parameter_sets(bare.blocks[0]).stream[0] == streams[one.design.index(input_phase=0, input_frequency=2)]

@@ -166,7 +166,7 @@ def series(
     columns = np.zeros((span.steps, needs.columns), dtype=needs.precision)
     inputs, each = np.split(columns, [needs.stimuli * needs.input_units], axis=1)
     if needs.stimuli:
-        driven = stimuli.drive(span.first, span.stop, needs.input_units)
+        driven = stimuli.drive(span.first, span.stop, needs.precision, needs.input_units)
         if needs.stimuli == 1:
             driven = driven[:, :, stimuli.of_set[:1]]
         # There may be fewer stimuli than the kernel has room for.
@@ -193,7 +193,7 @@ def series(
 def series_bytes(kernel: Kernel) -> int:
     """Return about how many bytes the inputs of the longest segment take while they are computed."""
     needs = kernel.needs
-    return LONGEST_SEGMENT * needs.stimuli * needs.input_units * (2 * 8 + 2 * needs.itemsize)
+    return LONGEST_SEGMENT * needs.stimuli * needs.input_units * 3 * needs.itemsize
 
 
 def readings(targets: TargetSeries, compared: slice) -> list[Reading]:

@@ -193,7 +193,7 @@ class _Drive:
 
     def _compute(self, first: int, stop: int) -> States:
         """Return U u(t) of steps, ``(step, unit, stimulus)``; if the whole drive is common to all sets, return that."""
-        driven = self._stimuli.drive(first, stop).astype(self._bias.dtype)
+        driven = self._stimuli.drive(first, stop, self._bias.dtype)
         return driven[:, :, self._stimulus] * self._gain + self._bias if self._common else driven
 
     def stretch(self, first: int, count: int) -> Callable[[int], States]:
