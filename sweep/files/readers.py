@@ -15,20 +15,21 @@ from sweep.checks import whole
 from sweep.checks.caution import warn
 from sweep.errors import JobError, suggest
 from sweep.files.sources import Source, located
-from sweep.files.text import SEPARATORS, read_table
+from sweep.files.text import SEPARATORS, Table, read_table
 
 Column = int | str
 """A column of a table: its number, counted from 0, or its name. In a file of named arrays, the name of one."""
 
-#: How a header calls a column of times, perhaps with a unit.
-_TIME = re.compile(r"(?:t|times?)(?:[ _]?[\[(]?(?:us|ms|s|sec|seconds)[\])]?)?", re.IGNORECASE)
+TIME = re.compile(r"(?:t|times?)(?:(?:[ _]?[\[(]|[ _])(?P<unit>us|ms|s|sec|seconds)[\])]?)?", re.IGNORECASE)
+"""How a header calls a column of times, perhaps with a unit."""
+
 _ARRAYS = (".npz", ".mat")
 EXTENSIONS = (*SEPARATORS, ".npy", *_ARRAYS, ".mtx")
 """Extensions of files that can be read; text may be packed as ``.gz``."""
 
 
-def read_numbers(source: Source, column: Column | None = None) -> NDArray[np.float64]:
-    """Read an array of numbers from a file.
+def read(source: Source, name: Column | None = None) -> Table | NDArray[np.float64]:
+    """Read what a file holds: a table, or an array.
 
     Parameters
     ----------
@@ -36,6 +37,52 @@ def read_numbers(source: Source, column: Column | None = None) -> NDArray[np.flo
         Text (``.csv``, ``.tsv``, or ``.txt`` with columns separated by white space; see
         :func:`sweep.files.text.read_table`), perhaps packed as ``.gz``; ``.npy``; named arrays in ``.npz`` or ``.mat``
         (up to version 7.2); a matrix in ``.mtx``. Or a package resource ``package:relative/path`` of such a name.
+    name : str, optional
+        The name of the array in a file of named arrays that has several. It is not used for other files.
+
+    Returns
+    -------
+    Table or array of float64
+        A table from a text file; for arrays the shape that was saved.
+
+    Raises
+    ------
+    JobError
+        If the file or its package is missing, or if it does not hold numbers.
+    """
+    kind = _kind(Path(source))
+    if kind not in EXTENSIONS:
+        raise JobError(
+            f"file {str(source)!r}: the extension {kind!r} is not one that is read. "
+            f"Save the numbers as one of {', '.join(EXTENSIONS)}."
+        )
+    path = located(source)
+    try:
+        if kind in SEPARATORS:
+            found: Table | NDArray[np.float64] = read_table(path)
+        elif kind in _ARRAYS:
+            found = _named(source, _arrays(path, kind), name)
+        else:
+            found = _real(_saved(path, kind))
+    except JobError:
+        raise
+    except (OSError, ValueError) as error:
+        raise JobError(
+            f"file {str(source)!r}: every entry must be a number, but reading failed: {error} "
+            f"Mark lines that are not data with '#', and see that the columns are separated as in a {kind} file."
+        ) from error
+    if (found.values if isinstance(found, Table) else found).size == 0:
+        raise JobError(f"file {str(source)!r}: it must hold at least one number, and holds none. Choose another file.")
+    return found
+
+
+def read_numbers(source: Source, column: Column | None = None) -> NDArray[np.float64]:
+    """Read an array of numbers from a file; see :func:`read`.
+
+    Parameters
+    ----------
+    source : str or path
+        The file.
     column : int or str, optional
         The only column to return, by its number, counted from 0, or by its name in a header. In a file of named arrays, the
         name of the array.
@@ -50,36 +97,24 @@ def read_numbers(source: Source, column: Column | None = None) -> NDArray[np.flo
     JobError
         If the file or its package is missing, if it does not hold numbers, or if it has no such column.
     """
-    kind = _kind(Path(source))
-    if kind not in EXTENSIONS:
-        raise JobError(
-            f"file {str(source)!r}: the extension {kind!r} is not one that is read. "
-            f"Save the numbers as one of {', '.join(EXTENSIONS)}."
-        )
-    path = located(source)
-    try:
-        if kind in SEPARATORS:
-            table = read_table(path)
-            values, names = table.values, table.names
-        elif kind in _ARRAYS:
-            return _nonempty(source, _named(source, _arrays(path, kind), column))
-        else:
-            values, names = _real(_saved(path, kind)), None
-    except (OSError, ValueError) as error:
-        raise JobError(
-            f"file {str(source)!r}: every entry must be a number, but reading failed: {error} "
-            f"Mark lines that are not data with '#', and see that the columns are separated as in a {kind} file."
-        ) from error
-    values = _nonempty(source, values)
+    found = read(source, column)
+    if _kind(Path(source)) in _ARRAYS and isinstance(found, np.ndarray):
+        return found
+    table = found if isinstance(found, Table) else Table(found, None)
     if column is not None:
-        return _pick_column(source, values, names, column)
-    for name in names if names is not None and len(names) > 1 else ():
-        if _TIME.fullmatch(name):
+        return np.ascontiguousarray(table.values[:, number_of(f"the file {str(source)!r}", table, column)])
+    warn_of_times(f"file {str(source)!r}", table)
+    return table.values
+
+
+def warn_of_times(whose: str, table: Table) -> None:
+    """Warn of a column of times that is read as values."""
+    for name in table.names if table.names is not None and len(table.names) > 1 else ():
+        if TIME.fullmatch(name):
             warn(
-                f"file {str(source)!r}: its column {name!r} is read as values, like the others, and not as times. Name the "
-                "column that is meant: column = ..."
+                f"{whose}: its column {name!r} is read as values, like the others, and not as times. Name the column that "
+                "is meant: column = ..., or of a recording time_column = ..."
             )
-    return values
 
 
 def _kind(path: Path) -> str:
@@ -131,28 +166,37 @@ def _real(saved: Any) -> NDArray[np.float64]:
     return np.asarray(array, dtype=np.float64)
 
 
-def _nonempty(source: Source, values: NDArray[np.float64]) -> NDArray[np.float64]:
-    if values.size == 0:
-        raise JobError(f"file {str(source)!r}: it must hold at least one number, and holds none. Choose another file.")
-    return values
+def number_of(whose: str, table: Table, column: Column, key: str = "column") -> int:
+    """Return the number of a column, counted from 0.
 
+    Parameters
+    ----------
+    whose : str
+        What has the columns, in words.
+    table : Table
+        The table, or a table without names whose values are an array of any shape.
+    column : int or str
+        The number of a column, or its name.
+    key : str
+        The argument that names it, for the message.
 
-def _pick_column(
-    source: Source, values: NDArray[np.float64], names: tuple[str, ...] | None, column: Column
-) -> NDArray[np.float64]:
-    if values.ndim != 2:
+    Raises
+    ------
+    JobError
+        If there is no such column, or if there are several.
+    """
+    if table.values.ndim != 2:
         raise JobError(
-            f"column = {column!r}: the file {str(source)!r} has the shape {values.shape} and no columns. Leave column out."
+            f"{key} = {column!r}: {whose} has the shape {table.values.shape} and no columns. Leave {key} out."
         )
-    columns = values.shape[1]
+    count = table.values.shape[1]
     if isinstance(column, str):
-        if names is None:
-            raise JobError(
-                f"column = {column!r}: the file {str(source)!r} has no header. Give the number of a column, 0 to {columns - 1}."
-            )
-        if names.count(column) != 1:
-            problem = f"{names.count(column)} columns of that name" if column in names else "no such column"
-            raise JobError(f"column = {column!r}: the file {str(source)!r} has {problem}. {suggest(column, names)}")
-        return np.ascontiguousarray(values[:, names.index(column)])
-    remedy = f"The file {str(source)!r} has columns 0 to {columns - 1}. Choose one of these."
-    return np.ascontiguousarray(values[:, whole("column", column, Annotated[int, Ge(0), Lt(columns)], remedy)])
+        if table.names is None:
+            raise JobError(f"{key} = {column!r}: {whose} has no header. Give the number of a column, 0 to {count - 1}.")
+        if table.names.count(column) != 1:
+            same = table.names.count(column)
+            problem = f"{same} columns of that name" if same else "no such column"
+            raise JobError(f"{key} = {column!r}: {whose} has {problem}. {suggest(column, table.names)}")
+        return table.names.index(column)
+    remedy = f"{whose[0].upper()}{whose[1:]} has columns 0 to {count - 1}. Choose one of these."
+    return whole(key, column, Annotated[int, Ge(0), Lt(count)], remedy)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -17,8 +17,10 @@ from sweep.checks.units import Milliseconds, plain
 from sweep.errors import JobError
 from sweep.files import Column, FromFile, Source, read_numbers
 from sweep.model.parameters import Array
+from sweep.signals.measured import Choice, measured
 from sweep.signals.measurements import Measurements, instants, whole_steps, windows
 from sweep.signals.signal import Signal, interval_number, nudged, refuse_shorter, step_times
+from sweep.signals.spacing import TIME_UNITS
 from sweep.signals.transforms import TRANSFORMS, Part, transformed
 from sweep.spec import later, stored
 
@@ -27,8 +29,8 @@ Start = Annotated[float, Milliseconds]
 READS = ("instant", "mean")
 """What a value of a target is: the state at its time, or the mean over its interval."""
 
-TIME_UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
-"""Units of time, in ms."""
+# Intervals that differ by less are the same, but for the digits that somebody wrote.
+_SAME = 1e-6
 
 
 @stored("Samples")
@@ -217,13 +219,17 @@ class Spikes:
 @called
 def samples(
     array: Annotated[ArrayLike | Source, FromFile(("file", "resource", "values"))],
-    interval: Duration,
+    interval: Duration | None = None,
     standardize: bool = False,
     column: Column | None = None,
     start: Start = 0.0,
     read: Annotated[str, OneOf(READS)] = "instant",
     transform: Annotated[str, OneOf(TRANSFORMS)] | None = None,
     part: Part | None = None,
+    columns: Sequence[Column] | None = None,
+    time_column: Column | None = None,
+    time_unit: Annotated[str, OneOf(TIME_UNITS)] | None = None,
+    dims: Sequence[str] | None = None,
 ) -> Samples:
     """Make a signal from measured values.
 
@@ -234,18 +240,21 @@ def samples(
     Parameters
     ----------
     array : array or path
-        The values, (time,) or (channel, time). A file or a package resource has a row for each sample and a column for each
-        channel; see `sweep.files.read_numbers`.
-    interval : float
-        Time between samples, ms.
+        The values, (time,) or (channel, time). A text file, or a DataFrame of pandas, has a row for each time and a column
+        for each channel; an array in a file means what the array itself means. A DataArray of xarray has its dimensions in
+        any order. For files and package resources see `sweep.files.read`.
+    interval : float, optional
+        Time between samples, ms. It may be left out if the source has times, which then must be even: a coordinate or
+        index of times, or a column of times.
     standardize : bool
         Whether to shift and scale each channel to mean 0 and standard deviation 1, after the transform, over all samples or
         over ``part``.
     column : int or str, optional
-        The only column of the file to use, by its number, counted from 0, or its name in the header.
+        The only column to use, by its number, counted from 0, or its name in the header; in a file of several arrays
+        the name of one.
     start : float
-        When the recording begins, on the clock of the simulation, ms: the time of the first sample. What lies before
-        0 ms is not used. So ``start = -5000`` begins 5 s into the recording.
+        When the recording begins, on the clock of the simulation, ms: the time of the first sample. If the source has times,
+        it is added to them. What lies before 0 ms is not used. So ``start = -5000`` begins 5 s into the recording.
     read : {"instant", "mean"}
         What a value of a target is: the state at its time, or the mean over the interval that begins at its time. A mean is
         compared with the mean of the rate over the steps of its interval.
@@ -255,6 +264,16 @@ def samples(
     part : tuple of float, optional
         The part over which mean and standard deviation are taken, (from, to) in ms on the clock of the simulation. With
         (transient, duration) of the run it is what is observed; without it all samples count.
+    columns : sequence of int or str, optional
+        The columns to use, a channel each, in this order; by default all except that of times.
+    time_column : int or str, optional
+        The column of times. If ``interval`` is left out, a column called time, perhaps with its unit as in ``time (s)``, is
+        found without it.
+    time_unit : str, optional
+        Unit of times that carry none and have none in their header: ``us``, ``ms`` or ``s``; ms by default.
+    dims : sequence of str, optional
+        What the dimensions of an array or a table are, if they are not as above: ``("time", "channel")`` or
+        ``("channel", "time")``. An array with more channels than times needs it.
 
     Returns
     -------
@@ -263,14 +282,35 @@ def samples(
     Raises
     ------
     JobError
-        If the file cannot be read, if the values are not finite numbers in one or two dimensions, if they cannot be
-        transformed, or if the recording ends before the simulation begins. A job whose steps need what is before the first
-        sample, or after the last, is refused.
+        If the source cannot be read, if the values are not finite numbers in one or two dimensions, if its times are
+        uneven, if it cannot be transformed, or if the recording ends before the simulation begins. A job whose steps need
+        what is before the first sample, or after the last, is refused.
     """
-    values = _load("samples.array", array, column)
-    made = Samples(values.T if isinstance(array, str | os.PathLike) else values, interval, start, read)
+    choice = Choice(
+        column=column,
+        columns=columns,
+        time_column=time_column,
+        time_unit=time_unit,
+        dims=dims,
+        timed=interval is not None,
+    )
+    found = measured(array, choice)
+    if interval is None:
+        interval = found.interval
+    if interval is None:
+        raise JobError(
+            "samples.interval must be given: the time between samples, ms. Add interval = ..., or say which column has the "
+            "times: time_column = ..."
+        )
+    begin = found.begin + number("samples.start", start, Start)
+    made = Samples(found.values, interval, begin, read)
+    if found.interval is not None and abs(found.interval - made.interval) > _SAME * made.interval:
+        raise JobError(
+            f"samples.interval = {made.interval:g} ms: the times of the recording are {found.interval:g} ms apart. Leave "
+            "interval out, or correct time_unit."
+        )
     changed = transformed(made.values, made.start, made.interval, transform, standardize, part)
-    return made if changed is made.values else Samples(changed, made.interval, made.start, read)
+    return made if changed is made.values else replace(made, values=changed)
 
 
 @called

@@ -37,7 +37,9 @@ def test_every_observable_for_every_size(simulate: Simulate, number: int, precis
         input=sine(amplitude=1.0, frequency=40.0),
         target=[
             Target(samples(rng.normal(size=80), interval=1.0), lags=[-1.5, 0, 0.5, 4]),
-            Target(samples(rng.normal(size=(units, 80)), interval=0.5), lags=[-1.5, 0, 0.5, 4]),
+            Target(
+                samples(rng.normal(size=(units, 80)), interval=0.5, dims=("channel", "time")), lags=[-1.5, 0, 0.5, 4]
+            ),
         ],
         design=grid(tau_s=[0.0, 2.0, 20.0], noise=[0.0, 0.2]),
         integration=Integration(dt=0.5, duration=25.5, transient=3.5, scheme=SCHEMES[number % 2], precision=precision),

@@ -50,7 +50,7 @@ def job(units: int, precision: str, design: Design, sets_per_block: int | None =
             parameters={"bias": -0.5, "slope": 1.1} | parameters,
         ),
         input=[sine(frequency=30.0), white_noise(std=0.5, seed=1)],
-        target=Target(samples(rng.normal(size=(units, 30)), interval=1.0), lags=[0, 2]),
+        target=Target(samples(rng.normal(size=(units, 30)), interval=1.0, dims=("channel", "time")), lags=[0, 2]),
         design=design,
         integration=Integration(dt=1, duration=21, transient=2, precision=precision),
         observe=["x_mean", "r_var", "r_min", "x_max", "r_final", "target_correlation", "target_mse",

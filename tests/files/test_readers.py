@@ -61,10 +61,10 @@ def test_a_column_is_called_by_its_number_or_its_name() -> None:
 def test_a_column_of_times_does_not_become_a_channel_unsaid(folder: Path, name: str) -> None:
     """All columns are channels unless one is named; of one that is called time the user is told."""
     (folder / "timed.csv").write_text(f"{name},v\n0,5\n1,6\n")
-    with pytest.warns(UserWarning, match=r"its column '.*' is read as values, .* Name the column"):
+    with pytest.warns(UserWarning, match=r"its column '.*' is read as values, .* Name the column .* time_column = ..."):
         assert sweep.samples("timed.csv", 1.0).values.tolist() == [[0.0, 1.0], [5.0, 6.0]]
     assert sweep.samples("timed.csv", 1.0, column="v").values.tolist() == [[5.0, 6.0]]
-    (folder / "untimed.csv").write_text("tone,v\n0,5\n")
+    (folder / "untimed.csv").write_text("tone,v\n0,5\n1,6\n")
     assert sweep.samples("untimed.csv", 1.0).channels == 2
     (folder / "times.csv").write_text(f"{name}\n0\n1\n")
     assert sweep.spikes("times.csv").times.tolist() == [0.0, 1.0]

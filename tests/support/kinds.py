@@ -198,7 +198,7 @@ def _inputs(
     several = [
         sine(amplitude=rng.uniform(0.5, 1.0, channels), frequency=rng.uniform(20.0, 50.0, channels)),
         white_noise(std=0.8, seed=4, channels=channels),
-        samples(rng.normal(size=(channels, 40)), interval=1.0),
+        samples(rng.normal(size=(channels, 40)), interval=1.0, dims=("channel", "time")),
     ][: answers["stimuli"]]
     if len(several) > 1:
         columns["stimulus"] = rng.integers(0, len(several), sets).astype(float)
@@ -215,9 +215,11 @@ def _targets(answers: Answers, units: int, steps: int, rng: np.random.Generator)
             case "teacher":
                 return model_output({"tau_s": 5.0 + number, "gain": 0.5, "noise": 0.0, "x0": 0.2})
             case "one" | "each" as channels:
-                return samples(rng.normal(size=(units if channels == "each" else 1, steps + 8)), interval=0.5)
+                return samples(
+                    rng.normal(size=(units if channels == "each" else 1, steps + 8)), interval=0.5, dims=("channel", "time")
+                )
             case "instants":
-                return samples(rng.normal(size=(units, steps)), interval=1.0, start=0.5 * number)
+                return samples(rng.normal(size=(units, steps)), interval=1.0, start=0.5 * number, dims=("channel", "time"))
             case "mixed" if number == 0:
                 return sweep.spikes(rng.choice(every, len(every) // 3, replace=False))
             case _ if number == 0:

@@ -1,0 +1,206 @@
+"""What was measured, from whatever holds it: arrays, tables, files, arrays with named dimensions.
+
+All of it becomes an array (channel, time) with the time of its first sample and the time between samples, as far as they
+are known. Tables and labelled arrays are known by what they offer, so that neither pandas nor xarray is imported.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweep.checks import array, one_of
+from sweep.checks.units import Milliseconds
+from sweep.errors import JobError
+from sweep.files import TIME, Column, Table, number_of, read, warn_of_times
+from sweep.signals.spacing import TIME_UNITS, evenly_spaced, milliseconds
+
+Array = NDArray[np.float64]
+
+DIMS = ("channel", "time")
+_KEY = "samples.array"
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """Values (channel, time), or (time,), and what is known of their times, ms."""
+
+    values: Array
+    begin: float = 0.0
+    interval: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What of a source is meant, in the words of `samples`."""
+
+    column: Column | None = None
+    columns: Sequence[Column] | None = None
+    time_column: Column | None = None
+    time_unit: str | None = None
+    dims: Sequence[str] | None = None
+    timed: bool = False
+    """Whether the interval is given, so that times need not be looked for."""
+
+
+def measured(source: Any, choice: Choice) -> Measured:
+    """Return what was measured.
+
+    Raises
+    ------
+    JobError
+        If the source cannot be read, if it does not have what is chosen, or if its times are uneven.
+    """
+    _check(choice)
+    if isinstance(source, str | os.PathLike):
+        content = read(source, choice.column)
+        whose = f"the file {str(source)!r}"
+        return _of_table(content, whose, choice) if isinstance(content, Table) else _of_saved(content, whose, choice)
+    if hasattr(type(source), "dims") and hasattr(type(source), "coords"):
+        return _of_labelled(source, choice)
+    if hasattr(type(source), "iloc"):
+        return _of_frame(source, choice)
+    _refuse(choice, ("column", "columns", "time_column"), "only a file has columns. Index the array instead.")
+    return Measured(_by_channel(array(_KEY, source), DIMS, choice))
+
+
+def _check(choice: Choice) -> None:
+    if choice.column is not None and choice.columns is not None:
+        raise JobError(
+            f"samples.columns = {choice.columns!r}: column = {choice.column!r} is given too. Leave one of the two out."
+        )
+    if isinstance(choice.columns, str) or (choice.columns is not None and not len(choice.columns)):
+        raise JobError(f"samples.columns = {choice.columns!r}: must be a list of columns. Write [first, second, ...].")
+    if choice.time_unit is not None:
+        one_of("samples.time_unit", choice.time_unit, TIME_UNITS)
+    if choice.dims is not None and tuple(map(str, choice.dims)) not in (DIMS, DIMS[::-1]):
+        raise JobError(
+            f"samples.dims = {choice.dims!r}: must name the dimensions of the array, in their order. Write "
+            "('time', 'channel') or ('channel', 'time')."
+        )
+
+
+def _refuse(choice: Choice, keys: Sequence[str], why: str) -> None:
+    """Raise JobError if something is chosen that the source does not have."""
+    for key in keys:
+        if (given := getattr(choice, key)) is not None:
+            raise JobError(f"{_KEY}: {key} = {given!r} was given, but {why}")
+
+
+def _of_saved(values: Array, whose: str, choice: Choice) -> Measured:
+    """Return an array of a file, which means the same as the array itself; columns it has if it has a row per time."""
+    if isinstance(choice.column, str):  # the name of the array
+        choice = replace(choice, column=None)
+    if choice.dims is not None and tuple(choice.dims) == DIMS[::-1] and values.ndim == 2:
+        return _of_table(Table(values, None), whose, choice)
+    _refuse(
+        choice,
+        ("column", "columns", "time_column"),
+        f"the array of {whose} is (channel, time). If its columns are channels, add dims = ('time', 'channel').",
+    )
+    return Measured(_by_channel(values, DIMS, choice))
+
+
+def _by_channel(values: Array, usual: tuple[str, str], choice: Choice) -> Array:
+    """Return an array of dimensions ``usual``, or of those that the user names, as (channel, time)."""
+    if values.ndim != 2:
+        return values
+    dims = tuple(choice.dims or usual)
+    turned = values if dims == DIMS else values.T
+    if choice.dims is None and len(turned) > turned.shape[1]:
+        raise JobError(
+            f"{_KEY}: the shape {values.shape} is read as {usual}, which is {len(turned)} channels of {turned.shape[1]} "
+            f"samples: more channels than times. If it is {usual[::-1]}, add dims = {usual[::-1]}; if it is as it is "
+            f"read, add dims = {usual}."
+        )
+    return turned
+
+
+def _chosen(choice: Choice) -> list[Column]:
+    return list(choice.columns) if choice.columns is not None else [] if choice.column is None else [choice.column]
+
+
+def _of_table(table: Table, whose: str, choice: Choice, times: Array | None = None) -> Measured:
+    """Return a table: a row for each time, a column for each channel, and perhaps one of times."""
+    if choice.dims is not None and tuple(choice.dims) == DIMS:
+        _refuse(choice, ("column", "columns", "time_column"), "with a row for each channel, columns are times.")
+        return Measured(_by_channel(table.values, DIMS, choice))
+    names = table.names or ()
+    wanted = [number_of(whose, table, one, "columns" if choice.columns else "column") for one in _chosen(choice)]
+    timer = None
+    if choice.time_column is not None:
+        timer = number_of(whose, table, choice.time_column, "time_column")
+    elif not choice.timed and times is None:
+        found = [number for number, name in enumerate(names) if TIME.fullmatch(name)]
+        timer = found[0] if len(found) == 1 else None
+    if timer is None:
+        kept = wanted or list(range(table.values.shape[1]))
+        if not wanted:
+            warn_of_times(whose, table)
+    else:
+        kept = wanted or [number for number in range(table.values.shape[1]) if number != timer]
+        times = milliseconds(
+            f"{whose}, column {names[timer] if names else timer!r}",
+            table.values[:, timer],
+            names[timer] if names else None,
+            choice.time_unit,
+        )
+    if not kept:
+        raise JobError(f"{whose}: it has times and no values. Choose another file, or another time_column.")
+    values = _by_channel(table.values[:, kept], DIMS[::-1], choice)
+    return Measured(values) if times is None else Measured(values, *evenly_spaced(f"{whose}: its times", times))
+
+
+def _of_frame(frame: Any, choice: Choice) -> Measured:
+    """Return a DataFrame or a Series of pandas: a row for each time. An index of times has the times."""
+    whose, index, times = f"the {type(frame).__name__}", frame.index, None
+    if index.dtype.kind in "mM" or TIME.fullmatch(str(index.name or "")):
+        bare = index.to_numpy(dtype=f"{index.dtype.kind}8[ns]") if index.dtype.kind in "mM" else index.to_numpy()
+        times = milliseconds(f"{whose}: its index", bare, str(index.name or ""), choice.time_unit)
+    names = tuple(map(str, frame.columns)) if hasattr(frame, "columns") else None
+    values = array(_KEY, frame.to_numpy())
+    table = Table(values[:, None] if values.ndim == 1 else values, names)
+    return _of_table(table, whose, choice, times)
+
+
+def _of_labelled(source: Any, choice: Choice) -> Measured:
+    """Return an array with named dimensions: in any order, with interval and start from its coordinate of times."""
+    why = f"the array names its dimensions itself: {source.dims}. Rename, index or select in the array instead."
+    _refuse(choice, ("dims", "column", "columns", "time_column"), why)
+    if not hasattr(source, "to_numpy"):
+        raise JobError(f"{_KEY}: is a {type(source).__name__} of several arrays. Choose one, such as .r of a result.")
+    if not 1 <= source.ndim <= 2:
+        raise JobError(
+            f"{_KEY}: has the dimensions {source.dims}, but must have one of times and perhaps one of channels. Select."
+        )
+    dim = _time_dim(source)
+    values = array(_KEY, source.transpose(..., dim).to_numpy())
+    if dim not in source.coords:
+        return Measured(values)
+    coordinate = source.coords[dim]
+    given = coordinate.to_numpy() if coordinate.dtype.kind in "mM" else coordinate
+    times = milliseconds(f"{_KEY}.{dim}", given, str(dim), choice.time_unit)
+    return Measured(values, *evenly_spaced(f"{_KEY}.{dim}", times))
+
+
+def _time_dim(source: Any) -> Any:
+    """Return the name of the dimension of times: it is called time, or its coordinate has times."""
+    dims = list(source.dims)
+    named = [dim for dim in dims if TIME.fullmatch(str(dim))]
+    timed = [
+        dim
+        for dim in dims
+        if dim in source.coords
+        and (source.coords[dim].dtype.kind in "mM" or source.coords[dim].attrs.get("units") in Milliseconds.factors)
+    ]
+    found = named or timed or (dims if len(dims) == 1 else [])
+    if len(found) != 1:
+        raise JobError(
+            f"{_KEY}: which of the dimensions {source.dims} is that of times? Rename it, .rename({{{dims[0]!r}: 'time'}})."
+        )
+    return found[0]
