@@ -11,7 +11,7 @@ of the membrane. :mod:`sweep.model.integration` describes the steps in time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Annotated
@@ -20,8 +20,9 @@ import numpy as np
 
 from sweep.checks import Count, OneOf
 from sweep.checks import values as checks
-from sweep.errors import JobError
+from sweep.errors import JobError, short
 from sweep.model.activations import ACTIVATIONS
+from sweep.model.labelled import INPUT, RECURRENT, Labels, ordered
 from sweep.model.parameters import INPUT_NUMBERS, PARAMETERS, SELECTORS, Array, check_value, parse_name
 from sweep.model.populations import Units, check_populations
 from sweep.spec import later, stored
@@ -38,10 +39,12 @@ class Model:
         Number of units N.
     weights : array_like, optional
         ``(unit, unit)``, or ``(network, unit, unit)`` for an ensemble, of which the parameter ``network`` chooses.
-        ``weights[i, j]`` is the weight from unit j to unit i. Without weights the units are uncoupled.
+        ``weights[i, j]`` is the weight from unit j to unit i. Without weights the units are uncoupled. A DataArray of
+        xarray has the dimensions ``to`` and ``from`` (or ``target`` and ``source``), and perhaps ``network``, in any
+        order; its labels of units become ``unit_labels``.
     input_weights : array_like, optional
         ``(unit, channel)``. Without them an input of one channel goes to every unit with weight 1, and of an input with
-        N channels each unit gets its own channel.
+        N channels each unit gets its own channel. A DataArray has the dimensions ``to`` (or ``unit``) and ``channel``.
     activation : str
         ``linear``, ``relu``, ``tanh``, ``sigmoid`` or ``softplus``.
     parameters : mapping
@@ -53,6 +56,8 @@ class Model:
     populations : mapping of str to int, optional
         Populations, which are consecutive units, and their sizes: ``{"E": 80, "I": 20}``. Results have the coordinate
         ``population``.
+    unit_labels : sequence of str, optional
+        A name for each unit. Results have them as the coordinate ``unit_label``.
 
     Raises
     ------
@@ -66,18 +71,21 @@ class Model:
     activation: Annotated[str, OneOf(ACTIVATIONS)] = "tanh"
     parameters: Mapping[str, float | Array] = field(default_factory=dict)
     populations: Mapping[str, int] | None = later(None)
+    unit_labels: Sequence[str] | None = later(None)
 
     def __post_init__(self) -> None:
         """Check everything and make the arrays read-only."""
         checks.check_fields(self, "model")
         n = self.units
-        weights = None if self.weights is None else checks.array("model.weights", self.weights)
+        labels = _labels(self.unit_labels, n)
+        weights, labels = ordered("model.weights", self.weights, RECURRENT, labels)
+        weights = None if weights is None else checks.array("model.weights", weights)
         if weights is not None and (weights.ndim not in (2, 3) or weights.shape[-2:] != (n, n) or not weights.size):
             raise JobError(
                 f"model.weights has shape {weights.shape}: it must be ({n}, {n}) or (networks, {n}, {n}) for "
                 f"units = {n}, with weights[i, j] from unit j to unit i."
             )
-        input_weights = self.input_weights
+        input_weights, labels = ordered("model.input_weights", self.input_weights, INPUT, labels)
         if input_weights is not None:
             input_weights = checks.array("model.input_weights", input_weights)
         if input_weights is not None and (input_weights.ndim != 2 or input_weights.shape[0] != n):
@@ -88,6 +96,7 @@ class Model:
         object.__setattr__(self, "weights", weights)
         object.__setattr__(self, "input_weights", input_weights)
         object.__setattr__(self, "populations", check_populations(n, self.populations))
+        object.__setattr__(self, "unit_labels", labels)
         parameters = {str(parse_name(name)): self._check(name, value) for name, value in self.parameters.items()}
         if len(parameters) < len(self.parameters):
             raise JobError(
@@ -197,3 +206,14 @@ class Model:
             f"the input has {channels} channels and the model {self.units} units: without model.input_weights an "
             f"input needs 1 or {self.units} channels. Give input_weights of shape ({self.units}, {channels})."
         )
+
+
+def _labels(given: Sequence[str] | None, units: int) -> Labels | None:
+    """Return the labels of units, checked."""
+    if given is None:
+        return None
+    if isinstance(given, str) or not all(isinstance(label, str) for label in given) or len(given) != units:
+        raise JobError(
+            f"model.unit_labels = {short(given)}: must be a list of texts, one for each of {units} units. Correct it."
+        )
+    return tuple(map(str, given))

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from sweep.checks import Count, NotNegative, Whole, array, checked
 from sweep.errors import JobError
 from sweep.files import FromFile, Source, read_numbers
+from sweep.model.labelled import RECURRENT, ordered
 
 Weights = NDArray[np.float64]
 
@@ -227,7 +228,7 @@ def perturb(weights: ArrayLike, fractions: Sequence[NotNegative] | NDArray[np.fl
     JobError
         If the weights are not a square matrix, or all zero, or if a fraction is negative.
     """
-    base = array("weights", weights)
+    base = array("weights", ordered("weights", weights, RECURRENT)[0])
     sizes = array("fractions", fractions)
     norm = np.linalg.norm(base)
     if base.ndim != 2 or base.shape[0] != base.shape[1] or norm == 0:

@@ -55,6 +55,9 @@ def coordinates(job: Job) -> dict[str, xr.Variable]:
     populations = np.array(job.model.named.labels(), dtype=np.dtypes.StringDType())
     if populations.size:
         found["population"] = xr.Variable("unit", populations, _attrs("1", "population of the unit"))
+    names = np.array(job.model.unit_labels or (), dtype=np.dtypes.StringDType())
+    if names.size:
+        found["unit_label"] = xr.Variable("unit", names, _attrs("1", "name of the unit"))
     if "unit" in used:
         units = _units(job)
         found = {name: each.isel(unit=units) if "unit" in each.dims else each for name, each in found.items()}
@@ -65,6 +68,8 @@ def coordinates(job: Job) -> dict[str, xr.Variable]:
         if populations.size:
             about = _attrs("1", "population of the unit")
             found["recorded_population"] = xr.Variable("recorded_unit", populations[kept], about)
+        if names.size:
+            found["recorded_unit_label"] = xr.Variable("recorded_unit", names[kept], _attrs("1", "name of the unit"))
     if "time" in used:
         steps = record_steps(job.records[0].every, job.integration) + 1
         found["time"] = xr.Variable("time", steps * job.integration.dt, _attrs("ms", "time after the step"))

@@ -12,6 +12,7 @@ from sweep.checks import array, check_fields, numbers_of
 from sweep.checks.calls import called
 from sweep.checks.units import Milliseconds
 from sweep.errors import JobError
+from sweep.model.labelled import RECURRENT, ordered
 from sweep.model.parameters import Array, check_value, parse_name
 from sweep.signals.signal import Endless, Signal
 from sweep.spec import later, stored
@@ -126,5 +127,6 @@ def model_output(parameters: Mapping[str, float | Array], weights: ArrayLike | N
     JobError
         If a parameter does not exist or cannot have this value, or if the weights are not square.
     """
-    given = None if weights is None else array("model_output.weights", weights)
+    key = "model_output.weights"
+    given = None if weights is None else array(key, ordered(key, weights, RECURRENT)[0])
     return ModelOutput(parameters, given, own_noise=True, follows=True)
