@@ -8,6 +8,8 @@ from sweep.files.readers import number_of as number_of
 from sweep.files.readers import read as read
 from sweep.files.readers import read_numbers as read_numbers
 from sweep.files.readers import warn_of_times as warn_of_times
+from sweep.files.recorded import READERS as READERS
+from sweep.files.recorded import read_segment as read_segment
 from sweep.files.sources import FromFile as FromFile
 from sweep.files.sources import Source as Source
 from sweep.files.sources import is_resource as is_resource

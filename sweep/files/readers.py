@@ -28,7 +28,7 @@ EXTENSIONS = (*SEPARATORS, ".npy", *_ARRAYS, ".mtx")
 """Extensions of files that can be read; text may be packed as ``.gz``."""
 
 
-def read(source: Source, name: Column | None = None) -> Table | NDArray[np.float64]:
+def read(source: Source, name: Column | None = None, empty: bool = False) -> Table | NDArray[np.float64]:
     """Read what a file holds: a table, or an array.
 
     Parameters
@@ -39,6 +39,8 @@ def read(source: Source, name: Column | None = None) -> Table | NDArray[np.float
         (up to version 7.2); a matrix in ``.mtx``. Or a package resource ``package:relative/path`` of such a name.
     name : str, optional
         The name of the array in a file of named arrays that has several. It is not used for other files.
+    empty : bool
+        Whether the file may hold no number; a text file then still needs a header or a comment.
 
     Returns
     -------
@@ -71,7 +73,8 @@ def read(source: Source, name: Column | None = None) -> Table | NDArray[np.float
             f"file {str(source)!r}: every entry must be a number, but reading failed: {error} "
             f"Mark lines that are not data with '#', and see that the columns are separated as in a {kind} file."
         ) from error
-    if (found.values if isinstance(found, Table) else found).size == 0:
+    nothing = (found.values if isinstance(found, Table) else found).size == 0
+    if nothing and not (empty and path.stat().st_size):
         raise JobError(f"file {str(source)!r}: it must hold at least one number, and holds none. Choose another file.")
     return found
 

@@ -46,8 +46,8 @@ def is_resource(source: Source) -> bool:
     return isinstance(source, str) and _RESOURCE.fullmatch(source) is not None
 
 
-def located(source: Source) -> Path:
-    """Return the path of a file.
+def located(source: Source, folder: bool = False) -> Path:
+    """Return the path of a file, or if ``folder`` of a file or a folder.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def located(source: Source) -> Path:
         If there is no such file or package, or if a resource is not written as one.
     """
     path = _find_resource(str(source)) if is_resource(source) else Path(source)
-    if not path.is_file():
+    if not (path.is_file() or (folder and path.is_dir())):
         raise JobError(f"file {str(source)!r}: there is no file {str(path)!r}. Correct the path.")
     return path
 

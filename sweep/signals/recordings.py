@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from sweep.checks import Duration, OneOf, array, check_fields, number, one_of, units_of
+from sweep.checks import Duration, OneOf, Whole, array, check_fields, number
 from sweep.checks.calls import called
-from sweep.checks.units import Milliseconds, plain
+from sweep.checks.units import Milliseconds
 from sweep.errors import JobError
-from sweep.files import Column, FromFile, Source, read_numbers
+from sweep.files import READERS, Column, FromFile, Source
 from sweep.model.parameters import Array
-from sweep.signals.measured import Choice, measured
+from sweep.signals.loaded import Choice, loaded
 from sweep.signals.measurements import Measurements, instants, whole_steps, windows
 from sweep.signals.signal import Signal, interval_number, nudged, refuse_shorter, step_times
 from sweep.signals.spacing import TIME_UNITS
+from sweep.signals.trains import Chosen, trains
 from sweep.signals.transforms import TRANSFORMS, Part, transformed
 from sweep.spec import later, stored
 
@@ -150,32 +150,34 @@ class Spikes:
 
     Without a window a spike is an impulse of area 1, in the step that contains it. With a window of w ms the value at t is the
     number of spikes in the window [start + k w, start + (k + 1) w) that contains t. Times and ``end`` are counted from the
-    beginning of the recording, which is at ``start`` ms of the simulation. What lies before 0 ms is never read.
+    beginning of the recording, which is at ``start`` ms of the simulation. What lies before 0 ms is never read. Of several
+    trains, a channel each, ``times`` has one after the other, and ``sizes`` the number of spikes of each.
     """
 
     kind: ClassVar[str] = "spikes"
-    channels: ClassVar[int] = 1
     times: Array
     window: Duration | None = None
     end: Duration | None = None
     start: Annotated[float, Milliseconds] = later(0.0)
+    sizes: tuple[int, ...] | None = later(None)
 
     def __post_init__(self) -> None:
         """Check, sort and freeze the times."""
         times = array("spikes.times", self.times)
         if times.ndim != 1:
             raise JobError(
-                f"spikes.times: must be a list of times, but has the shape {times.shape}. "
-                f"Give the times of one unit, or name a column of the file."
+                f"spikes.times: must be a list of times, but has the shape {times.shape}. Give the times of one unit, a list "
+                "of such lists for several, or name a column of the file."
             )
-        times = array("spikes.times", np.sort(times))
+        object.__setattr__(self, "times", times)
+        times = array("spikes.times", np.concatenate([np.sort(train) for train in self.trains]))
         if self.end is not None:  # users give it as ``duration``
             remedy = "Leave it out if the recording has no end."
             object.__setattr__(self, "end", number("spikes.duration", self.end, Duration, remedy))
         check_fields(self, self.kind)
         length = math.inf if self.end is None else self.end
-        if times.size and (times[0] < 0 or times[-1] > length):
-            wrong = times[0] if times[0] < 0 else times[-1]
+        if times.size and (times.min() < 0 or times.max() > length):
+            wrong = times.min() if times.min() < 0 else times.max()
             raise JobError(
                 f"spikes.times: {wrong:g} ms is outside of 0 to {length:g} ms. "
                 f"Shift or drop such spikes, or correct duration and time_unit."
@@ -184,22 +186,32 @@ class Spikes:
         _refuse_past(self.kind, self.start, self.duration)
 
     @property
+    def trains(self) -> list[Array]:
+        """The times of each train, sorted, ms from the beginning of the recording."""
+        return [self.times] if self.sizes is None else np.split(self.times, np.cumsum(self.sizes)[:-1])
+
+    @property
+    def channels(self) -> int:
+        """Number of trains."""
+        return 1 if self.sizes is None else len(self.sizes)
+
+    @property
     def duration(self) -> float:
         """When the recording ends, ms; inf if its length was not given."""
         return math.inf if self.end is None else self.start + self.end
 
     def sample(self, start: int, stop: int, dt: float) -> Array:
-        """Return the values of steps ``start`` to ``stop - 1``, (1, step); see `Signal`."""
+        """Return the values of steps ``start`` to ``stop - 1``, (channel, step); see `Signal`."""
         times = nudged(step_times(self, start, stop, dt, self.start), dt)
         if self.window is not None:
             refuse_shorter(self.kind, "window", self.window, dt, "Leave it out for impulses.")
             interval = interval_number(times - self.start, self.window)
-            of_spike = interval_number(nudged(self.times, dt), self.window)
-        else:
-            interval = interval_number(times, dt)
-            of_spike = interval_number(nudged(self.times + self.start, dt), dt)
-        count = np.searchsorted(of_spike, interval, side="right") - np.searchsorted(of_spike, interval, side="left")
-        return count[None, :] / (dt if self.window is None else 1.0)
+            return np.stack(
+                [_counts(interval_number(nudged(train, dt), self.window), interval) for train in self.trains]
+            )
+        interval = interval_number(times, dt)
+        hit = [interval_number(nudged(train + self.start, dt), dt) for train in self.trains]
+        return np.stack([_counts(of_spike, interval) for of_spike in hit]) / dt
 
     def measurements(self, stop: int, dt: float) -> Measurements | None:
         """Return the counts of whole windows before step ``stop``, or impulses in every step; see `Measured`."""
@@ -230,6 +242,8 @@ def samples(
     time_column: Column | None = None,
     time_unit: Annotated[str, OneOf(TIME_UNITS)] | None = None,
     dims: Sequence[str] | None = None,
+    reader: Annotated[str, OneOf(READERS)] | None = None,
+    segment: Whole | None = None,
 ) -> Samples:
     """Make a signal from measured values.
 
@@ -242,7 +256,8 @@ def samples(
     array : array or path
         The values, (time,) or (channel, time). A text file, or a DataFrame of pandas, has a row for each time and a column
         for each channel; an array in a file means what the array itself means. A DataArray of xarray has its dimensions in
-        any order. For files and package resources see `sweep.files.read`.
+        any order; an AnalogSignal of neo has its times, and keeps its units. For files and package resources see
+        `sweep.files.read`.
     interval : float, optional
         Time between samples, ms. It may be left out if the source has times, which then must be even: a coordinate or
         index of times, or a column of times.
@@ -274,6 +289,11 @@ def samples(
     dims : sequence of str, optional
         What the dimensions of an array or a table are, if they are not as above: ``("time", "channel")`` or
         ``("channel", "time")``. An array with more channels than times needs it.
+    reader : str, optional
+        ``neo`` reads the file with neo, which knows NWB and the formats of vendors (the extra ``data``); values keep their
+        units. ``column`` names one of several signals, and ``columns`` its channels.
+    segment : int, optional
+        Which segment of such a file, counted from 0, if there are several.
 
     Returns
     -------
@@ -292,9 +312,11 @@ def samples(
         time_column=time_column,
         time_unit=time_unit,
         dims=dims,
+        reader=reader,
+        segment=segment,
         timed=interval is not None,
     )
-    found = measured(array, choice)
+    found = loaded(array, choice)
     if interval is None:
         interval = found.interval
     if interval is None:
@@ -318,17 +340,22 @@ def spikes(
     times: Annotated[ArrayLike | Source, Milliseconds, FromFile(("file", "resource", "times"))],
     window: Duration | None = None,
     duration: Duration | None = None,
-    time_unit: Annotated[str, OneOf(TIME_UNITS)] = "ms",
+    time_unit: Annotated[str, OneOf(TIME_UNITS)] | None = None,
     column: Column | None = None,
     start: Start = 0.0,
+    unit_column: Column | None = None,
+    units: Sequence[Column] | None = None,
+    reader: Annotated[str, OneOf(READERS)] | None = None,
+    segment: Whole | None = None,
 ) -> Spikes:
-    """Make a spike train, or a signal of spike counts.
+    """Make a spike train, or a signal of spike counts; of several units, a channel each.
 
     Parameters
     ----------
     times : array or path
-        The times of the spikes, (spike,), in any order, perhaps with units, as a SpikeTrain of neo has them. A file or a
-        package resource has a row for each spike; see `sweep.files.read_numbers`.
+        The times of the spikes, (spike,), in any order, perhaps with units; or a list of such trains, of which some may be
+        empty. Of neo a SpikeTrain, several, or a Segment, which say when the recording begins and ends. A file, a package
+        resource or a DataFrame has a row for each spike; see `sweep.files.read`.
     window : float, optional
         Width of the windows in which spikes are counted, ms, at least one step; the first begins with the recording. The
         value is the number of spikes in the window. As a target each number is compared once, with the mean of the rate
@@ -336,14 +363,26 @@ def spikes(
     duration : float, optional
         Length of the recording, ms, counted from its beginning as the times are. Without it the signal has no end, and no
         spikes after the last one.
-    time_unit : str
-        Unit of ``times`` that carry none: ``us``, ``ms`` or ``s``.
+    time_unit : str, optional
+        Unit of ``times`` that carry none and have none in their header: ``us``, ``ms`` or ``s``; ms by default.
     column : int or str, optional
-        The column of the file that holds the times, by its number, counted from 0, or its name in the header.
+        The column of a table that holds the times, by its number, counted from 0, or its name in the header; in a file of
+        several arrays the name of one.
     start : float
         When the recording begins, on the clock of the simulation, ms. It is added to all times: a spike at time s of the
         recording occurs at ``start`` + s. What lies before 0 ms is not used. So signals of one recording keep together
         if all of them have the same ``start``.
+    unit_column : int or str, optional
+        The column of a table that says which unit each spike is of. If neither column is named, a column called unit (or
+        neuron, cell, cluster) and one called time are found without it.
+    units : sequence of int or str, optional
+        The units to use, a channel each, in this order: as the column of units has them, where one without spikes is an
+        empty train; of other sources the numbers of trains, counted from 0. By default all, and of a table all that have
+        spikes, sorted.
+    reader : str, optional
+        ``neo`` reads the file with neo, which knows NWB and the formats of vendors (the extra ``data``).
+    segment : int, optional
+        Which segment of such a file, counted from 0, if there are several.
 
     Returns
     -------
@@ -352,21 +391,27 @@ def spikes(
     Raises
     ------
     JobError
-        If the file cannot be read, if a time is not finite or is outside of the recording, or if the recording ends before
-        the simulation begins.
+        If the source cannot be read, if a time is not finite or is outside of the recording, if trains do not begin and end
+        together, or if the recording ends before the simulation begins.
     """
-    one_of("spikes.time_unit", time_unit, TIME_UNITS)
-    bare = plain("spikes.times", times, units_of(spikes)["times"])
-    if bare is not times:
-        time_unit = "ms"
-    values = _load("spikes.times", bare, column)
-    if isinstance(times, str | os.PathLike) and values.ndim == 2 and values.shape[1] == 1:
-        values = values[:, 0]
-    return Spikes(values * TIME_UNITS[time_unit], window, duration, start)
+    chosen = Chosen(
+        column=column, time_unit=time_unit, unit_column=unit_column, units=units, reader=reader, segment=segment
+    )
+    found = trains(times, chosen)
+    sizes = None if len(found.times) == 1 else tuple(train.size for train in found.times)
+    begin = found.begin + number("spikes.start", start, Start)
+    length = found.length if duration is None else duration
+    return Spikes(np.concatenate([*found.times]), window, length, begin, sizes)
 
 
 #: Functions that make recordings, by their kind in a job file.
 RECORDINGS: Mapping[str, Callable[..., Signal]] = {"samples": samples, "spikes": spikes}
+
+
+def _counts(of_spike: NDArray[np.int64], interval: NDArray[np.int64]) -> Array:
+    """Return how many of some spikes are in each interval; both are sorted numbers of intervals."""
+    ends = np.searchsorted(of_spike, interval, side="right")
+    return (ends - np.searchsorted(of_spike, interval, side="left")).astype(np.float64)
 
 
 def _refuse_past(kind: str, start: float, end: float) -> None:
@@ -376,11 +421,3 @@ def _refuse_past(kind: str, start: float, end: float) -> None:
             f"{kind}.start = {start:g} ms: so the recording ends at {end:g} ms, before the simulation begins at 0 ms. "
             "Give a later start."
         )
-
-
-def _load(key: str, source: ArrayLike | Source, column: Column | None) -> Array:
-    if isinstance(source, str | os.PathLike):
-        return read_numbers(source, column)
-    if column is not None:
-        raise JobError(f"{key}: column = {column!r} was given, but only a file has columns. Index the array instead.")
-    return array(key, source)

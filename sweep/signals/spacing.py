@@ -52,7 +52,7 @@ def milliseconds(key: str, times: Any, header: str | None, time_unit: str | None
     unit = "s" if unit in ("sec", "seconds") else unit and unit.lower()
     if time_unit is not None and unit not in (None, time_unit):
         raise JobError(
-            f"samples.time_unit = {time_unit!r}: the header {header!r} says {unit!r}. Correct one, or leave time_unit out."
+            f"{key}: time_unit = {time_unit!r}, but the header {header!r} says {unit!r}. Correct one, or leave time_unit out."
         )
     return array(key, bare) * TIME_UNITS[time_unit or unit or "ms"]
 

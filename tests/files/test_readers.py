@@ -67,7 +67,7 @@ def test_a_column_of_times_does_not_become_a_channel_unsaid(folder: Path, name: 
     (folder / "untimed.csv").write_text("tone,v\n0,5\n1,6\n")
     assert sweep.samples("untimed.csv", 1.0).channels == 2
     (folder / "times.csv").write_text(f"{name}\n0\n1\n")
-    assert sweep.spikes("times.csv").times.tolist() == [0.0, 1.0]
+    assert sweep.spikes("times.csv").times.tolist() == [0.0, 1000.0 if name == "t_s" else 1.0]
 
 
 @pytest.mark.parametrize("column", ["2", '"right"'])

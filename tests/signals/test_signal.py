@@ -98,7 +98,7 @@ def test_signal_that_is_too_short_is_refused_with_both_durations(signal: Signal)
             lambda: sweep.samples([[1, 2], [3, 3]], 1, standardize=True),
             r"standardize = True: channel 1 never changes",
         ),
-        (lambda: sweep.spikes([[1.0]]), r"spikes.times: must be a list of times.*\(1, 1\)"),
+        (lambda: sweep.spikes(np.ones((2, 1))), r"spikes.times: must be a list of times.*\(2, 1\)"),
         (lambda: sweep.spikes([-1.0]), r"spikes.times: -1 ms is outside of 0 to inf ms"),
         (lambda: sweep.spikes([5.0], duration=4), r"spikes.times: 5 ms is outside of 0 to 4 ms"),
         (lambda: sweep.spikes([5.0], duration=0), r"spikes.duration = 0: must be above 0"),

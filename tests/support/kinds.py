@@ -216,10 +216,14 @@ def _targets(answers: Answers, units: int, steps: int, rng: np.random.Generator)
                 return model_output({"tau_s": 5.0 + number, "gain": 0.5, "noise": 0.0, "x0": 0.2})
             case "one" | "each" as channels:
                 return samples(
-                    rng.normal(size=(units if channels == "each" else 1, steps + 8)), interval=0.5, dims=("channel", "time")
+                    rng.normal(size=(units if channels == "each" else 1, steps + 8)),
+                    interval=0.5,
+                    dims=("channel", "time"),
                 )
             case "instants":
-                return samples(rng.normal(size=(units, steps)), interval=1.0, start=0.5 * number, dims=("channel", "time"))
+                return samples(
+                    rng.normal(size=(units, steps)), interval=1.0, start=0.5 * number, dims=("channel", "time")
+                )
             case "mixed" if number == 0:
                 return sweep.spikes(rng.choice(every, len(every) // 3, replace=False))
             case _ if number == 0:

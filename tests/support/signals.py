@@ -21,5 +21,8 @@ EXAMPLES: dict[str, Signal] = {
     "samples": sweep.samples(np.random.default_rng(2).normal(size=(2, 5000)), interval=0.05),
     "impulses": sweep.spikes(TIMES),
     "rate code": sweep.spikes(TIMES, window=5.0, duration=250.0),
+    "early samples": sweep.samples(np.random.default_rng(2).normal(size=(2, 5000)), interval=0.07, start=-3.3),
+    "trains": sweep.spikes([TIMES[:9], [], TIMES[9:50]], start=-7.7),
+    "rate codes": sweep.spikes([TIMES[:9], [], TIMES[9:50]], window=5.0, start=-7.7),
 }
 STEPS = st.sampled_from([0.1, 0.25, 0.3, 1.0, 2.0, 1 / 3])

@@ -15,19 +15,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep.checks import array, one_of
-from sweep.checks.units import Milliseconds
+from sweep.checks.decimals import shortest
+from sweep.checks.units import Milliseconds, plain
 from sweep.errors import JobError
-from sweep.files import TIME, Column, Table, number_of, read, warn_of_times
+from sweep.files import READERS, TIME, Column, Table, number_of, read, read_segment, warn_of_times
 from sweep.signals.spacing import TIME_UNITS, evenly_spaced, milliseconds
 
 Array = NDArray[np.float64]
 
 DIMS = ("channel", "time")
 _KEY = "samples.array"
+_TABULAR = ("dims", "column", "columns", "time_column")
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class Loaded:
     """Values (channel, time), or (time,), and what is known of their times, ms."""
 
     values: Array
@@ -44,11 +46,13 @@ class Choice:
     time_column: Column | None = None
     time_unit: str | None = None
     dims: Sequence[str] | None = None
+    reader: str | None = None
+    segment: int | None = None
     timed: bool = False
     """Whether the interval is given, so that times need not be looked for."""
 
 
-def measured(source: Any, choice: Choice) -> Measured:
+def loaded(source: Any, choice: Choice) -> Loaded:
     """Return what was measured.
 
     Raises
@@ -58,6 +62,8 @@ def measured(source: Any, choice: Choice) -> Measured:
     """
     _check(choice)
     if isinstance(source, str | os.PathLike):
+        if choice.reader is not None:
+            return _of_segment(read_segment(source, choice.segment), f"the file {str(source)!r}", choice)
         content = read(source, choice.column)
         whose = f"the file {str(source)!r}"
         return _of_table(content, whose, choice) if isinstance(content, Table) else _of_saved(content, whose, choice)
@@ -65,19 +71,25 @@ def measured(source: Any, choice: Choice) -> Measured:
         return _of_labelled(source, choice)
     if hasattr(type(source), "iloc"):
         return _of_frame(source, choice)
-    _refuse(choice, ("column", "columns", "time_column"), "only a file has columns. Index the array instead.")
-    return Measured(_by_channel(array(_KEY, source), DIMS, choice))
+    if hasattr(source, "analogsignals"):
+        return _of_segment(source, "the segment", choice)
+    if hasattr(type(source), "t_start") and hasattr(source, "times"):
+        _refuse(choice, _TABULAR, "a signal has none of its own. Index it instead.")
+        return _of_signal(source)
+    _refuse(choice, _TABULAR[1:], "only a file has columns. Index the array instead.")
+    return Loaded(_by_channel(array(_KEY, source), DIMS, choice))
 
 
 def _check(choice: Choice) -> None:
-    if choice.column is not None and choice.columns is not None:
+    if choice.column is not None and choice.columns is not None and choice.reader is None:
         raise JobError(
             f"samples.columns = {choice.columns!r}: column = {choice.column!r} is given too. Leave one of the two out."
         )
     if isinstance(choice.columns, str) or (choice.columns is not None and not len(choice.columns)):
         raise JobError(f"samples.columns = {choice.columns!r}: must be a list of columns. Write [first, second, ...].")
-    if choice.time_unit is not None:
-        one_of("samples.time_unit", choice.time_unit, TIME_UNITS)
+    for key, names in (("time_unit", TIME_UNITS), ("reader", READERS)):
+        if getattr(choice, key) is not None:
+            one_of(f"samples.{key}", getattr(choice, key), names)
     if choice.dims is not None and tuple(map(str, choice.dims)) not in (DIMS, DIMS[::-1]):
         raise JobError(
             f"samples.dims = {choice.dims!r}: must name the dimensions of the array, in their order. Write "
@@ -92,7 +104,7 @@ def _refuse(choice: Choice, keys: Sequence[str], why: str) -> None:
             raise JobError(f"{_KEY}: {key} = {given!r} was given, but {why}")
 
 
-def _of_saved(values: Array, whose: str, choice: Choice) -> Measured:
+def _of_saved(values: Array, whose: str, choice: Choice) -> Loaded:
     """Return an array of a file, which means the same as the array itself; columns it has if it has a row per time."""
     if isinstance(choice.column, str):  # the name of the array
         choice = replace(choice, column=None)
@@ -100,10 +112,10 @@ def _of_saved(values: Array, whose: str, choice: Choice) -> Measured:
         return _of_table(Table(values, None), whose, choice)
     _refuse(
         choice,
-        ("column", "columns", "time_column"),
+        _TABULAR[1:],
         f"the array of {whose} is (channel, time). If its columns are channels, add dims = ('time', 'channel').",
     )
-    return Measured(_by_channel(values, DIMS, choice))
+    return Loaded(_by_channel(values, DIMS, choice))
 
 
 def _by_channel(values: Array, usual: tuple[str, str], choice: Choice) -> Array:
@@ -125,11 +137,11 @@ def _chosen(choice: Choice) -> list[Column]:
     return list(choice.columns) if choice.columns is not None else [] if choice.column is None else [choice.column]
 
 
-def _of_table(table: Table, whose: str, choice: Choice, times: Array | None = None) -> Measured:
+def _of_table(table: Table, whose: str, choice: Choice, times: Array | None = None) -> Loaded:
     """Return a table: a row for each time, a column for each channel, and perhaps one of times."""
     if choice.dims is not None and tuple(choice.dims) == DIMS:
-        _refuse(choice, ("column", "columns", "time_column"), "with a row for each channel, columns are times.")
-        return Measured(_by_channel(table.values, DIMS, choice))
+        _refuse(choice, _TABULAR[1:], "with a row for each channel, columns are times.")
+        return Loaded(_by_channel(table.values, DIMS, choice))
     names = table.names or ()
     wanted = [number_of(whose, table, one, "columns" if choice.columns else "column") for one in _chosen(choice)]
     timer = None
@@ -153,10 +165,10 @@ def _of_table(table: Table, whose: str, choice: Choice, times: Array | None = No
     if not kept:
         raise JobError(f"{whose}: it has times and no values. Choose another file, or another time_column.")
     values = _by_channel(table.values[:, kept], DIMS[::-1], choice)
-    return Measured(values) if times is None else Measured(values, *evenly_spaced(f"{whose}: its times", times))
+    return Loaded(values) if times is None else Loaded(values, *evenly_spaced(f"{whose}: its times", times))
 
 
-def _of_frame(frame: Any, choice: Choice) -> Measured:
+def _of_frame(frame: Any, choice: Choice) -> Loaded:
     """Return a DataFrame or a Series of pandas: a row for each time. An index of times has the times."""
     whose, index, times = f"the {type(frame).__name__}", frame.index, None
     if index.dtype.kind in "mM" or TIME.fullmatch(str(index.name or "")):
@@ -168,10 +180,10 @@ def _of_frame(frame: Any, choice: Choice) -> Measured:
     return _of_table(table, whose, choice, times)
 
 
-def _of_labelled(source: Any, choice: Choice) -> Measured:
+def _of_labelled(source: Any, choice: Choice) -> Loaded:
     """Return an array with named dimensions: in any order, with interval and start from its coordinate of times."""
     why = f"the array names its dimensions itself: {source.dims}. Rename, index or select in the array instead."
-    _refuse(choice, ("dims", "column", "columns", "time_column"), why)
+    _refuse(choice, _TABULAR, why)
     if not hasattr(source, "to_numpy"):
         raise JobError(f"{_KEY}: is a {type(source).__name__} of several arrays. Choose one, such as .r of a result.")
     if not 1 <= source.ndim <= 2:
@@ -181,11 +193,41 @@ def _of_labelled(source: Any, choice: Choice) -> Measured:
     dim = _time_dim(source)
     values = array(_KEY, source.transpose(..., dim).to_numpy())
     if dim not in source.coords:
-        return Measured(values)
+        return Loaded(values)
     coordinate = source.coords[dim]
     given = coordinate.to_numpy() if coordinate.dtype.kind in "mM" else coordinate
     times = milliseconds(f"{_KEY}.{dim}", given, str(dim), choice.time_unit)
-    return Measured(values, *evenly_spaced(f"{_KEY}.{dim}", times))
+    return Loaded(values, *evenly_spaced(f"{_KEY}.{dim}", times))
+
+
+def _of_segment(segment: Any, whose: str, choice: Choice) -> Loaded:
+    """Return a signal of a segment of neo, which ``column`` names if there are several; ``columns`` are its channels."""
+    _refuse(choice, ("dims", "time_column"), "a signal of neo has its times. Leave it out.")
+    signals = [*segment.analogsignals, *getattr(segment, "irregularlysampledsignals", ())]
+    names = tuple(str(signal.name) for signal in signals)
+    number = 0 if len(signals) == 1 else None
+    if choice.column is not None:
+        number = number_of(whose, Table(np.empty((0, len(signals))), names), choice.column)
+    if number is None:
+        raise JobError(
+            f"{_KEY}: {whose} has {len(signals)} signals: {', '.join(names) or 'none'}. Say which one is meant by its number or "
+            "name: column = ..."
+        )
+    found = _of_signal(signals[number])
+    if choice.columns is None:
+        return found
+    head = Table(np.empty((0, len(found.values))), None)
+    kept = [number_of(f"the signal {names[number]!r}", head, one, "columns") for one in choice.columns]
+    return replace(found, values=found.values[kept])
+
+
+def _of_signal(signal: Any) -> Loaded:
+    """Return an AnalogSignal of neo (time, channel), in its own units; or one whose times are given one by one."""
+    values = array(_KEY, np.asarray(signal.magnitude).T)
+    if not hasattr(type(signal), "sampling_period"):
+        return Loaded(values, *evenly_spaced(f"{_KEY}: its times", array(_KEY, signal.times, unit=Milliseconds)))
+    begin, interval = (plain(_KEY, one, Milliseconds) for one in (signal.t_start, signal.sampling_period))
+    return Loaded(values, float(shortest(begin)), float(shortest(interval)))
 
 
 def _time_dim(source: Any) -> Any:

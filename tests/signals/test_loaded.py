@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,23 @@ def test_times_of_a_recording_that_a_package_ships() -> None:
     np.testing.assert_array_equal(timed.values, sweep.samples(source, 0.05, column=1).values)
 
 
+@pytest.mark.parametrize("version", ["4.2c_SOL2", "6.1_SOL2", "6.5.1_GLNX86", "7.1_GLNX86", "7.4_GLNX86"])
+def test_arrays_that_matlab_wrote(version: str) -> None:
+    """Files that scipy ships: a row is one channel, or one train; a matrix is (channel, time), of any type of number."""
+    spec = importlib.util.find_spec("scipy")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    folder = Path(spec.submodule_search_locations[0], "io", "matlab", "tests", "data")
+    if not folder.exists():
+        pytest.skip("scipy is installed without its test data")
+    resource = "scipy:io/matlab/tests/data"
+    eighths = np.linspace(0, 2 * np.pi, 9)
+    np.testing.assert_allclose(sweep.samples(f"{resource}/testdouble_{version}.mat", 1.0).values, [eighths])
+    np.testing.assert_allclose(sweep.spikes(f"{resource}/testdouble_{version}.mat").times, eighths)
+    matrix = sweep.samples(f"{resource}/testmatrix_{version}.mat", 1.0).values
+    np.testing.assert_array_equal(matrix, [[1, 2, 3, 4, 5], [2, 0, 0, 0, 0], [3, 0, 0, 0, 0]])
+
+
 def test_channels_of_a_recording_by_name() -> None:
     """Two regions of the fMRI series that nitime ships, a volume every 1.89 s."""
     pytest.importorskip("nitime")
@@ -185,7 +203,7 @@ def test_the_interval_of_written_times_is_the_one_that_was_meant(
         ("bare.csv", {}, r"samples\.interval must be given"),
         ("timed.csv", {"interval": 3.0}, None),
         ("timed.csv", {"interval": 3.0, "time_column": 1}, r"samples\.interval = 3 ms: .* are 2 ms apart. Leave"),
-        ("timed.csv", {"time_unit": "ms"}, r"time_unit = 'ms': the header 'time \(s\)' says 's'"),
+        ("timed.csv", {"time_unit": "ms"}, r"time_unit = 'ms', but the header 'time \(s\)' says 's'"),
         ("timed.csv", {"time_unit": "sec"}, r"time_unit = 'sec' does not exist. Known: us, ms, s"),
         ("timed.csv", {"time_column": "tiem"}, r"time_column = 'tiem': .*no such column"),
         ("timed.csv", {"time_column": "left"}, r"column 'left'.*|must follow each other evenly"),
