@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +15,7 @@ from sweep.checks import whole
 from sweep.checks.caution import warn
 from sweep.errors import JobError, suggest
 from sweep.files.sources import Source, located
-from sweep.files.text import SEPARATORS, Table, read_table
+from sweep.files.text import SEPARATORS, Table, read_columns
 
 Column = int | str
 """A column of a table: its number, counted from 0, or its name. In a file of named arrays, the name of one."""
@@ -35,7 +35,7 @@ def read(source: Source, name: Column | None = None, empty: bool = False) -> Tab
     ----------
     source : str or path
         Text (``.csv``, ``.tsv``, or ``.txt`` with columns separated by white space; see
-        :func:`sweep.files.text.read_table`), perhaps packed as ``.gz``; ``.npy``; named arrays in ``.npz`` or ``.mat``
+        :func:`sweep.files.text.read_columns`), perhaps packed as ``.gz``; ``.npy``; named arrays in ``.npz`` or ``.mat``
         (up to version 7.2); a matrix in ``.mtx``. Or a package resource ``package:relative/path`` of such a name.
     name : str, optional
         The name of the array in a file of named arrays that has several. It is not used for other files.
@@ -45,7 +45,7 @@ def read(source: Source, name: Column | None = None, empty: bool = False) -> Tab
     Returns
     -------
     Table or array of float64
-        A table from a text file; for arrays the shape that was saved.
+        A table from a text file, of whose columns some may be texts; for arrays the shape that was saved.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def read(source: Source, name: Column | None = None, empty: bool = False) -> Tab
     path = located(source)
     try:
         if kind in SEPARATORS:
-            found: Table | NDArray[np.float64] = read_table(path)
+            found: Table | NDArray[np.float64] = read_columns(path)
         elif kind in _ARRAYS:
             found = _named(source, _arrays(path, kind), name)
         else:
@@ -69,10 +69,7 @@ def read(source: Source, name: Column | None = None, empty: bool = False) -> Tab
     except JobError:
         raise
     except (OSError, ValueError) as error:
-        raise JobError(
-            f"file {str(source)!r}: every entry must be a number, but reading failed: {error} "
-            f"Mark lines that are not data with '#', and see that the columns are separated as in a {kind} file."
-        ) from error
+        raise JobError(unreadable(f"file {str(source)!r}", error)) from error
     nothing = (found.values if isinstance(found, Table) else found).size == 0
     if nothing and not (empty and path.stat().st_size):
         raise JobError(f"file {str(source)!r}: it must hold at least one number, and holds none. Choose another file.")
@@ -104,15 +101,28 @@ def read_numbers(source: Source, column: Column | None = None) -> NDArray[np.flo
     if _kind(Path(source)) in _ARRAYS and isinstance(found, np.ndarray):
         return found
     table = found if isinstance(found, Table) else Table(found, None)
-    if column is not None:
-        return np.ascontiguousarray(table.values[:, number_of(f"the file {str(source)!r}", table, column)])
-    warn_of_times(f"file {str(source)!r}", table)
+    whose = f"the file {str(source)!r}"
+    kept = None if column is None else number_of(whose, table, column)
+    for number in table.texts if kept is None else table.texts.keys() & {kept}:
+        raise JobError(unreadable(whose, table.texts[number].problem))
+    if kept is not None:
+        return np.ascontiguousarray(table.values[:, kept])
+    warn_of_times(whose, table.names)
     return table.values
 
 
-def warn_of_times(whose: str, table: Table) -> None:
+def unreadable(whose: str, problem: object) -> str:
+    """Return the message about a file that does not hold numbers where it should."""
+    return (
+        f"{whose}: every entry must be a number, but reading failed: {problem} "
+        f"Mark lines that are not data with '#', see that the columns are separated as the extension says, or name the column "
+        "that is meant."
+    )
+
+
+def warn_of_times(whose: str, names: Sequence[str] | None) -> None:
     """Warn of a column of times that is read as values."""
-    for name in table.names if table.names is not None and len(table.names) > 1 else ():
+    for name in names if names is not None and len(names) > 1 else ():
         if TIME.fullmatch(name):
             warn(
                 f"{whose}: its column {name!r} is read as values, like the others, and not as times. Name the column that "

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gzip
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,14 @@ _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+")
 
 
 @dataclass(frozen=True)
+class TextColumn:
+    """A column that is not all numbers: its entries, ``(row,)``, and which of them is wrong."""
+
+    entries: NDArray[np.object_]
+    problem: str
+
+
+@dataclass(frozen=True)
 class Table:
     """Numbers with the names of their columns.
 
@@ -34,14 +43,33 @@ class Table:
         ``(row, column)`` float64.
     names : tuple of str or None
         A name for each column; None if the file has none.
+    texts : mapping of int to TextColumn
+        Columns that are not all numbers, by their numbers; their values are NaN.
     """
 
     values: NDArray[np.float64]
     names: tuple[str, ...] | None
+    texts: Mapping[int, TextColumn] = field(default_factory=dict)
 
 
 def read_table(path: Path) -> Table:
-    """Read a text file.
+    """Read a text file, all of whose columns must be numbers; see :func:`read_columns`.
+
+    Raises
+    ------
+    ValueError
+        If an entry is missing or is not a number. The message names its row and column.
+    OSError
+        If the file cannot be read.
+    """
+    table = read_columns(path)
+    for text in table.texts.values():
+        raise ValueError(text.problem)
+    return table
+
+
+def read_columns(path: Path) -> Table:
+    """Read a text file, of whose columns some may be no numbers.
 
     A first row that is not all numbers is a header. A first column without a name, as pandas writes its index, is left out,
     and so is a last one that is empty. ``#`` begins a comment. In a .csv file that separates columns by semicolons, or by
@@ -55,7 +83,7 @@ def read_table(path: Path) -> Table:
     Raises
     ------
     ValueError
-        If an entry is missing or is not a number. The message names its row and column.
+        If the rows are not a table, or if a comma may be a decimal sign or separate thousands.
     OSError
         If the file cannot be read.
     """
@@ -74,9 +102,18 @@ def read_table(path: Path) -> Table:
         kept = range(int(unnamed_index), len(names) - (names[-1] == "" and bool(cells.iloc[:, -1].isna().all())))
     if comma:
         _refuse_ambiguous(cells)
-    columns = [_numbers(cells.iloc[:, k], names[k] if names else str(k), comma, names is not None) for k in kept]
-    values = np.stack(columns, axis=1) if columns else np.empty((0, 0))
-    return Table(values, tuple(names[k] for k in kept) if names else None)
+    columns, texts = [], {}
+    for number, k in enumerate(kept):
+        values, problem = _numbers(cells.iloc[:, k], names[k] if names else str(k), comma, names is not None)
+        columns.append(values)
+        if problem is not None:
+            entries = cells.iloc[:, k].fillna("").str.strip().to_numpy(dtype=object)
+            texts[number] = TextColumn(entries, problem)
+    if texts and names is not None and any(_is_number(names[k], comma) for k in kept):
+        # Its first row is data: as a header it would be lost.
+        raise ValueError(next(iter(texts.values())).problem + " If the first row is no header, give the file one.")
+    table = np.stack(columns, axis=1) if columns else np.empty((0, 0))
+    return Table(table, tuple(names[k] for k in kept) if names else None, texts)
 
 
 def _decoded(path: Path) -> str:
@@ -140,8 +177,8 @@ def _is_number(cell: str, comma: bool) -> bool:
     return True
 
 
-def _numbers(column: pd.Series[str], name: str, comma: bool, header: bool) -> NDArray[np.float64]:
-    """Return a column as numbers, each rounded exactly."""
+def _numbers(column: pd.Series[str], name: str, comma: bool, header: bool) -> tuple[NDArray[np.float64], str | None]:
+    """Return a column as numbers, each rounded exactly; and what is wrong if one is none, when all are NaN."""
     if comma:
         column = column.str.replace(",", ".", regex=False)
     try:
@@ -156,5 +193,5 @@ def _numbers(column: pd.Series[str], name: str, comma: bool, header: bool) -> ND
                 hint = (
                     " Write it without separators of thousands." if not missing and _THOUSANDS.fullmatch(cell) else ""
                 )
-                raise ValueError(f"row {row}, column {name!r} {what}.{hint}")
-    return values
+                return np.full(len(column), np.nan), f"row {row}, column {name!r} {what}.{hint}"
+    return values, None

@@ -19,6 +19,7 @@ from sweep.checks.decimals import shortest
 from sweep.checks.units import Milliseconds, plain
 from sweep.errors import JobError
 from sweep.files import READERS, TIME, Column, Table, number_of, read, read_segment, warn_of_times
+from sweep.signals.columns import Columns
 from sweep.signals.spacing import TIME_UNITS, evenly_spaced, milliseconds
 
 Array = NDArray[np.float64]
@@ -60,28 +61,30 @@ def loaded(source: Any, choice: Choice) -> Loaded:
     JobError
         If the source cannot be read, if it does not have what is chosen, or if its times are uneven.
     """
-    _check(choice)
+    _check(choice, of_signals=choice.reader is not None or hasattr(source, "analogsignals"))
     if isinstance(source, str | os.PathLike):
         if choice.reader is not None:
             return _of_segment(read_segment(source, choice.segment), f"the file {str(source)!r}", choice)
         content = read(source, choice.column)
         whose = f"the file {str(source)!r}"
-        return _of_table(content, whose, choice) if isinstance(content, Table) else _of_saved(content, whose, choice)
+        if isinstance(content, Table):
+            return _of_columns(Columns.of_table(whose, content), choice)
+        return _of_saved(content, whose, choice)
     if hasattr(type(source), "dims") and hasattr(type(source), "coords"):
         return _of_labelled(source, choice)
     if hasattr(type(source), "iloc"):
         return _of_frame(source, choice)
     if hasattr(source, "analogsignals"):
         return _of_segment(source, "the segment", choice)
-    if hasattr(type(source), "t_start") and hasattr(source, "times"):
+    if hasattr(type(source), "t_start") and hasattr(source, "times") and hasattr(source, "magnitude"):
         _refuse(choice, _TABULAR, "a signal has none of its own. Index it instead.")
         return _of_signal(source)
     _refuse(choice, _TABULAR[1:], "only a file has columns. Index the array instead.")
     return Loaded(_by_channel(array(_KEY, source), DIMS, choice))
 
 
-def _check(choice: Choice) -> None:
-    if choice.column is not None and choice.columns is not None and choice.reader is None:
+def _check(choice: Choice, of_signals: bool) -> None:
+    if choice.column is not None and choice.columns is not None and not of_signals:
         raise JobError(
             f"samples.columns = {choice.columns!r}: column = {choice.column!r} is given too. Leave one of the two out."
         )
@@ -109,7 +112,7 @@ def _of_saved(values: Array, whose: str, choice: Choice) -> Loaded:
     if isinstance(choice.column, str):  # the name of the array
         choice = replace(choice, column=None)
     if choice.dims is not None and tuple(choice.dims) == DIMS[::-1] and values.ndim == 2:
-        return _of_table(Table(values, None), whose, choice)
+        return _of_columns(Columns.of_table(whose, Table(values, None)), choice)
     _refuse(
         choice,
         _TABULAR[1:],
@@ -137,47 +140,48 @@ def _chosen(choice: Choice) -> list[Column]:
     return list(choice.columns) if choice.columns is not None else [] if choice.column is None else [choice.column]
 
 
-def _of_table(table: Table, whose: str, choice: Choice, times: Array | None = None) -> Loaded:
+def _of_columns(table: Columns, choice: Choice, times: Array | None = None) -> Loaded:
     """Return a table: a row for each time, a column for each channel, and perhaps one of times."""
+    every = range(len(table.entries))
     if choice.dims is not None and tuple(choice.dims) == DIMS:
         _refuse(choice, _TABULAR[1:], "with a row for each channel, columns are times.")
-        return Loaded(_by_channel(table.values, DIMS, choice))
-    names = table.names or ()
-    wanted = [number_of(whose, table, one, "columns" if choice.columns else "column") for one in _chosen(choice)]
+        return Loaded(_by_channel(_stacked(table, every), DIMS, choice))
+    wanted = [table.number(one, "columns" if choice.columns else "column") for one in _chosen(choice)]
     timer = None
     if choice.time_column is not None:
-        timer = number_of(whose, table, choice.time_column, "time_column")
-    elif not choice.timed and times is None:
-        found = [number for number, name in enumerate(names) if TIME.fullmatch(name)]
-        timer = found[0] if len(found) == 1 else None
-    if timer is None:
-        kept = wanted or list(range(table.values.shape[1]))
-        if not wanted:
-            warn_of_times(whose, table)
-    else:
-        kept = wanted or [number for number in range(table.values.shape[1]) if number != timer]
-        times = milliseconds(
-            f"{whose}, column {names[timer] if names else timer!r}",
-            table.values[:, timer],
-            names[timer] if names else None,
-            choice.time_unit,
-        )
+        timer = table.number(choice.time_column, "time_column")
+    elif not choice.timed and times is None and len(table.timed()) == 1:
+        (timer,) = table.timed()
+    if timer is not None:
+        name = table.name(timer)
+        key = f"{table.whose}, column {timer if name is None else name!r}"
+        times = milliseconds(key, table.numbers(timer), name, choice.time_unit)
+    elif not wanted:
+        warn_of_times(table.whose, table.names)
+    kept = wanted or [number for number in every if number != timer]
     if not kept:
-        raise JobError(f"{whose}: it has times and no values. Choose another file, or another time_column.")
-    values = _by_channel(table.values[:, kept], DIMS[::-1], choice)
-    return Loaded(values) if times is None else Loaded(values, *evenly_spaced(f"{whose}: its times", times))
+        raise JobError(f"{table.whose}: it has times and no values. Choose another file, or another time_column.")
+    values = _by_channel(_stacked(table, kept), DIMS[::-1], choice)
+    return Loaded(values) if times is None else Loaded(values, *evenly_spaced(f"{table.whose}: its times", times))
+
+
+def _stacked(table: Columns, kept: Sequence[int]) -> Array:
+    """Return some columns, (row, column)."""
+    return np.stack([array(_KEY, table.numbers(number)) for number in kept], axis=1)
 
 
 def _of_frame(frame: Any, choice: Choice) -> Loaded:
     """Return a DataFrame or a Series of pandas: a row for each time. An index of times has the times."""
-    whose, index, times = f"the {type(frame).__name__}", frame.index, None
+    table, index, times = Columns.of_frame(frame), frame.index, None
     if index.dtype.kind in "mM" or TIME.fullmatch(str(index.name or "")):
         bare = index.to_numpy(dtype=f"{index.dtype.kind}8[ns]") if index.dtype.kind in "mM" else index.to_numpy()
-        times = milliseconds(f"{whose}: its index", bare, str(index.name or ""), choice.time_unit)
-    names = tuple(map(str, frame.columns)) if hasattr(frame, "columns") else None
-    values = array(_KEY, frame.to_numpy())
-    table = Table(values[:, None] if values.ndim == 1 else values, names)
-    return _of_table(table, whose, choice, times)
+        times = milliseconds(f"{table.whose}: its index", _since(bare), str(index.name or ""), choice.time_unit)
+    return _of_columns(table, choice, times)
+
+
+def _since(times: Any) -> Any:
+    """Return dates as the time since the first of them, and other times as they are."""
+    return times - times[0] if times.dtype.kind == "M" else times
 
 
 def _of_labelled(source: Any, choice: Choice) -> Loaded:
@@ -195,7 +199,7 @@ def _of_labelled(source: Any, choice: Choice) -> Loaded:
     if dim not in source.coords:
         return Loaded(values)
     coordinate = source.coords[dim]
-    given = coordinate.to_numpy() if coordinate.dtype.kind in "mM" else coordinate
+    given = _since(coordinate.to_numpy()) if coordinate.dtype.kind in "mM" else coordinate
     times = milliseconds(f"{_KEY}.{dim}", given, str(dim), choice.time_unit)
     return Loaded(values, *evenly_spaced(f"{_KEY}.{dim}", times))
 

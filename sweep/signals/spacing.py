@@ -30,7 +30,7 @@ def milliseconds(key: str, times: Any, header: str | None, time_unit: str | None
     key : str
         What they are, for messages.
     times : array_like
-        ``(time,)``. Dates become the time since the first.
+        ``(time,)``.
     header : str or None
         What heads them, perhaps with a unit: ``time (s)``.
     time_unit : str or None
@@ -41,9 +41,6 @@ def milliseconds(key: str, times: Any, header: str | None, time_unit: str | None
     JobError
         If they are not times, or if the header has another unit.
     """
-    if getattr(getattr(times, "dtype", None), "kind", "") == "M":
-        dates = np.asarray(times)
-        return array(key, dates - dates[0], unit=Milliseconds)
     bare = plain(key, times, Milliseconds)
     if bare is not times:
         return array(key, bare)

@@ -20,7 +20,8 @@ from sweep.checks import array, one_of, whole
 from sweep.checks.decimals import shortest
 from sweep.checks.units import Milliseconds, plain
 from sweep.errors import JobError, short
-from sweep.files import READERS, TIME, Column, Table, number_of, read, read_segment
+from sweep.files import READERS, Column, Table, read, read_segment
+from sweep.signals.columns import Columns
 from sweep.signals.spacing import TIME_UNITS, milliseconds
 
 Array = NDArray[np.float64]
@@ -67,9 +68,7 @@ def trains(source: Any, chosen: Chosen) -> Trains:
     if isinstance(source, str | os.PathLike):
         return _of_file(source, chosen)
     if hasattr(type(source), "iloc") and hasattr(source, "columns"):
-        names = tuple(map(str, source.columns))
-        columns = [source.iloc[:, number].to_numpy() for number in range(len(names))]
-        return _of_table(columns, names, "the DataFrame", chosen)
+        return _of_columns(Columns.of_frame(source), chosen)
     for key in ("column", "unit_column"):
         if (given := getattr(chosen, key)) is not None:
             raise JobError(
@@ -84,9 +83,9 @@ def _of_file(source: Any, chosen: Chosen) -> Trains:
         return _numbered(_of_neo(read_segment(source, chosen.segment).spiketrains), chosen)
     content, whose = read(source, chosen.column, empty=True), f"the file {str(source)!r}"
     if isinstance(content, Table):
-        return _of_table(list(content.values.T), content.names, whose, chosen)
+        return _of_columns(Columns.of_table(whose, content), chosen)
     if content.ndim == 2 and 1 not in content.shape and not isinstance(chosen.column, str):
-        return _of_table(list(content.T), None, whose, chosen)
+        return _of_columns(Columns.of_table(whose, Table(content, None)), chosen)
     return Trains([_times(content.ravel() if 1 in content.shape else content, chosen)])
 
 
@@ -117,28 +116,27 @@ def _times(value: Any, chosen: Chosen, place: str = "") -> Array:
     return times
 
 
-def _of_table(columns: Sequence[Any], names: tuple[str, ...] | None, whose: str, chosen: Chosen) -> Trains:
+def _of_columns(table: Columns, chosen: Chosen) -> Trains:
     """Return the trains of a table: a row for each spike, with its time and perhaps its unit."""
-    head = Table(np.empty((0, len(columns))), names)
-    timer = None if chosen.column is None else number_of(whose, head, chosen.column)
-    unit = None if chosen.unit_column is None else number_of(whose, head, chosen.unit_column, "unit_column")
-    timers = [number for number, name in enumerate(names or ()) if TIME.fullmatch(name)]
-    units = [number for number, name in enumerate(names or ()) if _UNIT.fullmatch(name)]
-    if unit is None and timer is None and len(timers) == len(units) == 1:
+    count = len(table.entries)
+    timer = None if chosen.column is None else table.number(chosen.column, "column")
+    unit = None if chosen.unit_column is None else table.number(chosen.unit_column, "unit_column")
+    units = [number for number, name in enumerate(table.names or ()) if _UNIT.fullmatch(name)]
+    if unit is None and timer is None and len(table.timed()) == len(units) == 1:
         unit = units[0]
     if timer is None and unit is not None:
-        others = timers or [number for number in range(len(columns)) if number != unit]
+        others = table.timed() or [number for number in range(count) if number != unit]
         timer = others[0] if len(others) == 1 else None
-    elif timer is None and len(columns) < 2:
+    elif timer is None and count < 2:
         timer = 0
     if timer is None:
         raise JobError(
-            f"{_KEY}: must be a list of times, but {whose} has {len(columns)} columns. Name the one of times, column = ...; "
+            f"{_KEY}: must be a list of times, but {table.whose} has {count} columns. Name the one of times, column = ...; "
             "and if it has several trains the one of units, unit_column = ..."
         )
-    given = columns[timer] if columns else np.empty(0)
-    times = milliseconds(f"{_KEY}: {whose}", given, names[timer] if names else None, chosen.time_unit)
-    return Trains([times] if unit is None else _apart(times, np.asarray(columns[unit]), whose, chosen))
+    given = table.numbers(timer) if count else np.empty(0)
+    times = milliseconds(f"{_KEY}: {table.whose}", given, table.name(timer) if count else None, chosen.time_unit)
+    return Trains([times] if unit is None else _apart(times, np.asarray(table.entries[unit]), table.whose, chosen))
 
 
 def _apart(times: Array, labels: NDArray[Any], whose: str, chosen: Chosen) -> list[Array]:

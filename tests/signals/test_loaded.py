@@ -257,6 +257,30 @@ def test_what_is_not_clear_is_refused(source: Any, options: dict[str, Any], mess
         sweep.samples(source, **options)
 
 
+def test_columns_that_are_not_meant_may_be_anything(tmp_path: Path) -> None:
+    """Names, or entries that are missing; the same in a column that is meant is an error that says where."""
+    path = tmp_path / "mixed.csv"
+    path.write_text("time,place,v,w\n0,left,1,\n2,right,2,5\n")
+    assert sweep.samples(path, columns=["v"]).values.tolist() == [[1.0, 2.0]]
+    assert sweep.samples(path, column=2).interval == 2.0
+    assert sweep.spikes(path, column="time").times.tolist() == [0.0, 2.0]
+    for options, message in [
+        ({}, r"every entry must be a number, but .* row 2, column 'place' is 'left'.*name the column that is meant"),
+        ({"columns": ["v", "w"]}, r"row 2, column 'w' is empty"),
+        ({"time_column": "place", "column": "v"}, r"column 'place' is 'left'"),
+    ]:
+        with pytest.raises(JobError, match=message):
+            sweep.samples(path, **options)
+    frame = pd.DataFrame({"place": ["left", "right"], "v": [1.0, 2.0], "ok": [True, False]})
+    assert sweep.samples(frame, 1.0, column="v").values.tolist() == [[1.0, 2.0]]
+    for column in ("place", "ok"):
+        with pytest.raises(JobError, match=r"samples\.array = .*: must be a number or an array of numbers"):
+            sweep.samples(frame, 1.0, column=column)
+    path.write_text("0,left,1\n2,right,2\n")
+    with pytest.raises(JobError, match=r"column 'left' is 'right'. If the first row is no header, give the file one"):
+        sweep.samples(path, 1.0, column=2)
+
+
 def test_a_job_file_says_it_in_the_same_words(folder: Path) -> None:
     """Columns by name, the column of times, the unit, and dimensions."""
     text = """

@@ -116,6 +116,9 @@ def test_a_table_has_a_column_of_units() -> None:
     assert trains(sweep.spikes("trains.csv", units=[2])) == [SORTED[2]]
     named = pd.read_csv("trains.csv").replace({"unit": {5: "E", 2: "I"}})
     assert trains(sweep.spikes(named, units=["I", "E"])) == two
+    named.to_csv("named.csv")
+    assert trains(sweep.spikes("named.csv")) == two[::-1]
+    assert trains(sweep.spikes("named.csv", units=["I", "E"])) == two
     assert trains(sweep.spikes("trains.csv", column="time")) == [[1.0, 2.5, 3.0, 3.0, 7.0]]
     assert trains(sweep.spikes(TRAINS, units=[2, 0])) == two
 
