@@ -91,6 +91,8 @@ def check_inputs(inputs: Sequence[Signal], model: Model, integration: Integratio
         if isinstance(signal, ModelOutput):
             raise JobError("input: the output of a model can be a target, not an input. Record it and use samples().")
         check_input(signal, integration)
+        if model.input_weights is None:
+            _check_order("input", signal, model)
     if channels:
         model.input_matrix(channels.pop())
 
@@ -132,6 +134,7 @@ def check_targets(targets: Sequence[Target], model: Model, integration: Integrat
                 f"target has {signal.channels} channels: it needs 1, compared with every unit, or one per unit "
                 f"({model.units}). Choose channels, or correct units."
             )
+        _check_order("target", signal, model)
         if signal.duration < integration.duration * (1 - _ROUNDING):
             raise JobError(
                 f"target lasts {signal.duration:g} ms but integration.duration = {integration.duration:g} ms: the target must "
@@ -139,6 +142,20 @@ def check_targets(targets: Sequence[Target], model: Model, integration: Integrat
             )
         if not isinstance(signal, Measured):
             signal.sample(0, 1, integration.dt)
+
+
+def _check_order(key: str, signal: Signal, model: Model) -> None:
+    """Raise JobError if the channels of a signal have the labels of the units, but in another order."""
+    named = getattr(getattr(signal, "recorded", signal), "labels", None)
+    units = model.unit_labels
+    if named is None or units is None or sorted(named) != sorted(units):
+        return
+    for number, (channel, unit) in enumerate(zip(named, units, strict=True)):
+        if channel != unit:
+            raise JobError(
+                f"{key}: channel {number} is {channel!r} and unit {number} is {unit!r}, but each unit gets the channel of its "
+                "number. Put both into one order, for example with .sel(...)."
+            )
 
 
 def _highest(selector: str, design: Design, model: Model) -> float:

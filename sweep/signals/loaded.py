@@ -36,6 +36,7 @@ class Loaded:
     values: Array
     begin: float = 0.0
     interval: float | None = None
+    labels: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,12 +197,20 @@ def _of_labelled(source: Any, choice: Choice) -> Loaded:
         )
     dim = _time_dim(source)
     values = array(_KEY, source.transpose(..., dim).to_numpy())
+    labels = _labels(source, dim)
     if dim not in source.coords:
-        return Loaded(values)
+        return Loaded(values, labels=labels)
     coordinate = source.coords[dim]
     given = _since(coordinate.to_numpy()) if coordinate.dtype.kind in "mM" else coordinate
     times = milliseconds(f"{_KEY}.{dim}", given, str(dim), choice.time_unit)
-    return Loaded(values, *evenly_spaced(f"{_KEY}.{dim}", times))
+    return Loaded(values, *evenly_spaced(f"{_KEY}.{dim}", times), labels)
+
+
+def _labels(source: Any, dim: Any) -> tuple[str, ...] | None:
+    """Return the labels of the channels, if they are texts."""
+    others = [other for other in source.dims if other != dim and other in source.coords]
+    names = source.coords[others[0]].to_numpy().tolist() if others else []
+    return tuple(names) if names and all(isinstance(name, str) for name in names) else None
 
 
 def _of_segment(segment: Any, whose: str, choice: Choice) -> Loaded:

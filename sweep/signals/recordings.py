@@ -47,6 +47,8 @@ class Samples:
     interval: Duration
     start: Annotated[float, Milliseconds] = later(0.0)
     read: Annotated[str, OneOf(READS)] = later("instant")
+    #: Names of the channels, if they are named as the units of a model may be.
+    labels: Sequence[str] | None = later(None)
 
     def __post_init__(self) -> None:
         """Check and freeze the values."""
@@ -325,7 +327,7 @@ def samples(
             "times: time_column = ..."
         )
     begin = found.begin + number("samples.start", start, Start)
-    made = Samples(found.values, interval, begin, read)
+    made = Samples(found.values, interval, begin, read, found.labels)
     if found.interval is not None and abs(found.interval - made.interval) > _SAME * made.interval:
         raise JobError(
             f"samples.interval = {made.interval:g} ms: the times of the recording are {found.interval:g} ms apart. Leave "

@@ -112,3 +112,24 @@ def test_a_job_file_labels_units(tmp_path: Path) -> None:
         'observe = ["r_mean"]\n[model]\nunits = 2\nunit_labels = ["a", "b"]\n[integration]\ndt = 1.0\nduration = 2.0\n'
     )
     assert sweep.load(tmp_path / "job.toml").model.unit_labels == ("a", "b")
+
+
+@pytest.mark.parametrize("key", ["input", "target"])
+def test_channels_in_another_order_than_the_units_are_refused(key: str) -> None:
+    """Each unit gets the channel of its number, so equal labels must be at equal places; other labels say nothing."""
+
+    def job(names: list[str]) -> Job:
+        signal = sweep.samples(
+            xr.DataArray(np.eye(5)[:, :3], dims=("time", "neuron"), coords={"neuron": names, "time": np.arange(5.0)})
+        )
+        return Job(
+            model=Model(units=3, weights=TOLD[0]),
+            integration=Integration(dt=1.0, duration=5.0),
+            observe=["r_mean"] if key == "input" else ["target_mse"],
+            **{key: signal if key == "input" else sweep.Target(signal)},
+        )
+
+    assert job(NAMES).hash == Job.from_spec(*job(NAMES).spec()).hash
+    assert job(["x", "y", "z"])
+    with pytest.raises(JobError, match=rf"{key}: channel 0 is 'Ic' and unit 0 is 'Ia'.*one order"):
+        job(NAMES[::-1])
