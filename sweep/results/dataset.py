@@ -19,6 +19,7 @@ from sweep.job import Job
 from sweep.model.integration import rate_constant
 from sweep.model.parameters import PARAMETERS, SELECTORS, parse_name
 from sweep.observables import Variable, record_steps
+from sweep.signals.loaded import AFTER_STEP
 from sweep.signals.targets import ModelOutput
 from sweep.version import __version__
 
@@ -72,7 +73,8 @@ def coordinates(job: Job) -> dict[str, xr.Variable]:
             found["recorded_unit_label"] = xr.Variable("recorded_unit", names[kept], _attrs("1", "name of the unit"))
     if "time" in used:
         steps = record_steps(job.records[0].every, job.integration) + 1
-        found["time"] = xr.Variable("time", steps * job.integration.dt, _attrs("ms", "time after the step"))
+        about = {**_attrs("ms", "time after the step"), AFTER_STEP: job.integration.dt}
+        found["time"] = xr.Variable("time", steps * job.integration.dt, about)
     if "lag" in used:
         meaning = "how much later than the step the target is read"
         found["lag"] = xr.Variable("lag", np.array(job.lags, dtype=np.float64), _attrs("ms", meaning))
@@ -117,7 +119,7 @@ def _targets(job: Job) -> dict[str, xr.Variable]:
     return found
 
 
-def _attrs(units: str, long_name: str) -> dict[str, str]:
+def _attrs(units: str, long_name: str) -> dict[str, str | float]:
     return {"units": units, "long_name": long_name}
 
 

@@ -25,6 +25,8 @@ from sweep.signals.spacing import TIME_UNITS, evenly_spaced, milliseconds
 Array = NDArray[np.float64]
 
 DIMS = ("channel", "time")
+#: The attribute of a record's times that says that they are those after a step, and how long the step is, ms.
+AFTER_STEP = "after_step"
 _KEY = "samples.array"
 _TABULAR = ("dims", "column", "columns", "time_column")
 
@@ -203,7 +205,10 @@ def _of_labelled(source: Any, choice: Choice) -> Loaded:
     coordinate = source.coords[dim]
     given = _since(coordinate.to_numpy()) if coordinate.dtype.kind in "mM" else coordinate
     times = milliseconds(f"{_KEY}.{dim}", given, str(dim), choice.time_unit)
-    return Loaded(values, *evenly_spaced(f"{_KEY}.{dim}", times), labels)
+    begin, interval = evenly_spaced(f"{_KEY}.{dim}", times)
+    # A record of ours has the times at which its steps end, and a sample has the time at which its step begins.
+    begin = float(shortest(begin - float(coordinate.attrs.get(AFTER_STEP, 0.0))))
+    return Loaded(values, begin, interval, labels)
 
 
 def _labels(source: Any, dim: Any) -> tuple[str, ...] | None:

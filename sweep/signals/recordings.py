@@ -258,7 +258,8 @@ def samples(
     array : array or path
         The values, (time,) or (channel, time). A text file, or a DataFrame of pandas, has a row for each time and a column
         for each channel; an array in a file means what the array itself means. A DataArray of xarray has its dimensions in
-        any order; an AnalogSignal of neo has its times, and keeps its units. For files and package resources see
+        any order; a record of a result belongs to the steps after which it was kept. An AnalogSignal of neo has its times,
+        and keeps its units. For files and package resources see
         `sweep.files.read`.
     interval : float, optional
         Time between samples, ms. It may be left out if the source has times, which then must be even: a coordinate or

@@ -97,6 +97,18 @@ def test_what_the_model_made_itself_is_found_again(backend: str, data: st.DataOb
         )
 
 
+@pytest.mark.parametrize("every", [1, 4, 7])
+def test_a_record_is_a_target_as_it_is(every: int) -> None:
+    """Its times are those after the steps, and a sample belongs to the step that begins at its time."""
+    timing = Integration(dt=0.3, duration=150.0, transient=15.0, precision="float64")
+    truth = sweep.simulate(job(2, 0.3, 500, 8.0, integration=timing, observe=[record("r", every=every)]), "numpy").r
+    for own in (truth, truth.isel(time=slice(3, None, 2)), truth.transpose()):
+        fitted = job(2, 0.3, 500, 5.0, integration=timing, design=grid(tau_s=TAUS), target=Target(samples(own)))
+        found = sweep.simulate(fitted, "numpy").target_mse.sel(lag=0)
+        assert float(found.sel(tau_s=8.0).max()) == 0.0
+        assert float(found.drop_sel(tau_s=8.0).min()) > 1e-7
+
+
 @pytest.mark.parametrize(("every", "held"), [(10, 27.6), (50, 61.7), (100, 79.0)])
 def test_a_coarse_recording_gives_the_right_time_constant(every: int, held: float) -> None:
     """A linear unit of 20 ms, its own rate sampled every 10, 50 or 100 ms. Held values gave 27.6, 61.7 and the grid's end."""
