@@ -22,7 +22,7 @@ from sweep.signals.measurements import values_in, values_of
 from sweep.signals.targets import ModelOutput, Target
 
 #: The values of the followed parameters, in the order of :attr:`Job.followed`.
-_Followed = tuple[int, ...]
+_Followed = tuple[float, ...]
 
 #: Bytes of the series that a process keeps, and of those that it makes at a time.
 _MOST_KEPT, _AT_A_TIME = 2**28, 2**26
@@ -52,7 +52,7 @@ def prepare(job: Job, engine: Backend | None = None) -> PreparedJob:
     """
     if not job.targets:
         return PreparedJob(job, None)
-    first = tuple(int(job.design.axis(name).values(0, 1)[name][0]) for name in job.followed)
+    first = tuple(float(job.design.axis(name).values(0, 1)[name][0]) for name in job.followed)
     return PreparedJob(job, _series(job, engine or get_backend("numpy"), [first])[0])
 
 
@@ -130,12 +130,11 @@ def _alike(
     if not job.followed:
         yield None, prepare(job, engine)
         return
-    own = [parameters.selectors[name] for name in job.followed]
-    code = np.zeros(parameters.size, dtype=np.int64)
-    for column in own:
-        code = code * (column.max() + 1) + column
-    _, first, group = np.unique(code, return_index=True, return_inverse=True)
-    followed = [tuple(int(column[set_ if len(column) > 1 else 0]) for column in own) for set_ in first]
+    values = {**parameters.selectors, **parameters.input_numbers}
+    own = np.stack([np.broadcast_to(values[name], (parameters.size,)) for name in job.followed], dtype=np.float64)
+    rows, group = np.unique(own, axis=1, return_inverse=True)
+    group = group.reshape(-1)
+    followed: list[_Followed] = [tuple(row) for row in rows.T.tolist()]
     some = max(1, _AT_A_TIME // _bytes(job))
     for start in range(0, len(followed), some):
         for number, series in enumerate(_series(job, engine, followed[start : start + some]), start):
@@ -185,7 +184,7 @@ def _values(job: Job, engine: Backend, target: Target, followed: list[_Followed]
     rates = dict(zip(distinct, _rates(job, engine, teacher, target.signal.own_noise), strict=True))
     for each, values in rates.items():
         if not np.isfinite(values).all():
-            said = "".join(f" with {name} = {value}" for name, value in zip(names, each, strict=True))
+            said = "".join(f" with {name} = {value:g}" for name, value in zip(names, each, strict=True))
             raise JobError(f"target (model): the model{said} diverges, so it cannot be a target. Lower its gain.")
     return [rates[each] for each in own]
 

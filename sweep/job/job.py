@@ -273,13 +273,8 @@ class Job:
         Raises
         ------
         JobError
-            If the teacher's parameters do not fit the model, or the design varies numbers of the input, which no teacher follows.
+            If the teacher's parameters do not fit the model.
         """
-        if self.input_numbers:
-            raise JobError(
-                f"design: {self.input_numbers[0]} is swept, but a teacher hears one input for all sets. Run a job for each "
-                "value, with that value in its input, or compare with a recorded target."
-            )
         if follows is None:
             names = output.followed(self.design.swept)
             follows = {name: self.design.axis(name).values(0, 1)[name] for name in names}

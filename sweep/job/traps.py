@@ -45,7 +45,7 @@ def look(model: Model, design: Design, inputs: Sequence[Signal], integration: In
     integration : Integration
         Its steps. In the simultaneous scheme r sees the old x, and so x0.
     """
-    _noise_of_steps(inputs, integration.dt)
+    _noise_of_steps(inputs, design, integration.dt)
     if _somewhere(model, design, ("noise", _positive)):
         _repeated_rows(model, design)
         if _somewhere(model, design, ("tau_s", _zero), ("noise", _positive)):
@@ -74,21 +74,27 @@ def look_at_targets(targets: Sequence[Target], dt: float) -> None:
             )
 
 
-def _noise_of_steps(inputs: Sequence[Signal], dt: float) -> None:
+def _noise_of_steps(inputs: Sequence[Signal], design: Design, dt: float) -> None:
     """Warn of an input of white noise whose power depends on dt."""
     for signal in inputs:
-        if not isinstance(signal, WhiteNoise) or signal.std == 0:
+        if not isinstance(signal, WhiteNoise) or (signal.std == 0 and "input_std" not in design.swept):
             continue
-        if signal.interval is None:
+        intervals = [signal.interval]
+        if "input_interval" in design.swept:
+            axis = design.axis("input_interval")
+            some = axis.n if isinstance(axis, HeldAxis) else 1  # points that are drawn are all alike in this
+            intervals = axis.values(0, some)["input_interval"].tolist()
+        uneven = next((each for each in intervals if each and abs(each / dt - round(each / dt)) > 1e-6), None)
+        if None in intervals:
             warn(
                 f"input: white_noise has a new number in every step of dt = {dt:g} ms, so at another dt it is another noise, and "
                 f"its power is proportional to dt. Give interval = {dt:g} (ms): these are the same numbers, and they stay the "
                 "same at every dt that divides it."
             )
-        elif abs(signal.interval / dt - round(signal.interval / dt)) > 1e-6:
-            low = math.floor(signal.interval / dt)
+        elif uneven is not None:
+            low = math.floor(uneven / dt)
             warn(
-                f"input: white_noise.interval = {signal.interval:g} ms is no whole number of steps of dt = {dt:g} ms: some "
+                f"input: white_noise.interval = {uneven:g} ms is no whole number of steps of dt = {dt:g} ms: some "
                 f"numbers hold for {low} steps and others for {low + 1}, so the noise depends on dt. Give a multiple of dt."
             )
 

@@ -13,11 +13,12 @@ from sweep.checks.calls import called
 from sweep.checks.units import Milliseconds
 from sweep.errors import JobError
 from sweep.model.labelled import RECURRENT, ordered
-from sweep.model.parameters import Array, check_value, parse_name
+from sweep.model.parameters import INPUT_NUMBERS, Array, check_value, parse_name
 from sweep.signals.signal import Endless, Signal
 from sweep.spec import later, stored
 
-#: Parameters that say which network and which input a set has. A teacher has those of the set that is compared with it.
+#: Parameters that say which network and which input a set has. A teacher has those of the set that is compared with it, and
+#: always hears an input with the same numbers.
 _FOLLOWED = ("network", "stimulus")
 
 
@@ -55,7 +56,8 @@ class ModelOutput(Endless):
     def followed(self, swept: Collection[str]) -> tuple[str, ...]:
         """Return which of the swept parameters the teacher takes from the set that is compared with it."""
         own = {*self.parameters, *(("network",) if self.weights is not None else ())}
-        return tuple(name for name in _FOLLOWED if self.follows and name in swept and name not in own)
+        chosen = [name for name in _FOLLOWED if self.follows and name in swept and name not in own]
+        return (*chosen, *(name for name in swept if name in INPUT_NUMBERS))
 
     def sample(self, start: int, stop: int, dt: float) -> Array:
         """Raise JobError, because the values are not known before the model has been simulated."""

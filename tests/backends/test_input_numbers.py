@@ -14,7 +14,7 @@ from support.jobs import Simulate, assert_same_bits
 from support.reference import assert_agrees
 
 import sweep
-from sweep import Integration, Job, Model, Signal, Target, gaussian, grid, record, samples, sine, zipped
+from sweep import Integration, Job, Model, Signal, Target, gaussian, grid, model_output, record, samples, sine, zipped
 from sweep.backends.compiled import kernel
 from sweep.backends.registry import get_backend
 from sweep.signals.recordings import spikes
@@ -45,7 +45,7 @@ KINDS: dict[str, tuple[Callable[..., Signal], dict[str, float], dict[str, list[f
     ),
     "white_noise": (
         white_noise,
-        {"std": 0.7, "seed": 3},
+        {"std": 0.7, "seed": 3, "interval": 0.5},
         {"std": [0.5, 1.0, 2.0], "seed": [0, 5, 2**40], "interval": [0.5, 2.0, 3.5]},
     ),
     "samples": (
@@ -178,6 +178,24 @@ def test_sets_of_a_stimulus_stay_together(simulate: Simulate, monkeypatch: pytes
             }
         )
         assert_same_bits(simulate(alone), results, [index])
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_teacher_hears_the_input_of_the_set(simulate: Simulate, precision: str) -> None:
+    """For every input the mean squared difference is 0 at the teacher's parameters, and only there."""
+    one = Job(
+        model=Model(units=3, weights=gaussian(units=3, seed=1), parameters={"tau_r": 4.0}),
+        input=sine(),
+        target=Target(model_output({"tau_s": 5.0}), lags=[0, 2]),
+        design=grid(input_frequency=[3.0, 20.0, 80.0], tau_s=[2.0, 5.0], input_amplitude=[0.5, 1.0]),
+        integration=Integration(dt=1.0, duration=60.0, transient=10.0, precision=precision),
+        observe=["target_mse", "x_final"],
+    )
+    results = simulate(one)
+    mse = results["target_mse"][:, 0].reshape(3, 2, 2, 3)
+    assert (mse[:, 1] == 0).all()
+    assert (mse[:, 0] > 1e-9).all()
+    assert_agrees(results, one)
 
 
 class TestTransferFunction:

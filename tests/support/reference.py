@@ -166,6 +166,7 @@ def target_series(job: Job, target: Target, first: int, last: int, of: Own) -> A
     for name in {"network", "stimulus"} & {*job.design.swept} - {*signal.parameters}:
         if signal.follows and not (name == "network" and signal.weights is not None):
             own[name] = of[name]
+    own |= {name: of[name] for name in job.input_numbers}
     if signal.own_noise:
         own["replicate"] = -1 - own["replicate"]
     bare = replace(job, model=model, target=None, observe=(Record("r"),))
