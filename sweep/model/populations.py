@@ -101,7 +101,7 @@ class Units:
         return list(layers), which
 
     def projections(self, names: Iterable[str]) -> dict[str, Projection]:
-        """Return the projections among some names.
+        """Return the projections among some names, in the order of their units.
 
         Raises
         ------
@@ -121,7 +121,8 @@ class Units:
                         "overlap."
                     )
             found[name] = own
-        return found
+        # In this order they are added up, whatever the order of the names.
+        return dict(sorted(found.items(), key=lambda item: [(units.start, units.stop) for units in item[1]]))
 
     def labels(self) -> list[str]:
         """Return the population of every unit."""

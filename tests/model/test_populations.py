@@ -154,6 +154,6 @@ def test_factors_share_no_weight(first: tuple[range, range], second: tuple[range
         with pytest.raises(JobError, match="a weight has one such factor"):
             UNITS.projections(names)
     else:
-        assert UNITS.projections(names) == {
-            name: Projection(*own) for name, own in zip(names, (first, second), strict=True)
-        }
+        found = UNITS.projections(names)
+        assert list(found.items()) == list(UNITS.projections(reversed(names)).items())
+        assert found == {name: Projection(*own) for name, own in zip(names, (first, second), strict=True)}
