@@ -281,18 +281,24 @@ def assert_agrees(results: dict[str, Array], job: Job, diverging: Collection[int
         for name, expected in measure(job, index).items():
             room = near["atol"]
             if name == "target_correlation":
-                room = max(3 * room, float(np.finfo(job.integration.precision).eps) * _flatness(job, index))
+                room = 3 * max(room, float(np.finfo(job.integration.precision).eps) * _flatness(job, index))
             np.testing.assert_allclose(
                 results[name][index], expected, rtol=near["rtol"], atol=room, err_msg=f"{name} of set {index}"
             )
 
 
 def _flatness(job: Job, index: int) -> float:
-    """Return how many times the rates are larger than their deviations, by which a correlation divides."""
-    rates = trajectory(job, own_values(job, index))[1][job.integration.transient_steps :]
-    deviation = rates.std(axis=0)
+    """Return how many times rates and teachers are larger than their deviations, by which a correlation divides."""
+    timing, own = job.integration, own_values(job, index)
+    teachers = [target for target in job.targets if isinstance(target.signal, ModelOutput)]
+    series = [target_series(job, target, timing.transient_steps, timing.steps, own) for target in teachers]
+    return _flat(trajectory(job, own)[1][timing.transient_steps :]) * max(map(_flat, series), default=1.0)
+
+
+def _flat(values: Array) -> float:
+    deviation = values.std(axis=0)
     changing = deviation > 0
-    return float((np.abs(rates).max(axis=0)[changing] / deviation[changing]).max()) if changing.any() else 0.0
+    return float((np.abs(values).max(axis=0)[changing] / deviation[changing]).max()) if changing.any() else 0.0
 
 
 def _assert_diverges(results: dict[str, Array], job: Job, index: int) -> None:
