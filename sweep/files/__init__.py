@@ -6,6 +6,7 @@ from sweep.files.readers import TIME as TIME
 from sweep.files.readers import Column as Column
 from sweep.files.readers import number_of as number_of
 from sweep.files.readers import read as read
+from sweep.files.readers import read_cells as read_cells
 from sweep.files.readers import read_numbers as read_numbers
 from sweep.files.readers import unreadable as unreadable
 from sweep.files.readers import warn_of_times as warn_of_times

@@ -63,7 +63,7 @@ def read(source: Source, name: Column | None = None, empty: bool = False) -> Tab
         if kind in SEPARATORS:
             found: Table | NDArray[np.float64] = read_columns(path)
         elif kind in _ARRAYS:
-            found = _named(source, _arrays(path, kind), name)
+            found = _real(_named(source, _arrays(path, kind), name))
         else:
             found = _real(_saved(path, kind))
     except JobError:
@@ -74,6 +74,38 @@ def read(source: Source, name: Column | None = None, empty: bool = False) -> Tab
     if nothing and not (empty and path.stat().st_size):
         raise JobError(f"file {str(source)!r}: it must hold at least one number, and holds none. Choose another file.")
     return found
+
+
+def read_cells(source: Source, name: Column | None = None) -> list[NDArray[np.float64]] | None:
+    """Read a cell array of MATLAB: an array of numbers from each of its cells, in one dimension.
+
+    Parameters
+    ----------
+    source : str or path
+        The file.
+    name : str, optional
+        The name of the array, if the file has several.
+
+    Returns
+    -------
+    list of array of float64, or None
+        None if the file is no ``.mat`` file, or if the array is none of cells.
+
+    Raises
+    ------
+    JobError
+        If the file is missing, has no such array, or a cell does not hold numbers.
+    """
+    kind = _kind(Path(source))
+    if kind != ".mat":
+        return None
+    try:
+        cells = _named(source, _arrays(located(source), kind), name)
+        return [_real(cell).ravel() for cell in cells.ravel()] if cells.dtype.kind == "O" else None
+    except JobError:
+        raise
+    except (OSError, ValueError) as error:
+        raise JobError(unreadable(f"file {str(source)!r}", error)) from error
 
 
 def read_numbers(source: Source, column: Column | None = None) -> NDArray[np.float64]:
@@ -159,7 +191,7 @@ def _arrays(path: Path, kind: str) -> Mapping[str, Any]:
     return {name: value for name, value in content.items() if not name.startswith("__")}
 
 
-def _named(source: Source, arrays: Mapping[str, Any], name: Column | None) -> NDArray[np.float64]:
+def _named(source: Source, arrays: Mapping[str, Any], name: Column | None) -> Any:
     """Return one of the arrays of a file; without a name the only one."""
     if name is None and len(arrays) == 1:
         (name,) = arrays
@@ -169,7 +201,7 @@ def _named(source: Source, arrays: Mapping[str, Any], name: Column | None) -> ND
         )
     if name not in arrays:
         raise JobError(f"column = {name!r}: the file {str(source)!r} has no such array. {suggest(str(name), arrays)}")
-    return _real(arrays[str(name)])
+    return arrays[str(name)]
 
 
 def _real(saved: Any) -> NDArray[np.float64]:

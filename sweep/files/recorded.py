@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from annotated_types import Ge, Lt
+
+from sweep.checks import whole
 from sweep.errors import JobError
 from sweep.files.sources import Source, located
 
@@ -45,11 +48,10 @@ def read_segment(source: Source, segment: int | None = None) -> Any:
     segments = [each for block in _blocks(source, path) for each in block.segments]
     if segment is None and len(segments) == 1:
         segment = 0
-    if segment is None or segment >= len(segments):
-        raise JobError(
-            f"segment = {segment}: the file {str(source)!r} has {len(segments)} segments. Give the number of one, counted from 0."
-        )
-    return segments[segment]
+    remedy = f"The file {str(source)!r} has {len(segments)} segments. Give the number of one, counted from 0."
+    if segment is None:
+        raise JobError(f"segment must be given. {remedy}")
+    return segments[whole("segment", segment, Annotated[int, Ge(0), Lt(len(segments))], remedy)]
 
 
 def _blocks(source: Source, path: Path) -> Any:

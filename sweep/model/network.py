@@ -212,8 +212,9 @@ def _labels(given: Sequence[str] | None, units: int) -> Labels | None:
     """Return the labels of units, checked."""
     if given is None:
         return None
-    if isinstance(given, str) or not all(isinstance(label, str) for label in given) or len(given) != units:
+    listed = list(given) if hasattr(given, "__len__") and not isinstance(given, str) else []
+    if len(listed) != units or not all(isinstance(label, str) for label in listed):
         raise JobError(
             f"model.unit_labels = {short(given)}: must be a list of texts, one for each of {units} units. Correct it."
         )
-    return tuple(map(str, given))
+    return tuple(map(str, listed))

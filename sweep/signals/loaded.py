@@ -91,12 +91,15 @@ def _check(choice: Choice, of_signals: bool) -> None:
         raise JobError(
             f"samples.columns = {choice.columns!r}: column = {choice.column!r} is given too. Leave one of the two out."
         )
-    if isinstance(choice.columns, str) or (choice.columns is not None and not len(choice.columns)):
+    columns = choice.columns
+    if columns is not None and (isinstance(columns, str) or not hasattr(columns, "__len__") or not len(columns)):
         raise JobError(f"samples.columns = {choice.columns!r}: must be a list of columns. Write [first, second, ...].")
     for key, names in (("time_unit", TIME_UNITS), ("reader", READERS)):
         if getattr(choice, key) is not None:
             one_of(f"samples.{key}", getattr(choice, key), names)
-    if choice.dims is not None and tuple(map(str, choice.dims)) not in (DIMS, DIMS[::-1]):
+    if choice.dims is not None and (
+        not hasattr(choice.dims, "__len__") or tuple(choice.dims) not in (DIMS, DIMS[::-1])
+    ):
         raise JobError(
             f"samples.dims = {choice.dims!r}: must name the dimensions of the array, in their order. Write "
             "('time', 'channel') or ('channel', 'time')."

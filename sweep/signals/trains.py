@@ -20,7 +20,7 @@ from sweep.checks import array, one_of, whole
 from sweep.checks.decimals import shortest
 from sweep.checks.units import Milliseconds, plain
 from sweep.errors import JobError, short
-from sweep.files import READERS, Column, Table, read, read_segment
+from sweep.files import READERS, Column, Table, read, read_cells, read_segment
 from sweep.signals.columns import Columns
 from sweep.signals.spacing import TIME_UNITS, milliseconds
 
@@ -63,7 +63,9 @@ def trains(source: Any, chosen: Chosen) -> Trains:
     for key, known in (("time_unit", list(TIME_UNITS)), ("reader", list(READERS))):
         if getattr(chosen, key) is not None:
             one_of(f"spikes.{key}", getattr(chosen, key), known)
-    if isinstance(chosen.units, str) or (chosen.units is not None and not len(chosen.units)):
+    if chosen.units is not None and (
+        isinstance(chosen.units, str) or not hasattr(chosen.units, "__len__") or not len(chosen.units)
+    ):
         raise JobError(f"spikes.units = {chosen.units!r}: must be a list of units. Write [first, second, ...].")
     if isinstance(source, str | os.PathLike):
         return _of_file(source, chosen)
@@ -81,6 +83,9 @@ def _of_file(source: Any, chosen: Chosen) -> Trains:
     """Return the trains of a file: a table of times, an array of times, or a recording that neo reads."""
     if chosen.reader is not None:
         return _numbered(_of_neo(read_segment(source, chosen.segment).spiketrains), chosen)
+    cells = read_cells(source, chosen.column)
+    if cells is not None:
+        return _numbered(Trains([_times(cell, chosen, f"[{number}]") for number, cell in enumerate(cells)]), chosen)
     content, whose = read(source, chosen.column, empty=True), f"the file {str(source)!r}"
     if isinstance(content, Table):
         return _of_columns(Columns.of_table(whose, content), chosen)
@@ -96,6 +101,8 @@ def _of_object(source: Any, chosen: Chosen) -> Trains:
     if _is_train(source):
         return _of_neo([source])
     own = type(source)
+    if isinstance(source, np.ndarray) and source.dtype.kind == "O":
+        source, own = source.ravel().tolist(), list
     if hasattr(own, "__getitem__") and hasattr(own, "__len__") and not hasattr(own, "__array__"):
         listed = [] if isinstance(source, Mapping) else list(source)
         if listed and all(map(_is_train, listed)):

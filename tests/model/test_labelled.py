@@ -73,6 +73,7 @@ def test_input_weights_follow_the_labels_of_the_units() -> None:
         ),
         ({"input_weights": TOLD[0]}, r"model\.input_weights: .*'to' or 'target' or 'unit', 'channel'"),
         ({"unit_labels": ["a", "b"]}, r"model\.unit_labels = \['a', 'b'\]: .*one for each of 3 units"),
+        ({"unit_labels": 3}, r"model\.unit_labels = 3: must be a list of texts"),
         ({"unit_labels": "abc"}, r"model\.unit_labels = 'abc': must be a list of texts"),
         ({"unit_labels": [1, 2, 3]}, r"model\.unit_labels = \[1, 2, 3\]: must be a list of texts"),
     ],

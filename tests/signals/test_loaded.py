@@ -215,6 +215,8 @@ def test_the_interval_of_written_times_is_the_one_that_was_meant(
             {"dims": ("time", "unit"), "interval": 2.0},
             r"samples\.dims = \('time', 'unit'\): must name the dimensions",
         ),
+        (VALUES, {"dims": 5, "interval": 2.0}, r"samples\.dims = 5: must name the dimensions"),
+        ("timed.csv", {"columns": 5}, r"samples\.columns = 5: must be a list of columns"),
         (VALUES, {"columns": [0], "interval": 2.0}, r"columns = \[0\] was given, but only a file has columns. Index"),
         (
             "array.npy",
@@ -306,7 +308,7 @@ duration = 10.0
         ('file = "timed.csv"\ncolumns = "left"', r"input\.columns = .*must be a list"),
         ('file = "timed.csv"\ncolums = ["left"]', r"input\.colums is not a key .* Did you mean 'columns'"),
         ('file = "timed.csv"\ntime_unit = "sec"', r"input\.time_unit = 'sec' does not exist"),
-        ('file = "turned.npy"\ninterval = 1', r"input\.array: .*more channels than times|input: .*more channels"),
+        ('file = "turned.npy"\ninterval = 1', r"input\.file.*: .*more channels than times"),
     ]:
         (folder / "job.toml").write_text(text % keys)
         with pytest.raises(JobError, match=message):

@@ -115,8 +115,9 @@ def test_neo_reads_files() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: sweep.spikes("two.mat", reader="neo"), r"segment = None: .*has 2 segments. Give the number"),
+        (lambda: sweep.spikes("two.mat", reader="neo"), r"segment must be given. .*has 2 segments. Give the number"),
         (lambda: sweep.samples("two.mat", reader="neo", segment=2), r"segment = 2: .*has 2 segments"),
+        (lambda: sweep.samples("two.mat", reader="neo", segment=-1), r"segment = -1: .*at least 0.*has 2 segments"),
         (lambda: sweep.samples("one.mat", reader="noe"), r"samples\.reader = 'noe' does not exist. Did you mean 'neo'"),
         (lambda: sweep.spikes("one.mat", reader="noe"), r"spikes\.reader = 'noe' does not exist"),
         (lambda: sweep.samples("one.mat", reader="neo", column="vn"), r"column = 'vn': .*no such column. Known: vm"),
@@ -137,7 +138,7 @@ def test_a_format_of_a_device_is_read(tmp_path: Path) -> None:
     path = tmp_path / "device.fake"
     path.write_bytes(b"")
     judge = [one for block in neo.io.ExampleIO(str(path)).read() for one in block.segments]
-    with pytest.raises(JobError, match=rf"segment = None: .*has {len(judge)} segments"):
+    with pytest.raises(JobError, match=rf"segment must be given. .*has {len(judge)} segments"):
         sweep.samples(path, reader="neo")
     for number, expected in enumerate(judge):
         with pytest.raises(JobError, match=rf"has {len(expected.analogsignals)} signals: .*column = "):

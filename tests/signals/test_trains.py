@@ -131,6 +131,25 @@ def test_trains_in_arrays_of_matlab_are_rows_or_columns() -> None:
     assert trains(sweep.spikes("spikes.mat", column="none")) == [[]]
 
 
+def test_cells_of_matlab_are_trains(tmp_path: Path) -> None:
+    """A cell for each unit, which may be empty, as row or column; and what scipy returns of it."""
+    cells = np.empty((1, 3), dtype=object)
+    cells[0, :] = [np.array([[7.0, 1.0, 2.5]]), np.zeros((0, 0)), np.array([[3.0], [3.0]])]
+    io.savemat(tmp_path / "cells.mat", {"spikes": cells, "fs": 1000.0})
+    assert trains(sweep.spikes(tmp_path / "cells.mat", column="spikes")) == SORTED
+    assert trains(sweep.spikes(tmp_path / "cells.mat", column="spikes", units=[2, 0])) == [SORTED[2], SORTED[0]]
+    assert sweep.spikes(tmp_path / "cells.mat", column="spikes", time_unit="s").times.max() == 7000.0
+    ragged = np.empty(3, dtype=object)
+    ragged[:] = [np.array(train) for train in TRAINS]
+    assert trains(sweep.spikes(ragged)) == SORTED
+    with pytest.raises(JobError, match="its dtype is object"):
+        sweep.samples(tmp_path / "cells.mat", 1.0, column="spikes")
+    cells[0, 1] = "none"
+    io.savemat(tmp_path / "words.mat", {"spikes": cells})
+    with pytest.raises(JobError, match=r"words\.mat': every entry must be a number.*dtype is <U"):
+        sweep.spikes(tmp_path / "words.mat")
+
+
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize(
     ("source", "options", "message"),
@@ -139,6 +158,7 @@ def test_trains_in_arrays_of_matlab_are_rows_or_columns() -> None:
         ("trains.csv", {"unit_column": "untis"}, r"unit_column = 'untis': .*no such column. Did you mean 'unit'\?"),
         ("trains.csv", {"units": [7, 8]}, r"spikes\.units = \[7, 8\]: .*which has spikes of 2, 5. Name units"),
         ("trains.csv", {"units": []}, r"spikes\.units = \[\]: must be a list of units"),
+        ("trains.csv", {"units": 5}, r"spikes\.units = 5: must be a list of units"),
         ("trains.csv", {"units": "5"}, r"spikes\.units = '5': must be a list of units"),
         ("seconds.tsv", {"time_unit": "ms"}, r"time_unit = 'ms', but the header 'time \(s\)' says 's'"),
         (TRAINS, {"units": [3]}, r"spikes\.units = 3: .*below 3. There are 3 trains, counted from 0"),
