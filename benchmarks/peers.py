@@ -87,8 +87,8 @@ def jobs(quick: bool = False) -> dict[str, tuple[str, Callable[[], sweep.Job]]]:
 
 
 def grasshopper(duration: float) -> sweep.Job:
-    """Return the job of ``sweeps/grasshopper.toml`` with the first ``duration`` ms of its recording."""
-    job = sweep.load(HERE.parent / "sweeps" / "grasshopper.toml")
+    """Return the job of ``recording.toml`` with the first ``duration`` ms of its recording."""
+    job = sweep.load(HERE / "recording.toml")
     return dataclasses.replace(job, integration=dataclasses.replace(job.integration, duration=duration))
 
 
