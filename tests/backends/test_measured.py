@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from scipy import stats
 from support import reference
 
 import sweep
@@ -166,6 +167,28 @@ def test_counts_are_compared_with_the_mean_of_the_rate_over_their_window() -> No
     for lag, (y, rate) in enumerate(expected):
         assert float(found.target_mse[lag]) == pytest.approx(np.mean((y - np.array(rate)) ** 2))
         assert float(found.target_correlation[lag]) == pytest.approx(np.corrcoef(y, rate)[0, 1])
+
+
+@given(width=st.floats(1.0, 12.0).map(lambda x: round(x, 1)), seed=st.integers(0, 99))
+@settings(max_examples=15, deadline=None)
+def test_scipy_agrees_on_counts_and_means(width: float, seed: int) -> None:
+    """Counts and means in bins, and Pearson's r, are those of scipy.stats."""
+    rng = np.random.default_rng(seed)
+    times = np.sort(rng.uniform(0.0, 150.0, 60))
+    timing = Integration(dt=0.5, duration=150.0, precision="float64")
+    compared = job(2, 0.5, 300, 8.0, integration=timing, target=Target(spikes(times, window=width)))
+    found = sweep.simulate(compared, "numpy").squeeze("lag")
+    rate = sweep.simulate(job(2, 0.5, 300, 8.0, integration=timing, observe=[record("r")]), "numpy").r.to_numpy()
+    edges = width * np.arange(int(150.0 / width + 1e-9) + 1)
+    # A step belongs to the bin in which it begins. A millionth of a ms keeps rounding out of the edges that lie on steps.
+    begins = 0.5 * np.arange(300) + 1e-6
+    counts = stats.binned_statistic(times, times, "count", edges).statistic
+    for unit in range(2):
+        means = stats.binned_statistic(begins, rate[:, unit], "mean", edges).statistic
+        assert float(found.target_correlation[unit]) == pytest.approx(
+            stats.pearsonr(counts, means).statistic, abs=1e-12
+        )
+        assert float(found.target_mse[unit]) == pytest.approx(np.mean((counts - means) ** 2), rel=1e-12)
 
 
 def test_old_held_comparisons_do_not_go_on_as_todays() -> None:
