@@ -141,8 +141,8 @@ SIGNALS = {
     "white_noise": ("std = 1, seed = 2, channels = 3, interval = 2", signals.white_noise(1, 2, 3, 2)),
     "samples": ('file = "data/two.csv", interval = 1, column = 1', sweep.samples(np.arange(1, 80, 2), 1)),
     "samples ": (
-        "values = [[0, 1], [1, 0], [2, 2]], interval = 30, dims = ['channel', 'time']",
-        sweep.samples([[0, 1], [1, 0], [2, 2]], 30, dims=("channel", "time")),
+        "values = [[0, 1, 1, 0, 2], [1, 0, 2, 1, 1], [2, 2, 0, 1, 0]], interval = 6, dims = ['channel', 'time']",
+        sweep.samples([[0, 1, 1, 0, 2], [1, 0, 2, 1, 1], [2, 2, 0, 1, 0]], 6, dims=("channel", "time")),
     ),
     "spikes": ('file = "data/spikes.txt", time_unit = "s", window = 2', sweep.spikes([3, 12], window=2)),
     "spikes ": ("times = [3, 12], duration = 40", sweep.spikes([3, 12], duration=40)),

@@ -145,7 +145,7 @@ def test_named_dimensions_are_obeyed(order: str) -> None:
 
 
 def test_a_result_is_a_recording() -> None:
-    """Records of a run are samples as they are: their time is the time after the step."""
+    """Records of a run are samples as they are: their times are those after the steps to which samples belong."""
     job = sweep.Job(
         model=sweep.Model(units=3, parameters={"x0": 1.0, "tau_s": [1.0, 2.0, 3.0]}),
         integration=sweep.Integration(dt=0.1, duration=2.0),
@@ -154,7 +154,7 @@ def test_a_result_is_a_recording() -> None:
     x = sweep.simulate(job, "numpy").x
     assert x.dims == ("time", "unit")
     found = sweep.samples(x)
-    assert (found.interval, found.start) == (0.2, float(x.time[0]))
+    assert (found.interval, found.start) == (0.2, float(x.time[0]) - 0.1)
     np.testing.assert_array_equal(found.values, x.to_numpy().T)
 
 
