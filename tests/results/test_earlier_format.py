@@ -1,7 +1,8 @@
 """A store written by an earlier version still opens, resumes and gives the same numbers.
 
-The file beside this module holds a store of the first format, which version 0.1.0 wrote. Its job has every kind of part:
-all signals as an ensemble, three targets, a grid times a sample times rows times replicates, a record, a report.
+The files beside this module hold two stores of the first format, which version 0.1.0 wrote. Their job has every kind of part:
+all signals as an ensemble, three targets, a grid times a sample times rows times replicates, a record, a report. In the one
+all targets have a value for every step. In the other a target has one for every second step; it was held in between.
 """
 
 from __future__ import annotations
@@ -27,10 +28,21 @@ TOLERANCE = {"rtol": 1e-10, "atol": 1e-12}
 
 @pytest.fixture
 def earlier(tmp_path: Path) -> Path:
-    """Unpack the store."""
-    with zipfile.ZipFile(Path(__file__).with_name("store_format_1.zip")) as packed:
-        packed.extractall(tmp_path)
-    return tmp_path / "format_1.zarr"
+    """Unpack the store whose targets have a value for every step."""
+    return unpacked("store_format_1_every_step.zip", tmp_path)
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> Path:
+    """Unpack the store one of whose targets was held."""
+    return unpacked("store_format_1.zip", tmp_path / "held")
+
+
+def unpacked(name: str, path: Path) -> Path:
+    """Unpack a store."""
+    with zipfile.ZipFile(Path(__file__).with_name(name)) as packed:
+        packed.extractall(path)
+    return path / "format_1.zarr"
 
 
 def assert_close(result: xr.Dataset, expected: xr.Dataset) -> None:
@@ -44,9 +56,15 @@ def assert_close(result: xr.Dataset, expected: xr.Dataset) -> None:
             np.testing.assert_array_equal(result[name], variable, err_msg=str(name))
 
 
-def test_it_opens(earlier: Path) -> None:
+def test_they_open(earlier: Path, held: Path) -> None:
     """All sets are ok and all numbers finite; the stored hash is that of the job as it is read today."""
-    result = sweep.open(earlier)
+    for path in (earlier, held):
+        _assert_opens(path)
+    assert sweep.open(earlier).attrs["job_hash"] == Store(earlier).job.hash
+
+
+def _assert_opens(path: Path) -> None:
+    result = sweep.open(path)
     assert dict(result.sizes) == {
         **{"stimulus": 7, "point": 4, "pair": 2, "replicate": 2},
         **{"unit": 2, "recorded_unit": 1, "time": 4, "target": 3, "lag": 2},
@@ -55,12 +73,25 @@ def test_it_opens(earlier: Path) -> None:
     for name in ("r_mean", "x_final", "target_correlation", "target_mse", "r"):
         assert np.isfinite(result[name]).all(), name
     assert result.attrs["tausweep_format"] == 1
-    assert result.attrs["job_hash"] == Store(earlier).job.hash
 
 
 def test_its_job_gives_the_stored_numbers(earlier: Path) -> None:
     """Simulated again from what the store says of it, every set has the same results and labels."""
     assert_close(sweep.simulate(Store(earlier).job, backend="numpy"), sweep.open(earlier))
+
+
+def test_what_was_held_is_compared_where_it_was_measured(held: Path) -> None:
+    """So its comparisons with that target have other numbers today, all else has the same, and no run goes on in the store."""
+    stored, job = sweep.open(held), Store(held).job
+    today = sweep.simulate(job, backend="numpy")
+    compared = ["target_correlation", "target_mse"]
+    assert_close(today.drop_vars(compared), stored.drop_vars(compared))
+    assert_close(today[compared].isel(target=[1, 2]), stored[compared].isel(target=[1, 2]))
+    assert not np.isclose(today.target_mse.isel(target=0), stored.target_mse.isel(target=0)).all()
+    before = tree(held)
+    with pytest.raises(StoreError, match=r"computed other results for it .* Choose another path"):
+        sweep.run(job, held, backend="numpy")
+    assert tree(held) == before
 
 
 def test_a_run_goes_on_in_it(earlier: Path) -> None:
