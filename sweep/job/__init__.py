@@ -3,4 +3,4 @@
 from __future__ import annotations
 
 from sweep.job.job import Job as Job
-from sweep.job.job import Report as Report
+from sweep.job.report import Report as Report

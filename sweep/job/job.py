@@ -16,8 +16,9 @@ from sweep.checks import Count, OneOf, Seed, check_fields
 from sweep.checks.caution import once, silence
 from sweep.design.arrays import ParameterSets, gather
 from sweep.design.design import Block, Blocks, Design
-from sweep.errors import JobError, suggest
+from sweep.errors import JobError
 from sweep.job import parts, teachers, traps, varied
+from sweep.job.report import Report
 from sweep.model.integration import Integration
 from sweep.model.network import Model
 from sweep.model.parameters import INPUT_NUMBERS, Array
@@ -25,7 +26,7 @@ from sweep.model.populations import Projection
 from sweep.observables import ALWAYS, Record, Variable
 from sweep.signals.measurements import Comparisons
 from sweep.signals.numbers import own_number
-from sweep.signals.recordings import StepMeans, heard
+from sweep.signals.recorded import StepMeans, heard
 from sweep.signals.signal import Signal
 from sweep.signals.targets import ModelOutput, Target
 from sweep.spec import stored
@@ -39,39 +40,6 @@ _BLOCK_BYTES = 64 * 2**20
 _BLOCK_UPDATES = 2 * 10**9
 _EFFICIENT_UNITS = 2**16
 _MOST_BLOCKS = 10_000
-
-
-@stored("Report")
-@dataclass(frozen=True, kw_only=True)
-class Report:
-    """What a run shows at its end: the best set in words, and a heat map.
-
-    Parameters
-    ----------
-    variable : str
-        The observable by which sets are compared.
-    best : {"max", "min"}
-        Whether its largest or its smallest value is best.
-    x : str, optional
-        Coordinate of the horizontal axis of the heat map; by default the first dimension of the design.
-    y : str, optional
-        Coordinate of the vertical axis of the heat map; by default the second dimension of the design.
-    panel : str, optional
-        A coordinate; every value of it has its own panel.
-    select : mapping, optional
-        Labels that choose a part of the result, such as ``{"network": 0}``.
-    """
-
-    variable: str
-    best: Annotated[str, OneOf(("max", "min"))] = "max"
-    x: str | None = None
-    y: str | None = None
-    panel: str | None = None
-    select: Mapping[str, float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        """Check the names that do not depend on the job."""
-        check_fields(self, "report")
 
 
 @stored("Job")
@@ -149,7 +117,8 @@ class Job:
         with once():
             self._check_parts()
             traps.look(self.model, self.design, self.inputs, self.integration)
-        self._check_report()
+        if self.report is not None:
+            self.report.check([item for item in self.observe if isinstance(item, str)], self.labels)
 
     def _check_parts(self) -> None:
         parts.check_design(self.design, self.model, self.inputs, self.integration)
@@ -165,24 +134,6 @@ class Job:
                     self.teacher(target.signal)
                 except JobError as error:
                     raise JobError(f"target (model): {error}") from None
-
-    def _check_report(self) -> None:
-        if self.report is None:
-            return
-        names = [item for item in self.observe if isinstance(item, str)]
-        if self.report.variable not in names:
-            raise JobError(
-                f"report.variable = {self.report.variable!r} is not observed. {suggest(self.report.variable, names)}"
-            )
-        for key in ("x", "y", "panel"):
-            name = getattr(self.report, key)
-            if name is not None and name not in self.labels:
-                raise JobError(
-                    f"report.{key} = {name!r} is not a coordinate of the result. {suggest(name, self.labels)}"
-                )
-        for name in self.report.select:
-            if name not in self.labels:
-                raise JobError(f"report.select.{name} is not a coordinate of the result. {suggest(name, self.labels)}")
 
     @property
     def labels(self) -> tuple[str, ...]:

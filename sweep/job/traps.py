@@ -19,7 +19,7 @@ from sweep.errors import short
 from sweep.model.integration import Integration
 from sweep.model.network import Model
 from sweep.model.parameters import Array
-from sweep.signals.recordings import Samples
+from sweep.signals.recorded import Samples
 from sweep.signals.signal import Signal
 from sweep.signals.targets import Target
 from sweep.signals.waveforms import WhiteNoise

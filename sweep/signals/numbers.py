@@ -18,7 +18,8 @@ from sweep.checks.values import unit_of, without_none
 from sweep.errors import JobError
 from sweep.model.parameters import INPUT_NUMBERS as INPUT_NUMBERS
 from sweep.model.parameters import PARAMETERS, Array, Parameter
-from sweep.signals.recordings import RECORDINGS, heard
+from sweep.signals.recorded import heard
+from sweep.signals.recordings import RECORDINGS
 from sweep.signals.signal import Numbers, Signal
 from sweep.signals.waveforms import WAVEFORMS, Formula
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import sweep
 from sweep import Integration, Job, JobError, Model, Target, samples
 from sweep.checks.caution import silence
-from sweep.signals.recordings import Samples, heard
+from sweep.signals.recorded import Samples, heard
 
 
 def job(values: np.ndarray, interval: float, dt: float, duration: float = 100.0) -> Job:

@@ -17,7 +17,7 @@ from scipy import io
 
 import sweep
 from sweep.errors import JobError
-from sweep.signals.recordings import Samples
+from sweep.signals.recorded import Samples
 
 VALUES = np.random.default_rng(0).normal(size=(2, 5))
 

@@ -12,7 +12,7 @@ from support.signals import STEPS
 
 import sweep
 from sweep import Integration, Job, JobError, Model, Target
-from sweep.signals.recordings import heard
+from sweep.signals.recorded import heard
 from sweep.signals.signal import Signal
 from sweep.spec import encode
 

@@ -14,7 +14,7 @@ from scipy import io
 
 import sweep
 from sweep import Integration, Job, JobError, Model, Target
-from sweep.signals.recordings import Spikes
+from sweep.signals.recorded import Spikes
 from sweep.spec import encode
 
 TRAINS = [[7.0, 1.0, 2.5], [], [3.0, 3.0]]

@@ -18,7 +18,7 @@ from sweep import Job, philox
 from sweep.model.network import Model
 from sweep.model.parameters import INPUT_NUMBERS, PARAMETERS, SELECTORS, parse_name
 from sweep.observables import OBSERVABLES, Record
-from sweep.signals.recordings import Samples, Spikes, heard
+from sweep.signals.recorded import Samples, Spikes, heard
 from sweep.signals.signal import Signal
 from sweep.signals.targets import ModelOutput, Target
 
