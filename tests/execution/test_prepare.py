@@ -19,7 +19,7 @@ from sweep.backends.protocol import PreparedJob, Results
 from sweep.design.arrays import ParameterSets
 from sweep.errors import JobError, RunError
 from sweep.execution import prepare as subject
-from sweep.results.store import Store
+from sweep.results.store import Store, computed_by
 
 
 class Counting(NumpyBackend):
@@ -123,3 +123,16 @@ def test_a_run_stops_at_a_teacher_that_diverges(counting: Counting, path: Path) 
     with pytest.raises(RunError, match=r"target \(model\): the model with network = 1 diverges"):
         sweep.run(job, path)
     assert Store(path).counts()["failed"] == 0
+
+
+def test_a_store_goes_on_with_another_back_end_and_its_teacher(counting: Counting, path: Path) -> None:
+    """Every block is compared with the teacher of the back end that has computed it."""
+    job = compared(design=grid(tau_r=[7.0, 9.0], stimulus=[0, 1]), sets_per_block=1)
+    sweep.run(job, path, backend="numpy")
+    for number in (0, 1):
+        Store(path).discard(job.blocks[number])
+    found = sweep.run(job, path)
+    assert counting.teachers == [1, 1]
+    assert (found.target_mse.sel(tau_r=7.0) == 0).all()
+    assert (found.target_mse.sel(tau_r=9.0) > 0).all()
+    assert {part["backend"] for part in computed_by(path)} == {"numpy", "fast"}
