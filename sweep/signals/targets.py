@@ -107,8 +107,9 @@ class Target:
 def model_output(parameters: Mapping[str, float | Array], weights: ArrayLike | None = None) -> ModelOutput:
     """Make a target from the rates of the same network with other parameters: a teacher.
 
-    The back end of the run simulates it, so that a set that equals its teacher has a mean squared difference of 0. Where a
-    job sweeps ``stimulus`` or ``network``, every set is compared with the teacher that hears its input and has its network,
+    The back end of the run simulates it, so that without noise a set that equals its teacher has a mean squared difference of
+    0. (If a GPU needs several kernels for very many lags, it is 0 but for rounding.) Where a job sweeps ``stimulus``,
+    ``network`` or a number of the input, every set is compared with the teacher that hears its input and has its network,
     unless the teacher has a ``stimulus``, a ``network`` or weights of its own.
 
     Parameters
