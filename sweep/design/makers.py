@@ -46,7 +46,8 @@ def grid(**values: npt.ArrayLike) -> Design:
     Parameters
     ----------
     **values : array_like
-        ``(n,)`` different values of a parameter. ``grid(**{"W[0,1]": [...]})`` sweeps a single weight.
+        ``(n,)`` different values of a parameter. ``grid(**{"W[0,1]": [...]})`` sweeps a single weight, ``"tau_s[E]"`` the
+        value of a population, ``"gain[E,I]"`` the factor of all weights to E from I.
 
     Raises
     ------
