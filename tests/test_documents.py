@@ -79,6 +79,15 @@ def test_the_readme_shows_one_job_in_both_languages(tmp_path: Path, monkeypatch:
     assert names["figure"].axes
 
 
+@pytest.mark.usefixtures("only_numpy")
+def test_the_readme_finds_what_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+    """The example with a recording prints what its last line says."""
+    (code,) = (block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "sweep.Target(" in block)
+    (promised,) = re.findall(r"print\(best\.words\(\)\)  # (.*)", code)
+    exec(compile(code, "README.md", "exec"), {})
+    assert capsys.readouterr().out.strip() == promised
+
+
 def test_the_changelog_has_the_version() -> None:
     """The first entry is of the version that is built."""
     versions = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)

@@ -135,7 +135,9 @@ def check_targets(targets: Sequence[Target], model: Model, integration: Integrat
                 f"({model.units}). Choose channels, or correct units."
             )
         _check_order("target", signal, model)
-        if signal.duration < integration.duration * (1 - _ROUNDING):
+        # A last measurement that is not whole may be missing.
+        spacing = signal.spacing if isinstance(signal, Measured) else 0.0
+        if signal.duration + spacing * (1 - _ROUNDING) < integration.duration * (1 - _ROUNDING):
             raise JobError(
                 f"target lasts {signal.duration:g} ms but integration.duration = {integration.duration:g} ms: the target must "
                 "last as long. Shorten the duration."

@@ -48,6 +48,11 @@ class Measurements:
 class Measured(Protocol):
     """A signal that knows when it was measured."""
 
+    @property
+    def spacing(self) -> float:
+        """Time from one measurement to the next, ms; 0 if there is one in every step."""
+        ...
+
     def measurements(self, stop: int, dt: float) -> Measurements | None:
         """Return the measurements before step ``stop``, for steps of ``dt`` ms; None if there is one in every step."""
         ...

@@ -68,6 +68,11 @@ class Samples:
         times = nudged(step_times(self, start, stop, dt, self.start), dt)
         return np.take(self.values, interval_number(times - self.start, self.interval), axis=1)
 
+    @property
+    def spacing(self) -> float:
+        """Time from one sample to the next, ms."""
+        return self.interval
+
     def measurements(self, stop: int, dt: float) -> Measurements:
         """Return the samples as a target has them, those before step ``stop``; see `Measured`."""
         count = min(self.values.shape[1], max(0, math.ceil((stop * dt - self.start) / self.interval)))
@@ -205,6 +210,11 @@ class Spikes:
         interval = interval_number(times, dt)
         hit = [interval_number(nudged(train + self.start, dt), dt) for train in self.trains]
         return np.stack([_counts(of_spike, interval) for of_spike in hit]) / dt
+
+    @property
+    def spacing(self) -> float:
+        """Width of a window, ms; 0 for impulses."""
+        return self.window or 0.0
 
     def measurements(self, stop: int, dt: float) -> Measurements | None:
         """Return the counts of whole windows before step ``stop``, or impulses in every step; see `Measured`."""

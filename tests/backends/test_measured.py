@@ -203,6 +203,14 @@ def test_old_held_comparisons_do_not_go_on_as_todays() -> None:
     assert compared(spikes([3.0, 8.0], window=4.0)).identity()["targets"] == "where measured"
 
 
+def test_a_last_measurement_that_is_not_whole_may_be_missing() -> None:
+    """Eight windows of 7 ms are all that 60 ms have."""
+    own = np.zeros((1, 8))
+    assert job(1, 1.0, 60, 5.0, target=Target(samples(own, 7.0, read="mean"))).comparisons.readings[0].count == 8
+    with pytest.raises(JobError, match=r"target lasts 49 ms but integration\.duration = 60 ms"):
+        job(1, 1.0, 60, 5.0, target=Target(samples(own[:, :7], 7.0, read="mean")))
+
+
 def test_fewer_than_three_measurements_are_refused() -> None:
     """Two always lie on a line."""
     with pytest.raises(JobError, match=r"target \(spikes\): at the lag 0 ms 2 of its 2 measurements lie wholly"):

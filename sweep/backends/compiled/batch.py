@@ -66,6 +66,8 @@ class Batch:
             if number == 0:
                 values, diverged = layout.measured(job, arrays, kernel), arrays["diverged"]
             if kernel.needs.comparisons:
+                if kernel.needs.correlation:
+                    arrays["comparisons"][0] = layout.centred(kernel, arrays)
                 comparisons.append(arrays["comparisons"])
             if kernel.needs.readings and kernel.needs.correlation:
                 assert self.targets is not None
@@ -129,8 +131,10 @@ class Batch:
         buffers = {name: device.upload(array, name) for name, array in host.items()}
         buffers |= self._common(kernel, padded)
         arguments = self._arguments(kernel, padded, buffers)
+        deviations = np.zeros((kernel.needs.comparisons, kernel.needs.target_units))
         for seen, span in enumerate(layout.spans(job, self._span_steps(kernel, padded.size))):
-            self._span(kernel, module, arguments, buffers, stimuli, compared, span, records, places)
+            segments = self._span(kernel, module, arguments, buffers, stimuli, compared, span, records, places)
+            deviations += segments[:, : deviations.size].sum(axis=0).reshape(deviations.shape)
             device.synchronize()
             if progress:
                 progress(self.parameters.size * span.steps)
@@ -141,7 +145,8 @@ class Batch:
                     progress(self.parameters.size * (job.integration.steps - span.stop))
                 break
         wanted = ("state", "rates", "moments", "running", "comparisons", "diverged")
-        return {name: device.download(buffers[name])[..., places] for name in wanted if name in buffers}
+        arrays = {name: device.download(buffers[name])[..., places] for name in wanted if name in buffers}
+        return {**arrays, "deviations": deviations}
 
     def _common(self, kernel: Kernel, padded: ParameterSets) -> dict[str, Any]:
         """Upload the arrays that all sets share."""
@@ -202,8 +207,8 @@ class Batch:
         span: Span,
         records: Arrays,
         places: Places,
-    ) -> None:
-        """Launch the steps of a span, and download its records."""
+    ) -> np.ndarray:
+        """Launch the steps of a span, download its records, and return the numbers of its segments."""
         device, job, needs = self.device, self.job, kernel.needs
         rows, segments = layout.series(kernel, stimuli, self.targets, compared, span)
         held = {"series": device.upload(rows, "series"), "segments": device.upload(segments, "segments")}
@@ -228,6 +233,7 @@ class Batch:
             within = layout.records_in(job, span.first, span.stop)
             kept = layout.from_record(device.download(buffer), kernel)[:, : within.stop - within.start]
             records[name][:, within] = kept[places]
+        return segments
 
     def _single_steps(
         self,

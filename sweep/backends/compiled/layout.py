@@ -324,6 +324,19 @@ def read_variance(kernel: Kernel, arrays: dict[str, np.ndarray], used: Sequence[
     return variance[list(needs.reading_of)]
 
 
+def centred(kernel: Kernel, arrays: dict[str, np.ndarray]) -> np.ndarray:
+    """Return the sums of products of a pass, as if the rates had been shifted by their mean, ``(comparison, unit, set)``.
+
+    The deviations of a target add up to 0 but for rounding. A mean far from 0 makes that large where rates hardly change.
+    """
+    needs = kernel.needs
+    means = arrays["moments"][needs.moments_x + needs.moments_r :: 2][list(needs.reading_of)]
+    if not needs.readings:
+        means = arrays["moments"][needs.moments_x][None]
+    products: np.ndarray = arrays["comparisons"][0] - means * arrays["deviations"][..., None]
+    return products
+
+
 def _moments(rows: npt.NDArray[np.float64], count: int) -> list[npt.NDArray[np.float64]]:
     """Return the moments from their rows: the mean, then sums of powers divided by the count. No variance is below 0."""
     return [

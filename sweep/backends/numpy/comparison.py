@@ -138,6 +138,8 @@ class WhereMeasured:
         self._open = np.zeros((len(self._readings), units, width))
         self._mean, self._squared = np.zeros((2, len(self._readings), units, width))
         self._products, self._squares = np.zeros((2, number, units, width))
+        #: Sums of the target's deviations. They are 0 but for rounding, which a mean of the rates would make large.
+        self._deviations = np.zeros((number, self._means.shape[1], 1))
         self._long = any((reading.stop - reading.first > 1).any() for reading in self._readings)
 
     def see(self, first: int, rates: States) -> None:
@@ -171,7 +173,9 @@ class WhereMeasured:
         for number in self._of[reading]:
             value = self._series.values[number][:, at]
             if CORRELATION in self._names:
-                self._products[number] += mean * (value - self._means[number])[:, None]
+                deviation = (value - self._means[number])[:, None]
+                self._products[number] += mean * deviation
+                self._deviations[number] += deviation
             if MSE in self._names:
                 self._squares[number] += (mean - value[:, None]) ** 2
 
@@ -184,8 +188,9 @@ class WhereMeasured:
 
     def correlation(self, variance: Array) -> Array:
         """Return Pearson's correlation over the measurements; see `Comparison`."""
-        own = self._squared[list(self._series.comparisons.of)]
-        return self._series.correlation(self._by_lag(self._products), self._by_lag(own))
+        of = list(self._series.comparisons.of)
+        products = self._products - self._mean[of] * self._deviations
+        return self._series.correlation(self._by_lag(products), self._by_lag(self._squared[of]))
 
     def mse(self) -> Array:
         """Return the mean squared difference; see `Comparison`."""
