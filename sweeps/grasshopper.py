@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +55,13 @@ class Part:
     recording: int
     start: float
 
-    @property
+    @cached_property
     def sound(self) -> Any:
         """The sound, in dB."""
         file = f"nitime:data/grasshopper_stimulus{self.recording}.txt"
         return sweep.samples(file, column=1, interval=0.05, transform="dB", start=self.start)
 
-    @property
+    @cached_property
     def spikes(self) -> Any:
         """The receptor's spikes."""
         file = f"nitime:data/grasshopper_spike_times{self.recording}.txt"
@@ -157,23 +158,19 @@ def linear_filter(halves: Halves) -> Mapping[Part, Array]:
         return np.stack([later(sound, lag, halves.job) for lag in SOUND_LAGS], axis=1)
 
     x, y = lagged(FITTED)[first:], halves.spikes[FITTED][first:]
-    y = y - y.mean()
-    squares, products = x.T @ x, x.T @ y
-    folds = np.array_split(np.arange(len(y)), 5)
+    folds = [(x[fold], y[fold] - y.mean()) for fold in np.array_split(np.arange(len(y)), 5)]
+    squares, products = [a.T @ a for a, _ in folds], [a.T @ b for a, b in folds]
 
-    def filters(penalty: float) -> Iterator[Array]:
+    def solved(penalty: float, without: int | None = None) -> Array:
+        kept = [i for i in range(len(folds)) if i != without]
         ridge = penalty * np.eye(len(SOUND_LAGS))
-        yield np.linalg.solve(squares + ridge, products)
-        for fold in folds:
-            left_out = x[fold]
-            yield np.linalg.solve(squares - left_out.T @ left_out + ridge, products - left_out.T @ y[fold])
+        return np.linalg.solve(sum(squares[i] for i in kept) + ridge, sum(products[i] for i in kept))
 
     def unseen(penalty: float) -> float:
-        _, *of_folds = filters(penalty)
-        found = [np.corrcoef(x[fold] @ own, y[fold])[0, 1] for fold, own in zip(folds, of_folds, strict=True)]
+        found = [np.corrcoef(a @ solved(penalty, i), b)[0, 1] for i, (a, b) in enumerate(folds)]
         return float(np.mean(found))
 
-    chosen = next(filters(max(PENALTIES, key=unseen)))
+    chosen = solved(max(PENALTIES, key=unseen))
     return {part: lagged(part) @ chosen for part in PARTS}
 
 

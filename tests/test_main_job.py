@@ -143,18 +143,16 @@ def test_the_other_sound_changes_four_times_as_fast(script: ModuleType, halves: 
 def test_the_score_is_the_observable(script: ModuleType, job: sweep.Job, halves: Any) -> None:
     """The script's correlation, by NumPy, is the engine's target_correlation, for impulses and counts."""
     values = np.array([-20.0, 0.6, 4.0, -17.0, 0.0])
-    for part in (script.PARTS[1], script.PARTS[2]):
-        rate = script.rate(job, part, values)
-        for window in (None, 1.0):
-            one = job.changed(
-                input=part.sound,
-                target=sweep.Target(dataclasses.replace(part.spikes, window=window), lags=[0.0]),
-                design=sweep.grid(
-                    **{name: [value] for name, value in zip(script.CONSTANTS[:-1], values, strict=False)}
-                ),
-            )
-            engine = float(sweep.simulate(one).target_correlation.sel(unit=0).squeeze())
-            assert halves.score(rate, part, window or 0.05) == pytest.approx(engine, abs=2e-5)
+    swept = dict(zip(script.CONSTANTS[:-1], values[:, None], strict=False))
+    for part, window in zip(script.PARTS[1:3], (None, 1.0), strict=True):
+        one = job.changed(
+            input=part.sound,
+            target=sweep.Target(dataclasses.replace(part.spikes, window=window), lags=[0.0]),
+            design=sweep.grid(**swept),
+        )
+        engine = float(sweep.simulate(one).target_correlation.sel(unit=0).squeeze())
+        score = halves.score(script.rate(job, part, values), part, window or script.WINDOWS[0])
+        assert score == pytest.approx(engine, abs=2e-5)
 
 
 def test_the_baselines_find_what_is_linear(script: ModuleType, halves: Any) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from contenders.problem import Outcome, Problem, Run, moments
+from contenders.problem import Outcome, Problem, Run, correlations, moments
 
-_STEPS = 500
+#: Bins between two sums of products with a target.
+_BINS = 50
 
 
 def make(problem: Problem) -> Run:
@@ -36,43 +37,29 @@ def _statistics(problem: Problem) -> Outcome:
 
 
 def _correlations(problem: Problem) -> Outcome:
-    # The sums over the steps are computed as products of matrices, some hundred steps at a time.
+    # The sums over the windows are computed as products of matrices, some bins at a time.
     alpha_s, alpha_r, threshold, u = problem.alpha_s, problem.alpha_r, problem.threshold, problem.u
-    read = problem.lagged
-    assert read is not None
+    how = problem.compared
+    assert how is not None
     x, r = np.zeros(problem.sets, np.float32), np.zeros(problem.sets, np.float32)
-    total, squares = np.zeros(problem.sets), np.zeros(problem.sets)
-    products = np.zeros((problem.sets, len(read)))
-    for start in range(0, problem.steps, _STEPS):
-        rates = np.empty((min(_STEPS, problem.steps - start), problem.sets), np.float32)
-        for i, now in enumerate(u[start : start + _STEPS]):
-            x = x + alpha_s * (now - x)
-            r = r + alpha_r * (np.maximum(x if threshold is None else x - threshold, 0) - r)
-            rates[i] = r
-        seen = rates[max(0, problem.transient - start) :]
-        at = max(0, start - problem.transient)
-        total += seen.sum(axis=0)
-        squares += np.einsum("ts,ts->s", seen, seen)
-        products += seen.T @ read[:, at : at + len(seen)].T
-    return correlations(products, total, squares, problem)
-
-
-def correlations(products: np.ndarray, total: np.ndarray, squares: np.ndarray, problem: Problem) -> Outcome:
-    """Return the correlations from sums over the observed steps.
-
-    Parameters
-    ----------
-    products : ndarray, (set, lag)
-        Sums of r times the target.
-    total, squares : ndarray, (set,)
-        Sums of r and of r².
-    problem : Problem
-        The problem, for its number of steps.
-    """
-    count = problem.steps - problem.transient
-    mean = total / count
-    deviation = np.sqrt(squares / count - mean**2)
-    # The correlation of rates that never change is NaN.
-    with np.errstate(invalid="ignore"):
-        found = products / count / deviation[:, None]
-    return {"correlation": np.ascontiguousarray(found, dtype=np.float32)}
+    products, mean, squares = (np.zeros((len(how.counted), problem.sets)) for _ in range(3))
+    for now in u[: problem.transient]:
+        x = x + alpha_s * (now - x)
+        r = r + alpha_r * (np.maximum(x if threshold is None else x - threshold, 0) - r)
+    before = np.zeros((how.bins - 1, problem.sets), np.float32)
+    for start in range(0, how.counted.shape[1], _BINS):
+        part = slice(start, start + _BINS)
+        own = np.zeros(how.counted[0, part].shape + x.shape, np.float32)
+        for i, total in enumerate(own, start):
+            at = problem.transient + i * how.steps
+            for now in u[at : at + how.steps]:
+                x = x + alpha_s * (now - x)
+                r = r + alpha_r * (np.maximum(x if threshold is None else x - threshold, 0) - r)
+                total += r
+        sums = np.concatenate([before, own])
+        before = sums[len(own) :]
+        means = sum(sums[i : i + len(own)] for i in range(how.bins)) / how.width
+        products += how.deviations[:, part] @ means
+        mean += how.counted[:, part] @ means
+        squares += how.counted[:, part] @ (means * means)
+    return correlations(products, mean, squares)

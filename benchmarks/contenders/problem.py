@@ -26,6 +26,38 @@ class Unsuited(Exception):
 
 
 @dataclass(frozen=True, eq=False)
+class Compared:
+    """How rates are compared with a target: their means over windows with its values, at every lag.
+
+    The windows of all lags begin and end between bins of some steps, the first of which begins after the transient. So a
+    contender needs the sums of the rates over the bins, the means over so many bins that follow each other, and then products
+    of matrices over far fewer columns than there are steps.
+
+    Attributes
+    ----------
+    steps : int
+        Number of steps in a bin.
+    bins : int
+        Number of bins in a window.
+    deviations : ndarray
+        The target in standard deviations from its mean, divided by the number of windows, ``(lag, bin)``. A value stands in
+        the last bin of its window; other bins have 0.
+    counted : ndarray
+        1 / (number of windows) where these values are, else 0, ``(lag, bin)``.
+    """
+
+    steps: int
+    bins: int
+    deviations: np.ndarray
+    counted: np.ndarray
+
+    @property
+    def width(self) -> int:
+        """Number of steps in a window."""
+        return self.steps * self.bins
+
+
+@dataclass(frozen=True, eq=False)
 class Problem:
     """A job as the arrays that a contender works with.
 
@@ -75,7 +107,7 @@ class Problem:
     @property
     def only_correlation(self) -> bool:
         """Whether the job asks for correlations and nothing else."""
-        return self.lagged is not None
+        return self.compared is not None
 
     @cached_property
     def _values(self) -> dict[str, np.ndarray]:
@@ -139,24 +171,56 @@ class Problem:
         return signal.sample(0, self.steps, self.job.integration.dt)[0].astype(np.float32)
 
     @cached_property
-    def lagged(self) -> np.ndarray | None:
-        """The target at every lag in every observed step, ``(lag, step)``, with mean 0 and variance 1; None without one."""
+    def compared(self) -> Compared | None:
+        """How the rates are compared with the target; None without one."""
         series = prepare(self.job).targets
         if series is None:
             return None
-        read = series.at(self.transient, self.steps)[0, :, 0]
-        read = (read - series.mean[0, :, 0, None]) / np.sqrt(series.variance[0, :, 0, None])
-        return np.ascontiguousarray(read, dtype=np.float32)
+        readings, of = series.comparisons.readings, series.comparisons.of
+        every = np.arange(self.transient, self.steps)
+        ends = (
+            [(every, every + 1)] * len(series.values)
+            if not readings
+            else [(readings[i].first, readings[i].stop) for i in of]
+        )
+        ends = [(first - self.transient, stop - self.transient) for first, stop in ends]
+        if len(widths := {int(width) for first, stop in ends for width in stop - first}) > 1:
+            raise Unsuited("windows of several widths")
+        (width,) = widths
+        steps = int(np.gcd.reduce(np.concatenate([[width], *(first for first, _ in ends)])))
+        deviations = np.zeros((len(ends), (self.steps - self.transient) // steps), np.float32)
+        counted = np.zeros_like(deviations)
+        mean, deviation = series.mean[0, :, 0], np.sqrt(series.variance[0, :, 0])
+        for lag, ((_, stop), values) in enumerate(zip(ends, series.values, strict=True)):
+            counted[lag, stop // steps - 1] = 1 / len(stop)
+            deviations[lag, stop // steps - 1] = (values[0] - mean[lag]) / deviation[lag] / len(stop)
+        return Compared(steps, width // steps, deviations, counted)
 
     def prepare(self) -> None:
         """Compute every array now, so that no contender has to during its first run."""
-        for name in ("_values", "weights", "u", "lagged", "noise_scale"):
+        for name in ("_values", "weights", "u", "compared", "noise_scale"):
             getattr(self, name)
 
 
 def moments(mean: np.ndarray, squares: np.ndarray, final: np.ndarray) -> Outcome:
     """Return the statistics of r, from the means over time of r and of r²."""
     return {"mean": mean, "var": squares - mean * mean, "final": final}
+
+
+def correlations(products: np.ndarray, mean: np.ndarray, squares: np.ndarray) -> Outcome:
+    """Return the correlations.
+
+    Parameters
+    ----------
+    products : ndarray, (lag, set)
+        Sums of the means of r over windows times the target's deviations.
+    mean, squares : ndarray, (lag, set)
+        The same, times what is counted, of these means and of their squares.
+    """
+    # The correlation of rates that never change is NaN.
+    with np.errstate(invalid="ignore"):
+        found = products / np.sqrt(squares - mean * mean)
+    return {"correlation": np.ascontiguousarray(found.T, dtype=np.float32)}
 
 
 @dataclass(frozen=True)

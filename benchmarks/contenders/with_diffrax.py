@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import lineax
 import numpy as np
 
-from contenders.problem import Outcome, Problem, Run, fastest, moments
+from contenders.problem import Compared, Outcome, Problem, Run, fastest, moments
 
 #: Most units for which the product is written out.
 _WRITTEN_OUT = 8
@@ -25,8 +25,8 @@ _WRITTEN_OUT = 8
 
 def make(problem: Problem) -> Run:
     """Return the fastest form."""
-    if problem.only_correlation:
-        return _correlations(problem)
+    if (how := problem.compared) is not None:
+        return _correlations(problem, how)
     forms = {} if problem.own_weights else {"units first, product": partial(_statistics, problem, False, False)}
     if problem.units <= _WRITTEN_OUT or problem.own_weights:
         forms["units first, sum"] = partial(_statistics, problem, True, False)
@@ -112,27 +112,22 @@ def _statistics(problem: Problem, written_out: bool, by_set: bool) -> Run:
     return _compiled(simulate, values)
 
 
-def _correlations(problem: Problem) -> Run:
-    steps, transient = problem.steps, problem.transient
-    read, count, threshold = problem.lagged, problem.steps - problem.transient, problem.threshold
-    assert read is not None
-    # The weight of the rate before a step in the sums: 0 while this rate belongs to the transient.
-    weight = np.zeros((len(read) + 1, steps + 1), np.float32)
-    weight[:-1, transient + 1 :], weight[-1, transient + 1 :] = read, 1
+def _correlations(problem: Problem, how: Compared) -> Run:
+    steps, transient, threshold, many = problem.steps, problem.transient, problem.threshold, how.counted.shape[1]
 
-    def simulate(alpha_s: Any, alpha_r: Any, threshold: Any, u: Any, weight: Any) -> Any:
+    def simulate(alpha_s: Any, alpha_r: Any, threshold: Any, u: Any, deviations: Any, counted: Any) -> Any:
         def field(t: Any, y: Any, _: Any) -> Any:
-            x, r, _, _ = y
-            now = _now(weight, t)
-            rate = alpha_r * (jnp.maximum(x - threshold, 0) - r)
-            return alpha_s * (_now(u, t) - x), rate, now[:, None] * r, now[-1] * r * r
+            x, r, _ = y
+            return alpha_s * (_now(u, t) - x), alpha_r * (jnp.maximum(x - threshold, 0) - r), r
 
-        zero = jnp.zeros_like(alpha_s)
-        start = (zero, zero, jnp.zeros((len(weight), len(alpha_s))), zero)
-        ends = _solve(diffrax.ODETerm(field), steps, start, diffrax.SaveAt(t1=True))
-        _, r, products, squares = (end[-1] for end in ends)
-        products, squares = (products + weight[:, -1:] * r) / count, (squares + r * r) / count
-        return {"correlation": (products[:-1] / jnp.sqrt(squares - products[-1] ** 2)).T}
+        # The sum of all rates up to each end of a bin, from which follow the means over windows.
+        edges = transient + how.steps * jnp.arange(many + 1, dtype=jnp.float32)
+        saved = diffrax.SaveAt(ts=edges, fn=lambda t, y, args: y[2] + y[1])
+        total = _solve(diffrax.ODETerm(field), steps, (jnp.zeros_like(alpha_s),) * 3, saved)
+        means = (total[how.bins :] - total[: -how.bins]) / how.width
+        deviations, counted = deviations[:, how.bins - 1 :], counted[:, how.bins - 1 :]
+        mean = counted @ means
+        return {"correlation": (deviations @ means / jnp.sqrt(counted @ (means * means) - mean * mean)).T}
 
     values = [problem.alpha_s, problem.alpha_r, np.zeros(1, np.float32) if threshold is None else threshold]
-    return _compiled(simulate, [*values, problem.u, weight])
+    return _compiled(simulate, [*values, problem.u, how.deviations, how.counted])

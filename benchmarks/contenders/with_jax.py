@@ -19,19 +19,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from contenders.problem import Outcome, Problem, Run, Unsuited, fastest, moments
+from contenders.problem import Compared, Outcome, Problem, Run, Unsuited, fastest, moments
 
 #: Most units for which the product is written out.
 _WRITTEN_OUT = 32
-#: Steps between two sums of products with a target.
-_CHUNK = 200
+#: Bins between two sums of products with a target.
+_BINS = 20
 
 
 def make(problem: Problem) -> Run:
     """Return the fastest form."""
     forms: dict[str, Callable[[], Run]] = {}
-    if problem.only_correlation:
-        return fastest({f"unroll {n}": partial(_correlations, problem, n) for n in (1, 4, 10)})
+    if (how := problem.compared) is not None:
+        return fastest({f"unroll {n}": partial(_correlations, problem, how, n) for n in (1, 4, 10)})
     if problem.noise_scale is not None:
         for normals in (_Drawn("threefry2x32"), _Drawn("unsafe_rbg"), _Inverted()):
             forms[normals.name] = partial(_units_first, problem, 4, False, normals)
@@ -157,37 +157,43 @@ class _Drawn:
 # --------------------------------------------------------------------------------------------------------- correlations
 
 
-def _correlations(problem: Problem, unroll: int) -> Run:
-    """Return the scan for a network of one unit, with a matrix product every ``_CHUNK`` steps."""
-    read, transient, count = problem.lagged, problem.transient, problem.steps - problem.transient
-    assert read is not None
-    whole, threshold = count // _CHUNK * _CHUNK, problem.threshold
+def _correlations(problem: Problem, how: Compared, unroll: int) -> Run:
+    """Return the scan for a network of one unit, with products of matrices every ``_BINS`` bins."""
+    transient, threshold, many = problem.transient, problem.threshold, how.counted.shape[1]
+    whole = many // _BINS * _BINS
 
-    def simulate(alpha_s: Any, alpha_r: Any, threshold: Any, u: Any, read: Any) -> Any:
+    def simulate(alpha_s: Any, alpha_r: Any, threshold: Any, u: Any, deviations: Any, counted: Any) -> Any:
         def step(state: Any, now: Any) -> Any:
-            x, r = state
+            x, r, total = state
             x = x + alpha_s * (now - x)
             r = r + alpha_r * (jnp.maximum(x - threshold, 0) - r)
-            return (x, r), r
+            return (x, r, total + r), None
+
+        def one_bin(state: Any, now: Any) -> Any:
+            (x, r, total), _ = jax.lax.scan(step, (*state, zero), now, unroll=min(unroll, how.steps))
+            return (x, r), total
 
         def chunk(carried: Any, now: Any) -> Any:
-            state, total, squares, products = carried
-            state, rates = jax.lax.scan(step, state, now[0], unroll=unroll)
-            own = (total + rates.sum(axis=0), squares + (rates * rates).sum(axis=0), products + now[1] @ rates)
-            return (state, *own), None
+            state, before, products, mean, squares = carried
+            state, own = jax.lax.scan(one_bin, state, now[0])
+            sums = jnp.concatenate([before, own])
+            means = sum(sums[i : i + len(own)] for i in range(how.bins)) / how.width
+            products, mean = products + now[1] @ means, mean + now[2] @ means
+            return (state, sums[len(own) :], products, mean, squares + now[2] @ (means * means)), None
 
         zero = jnp.zeros_like(alpha_s)
-        state, _ = jax.lax.scan(step, (zero, zero), u[:transient], unroll=unroll)
-        carried = (state, zero, zero, jnp.zeros((len(read), len(alpha_s)), jnp.float32))
-        seen, end = u[transient:], transient + whole
-        chunks = (seen[:whole].reshape(-1, _CHUNK), read[:, :whole].reshape(len(read), -1, _CHUNK).swapaxes(0, 1))
+        (x, r, _), _ = jax.lax.scan(step, (zero, zero, zero), u[:transient], unroll=unroll)
+        none = jnp.zeros((len(counted), len(alpha_s)), jnp.float32)
+        carried = ((x, r), jnp.zeros((how.bins - 1, len(alpha_s)), jnp.float32), none, none, none)
+        seen = u[transient : transient + many * how.steps].reshape(many, how.steps)
+        chunks = [seen[:whole].reshape(-1, _BINS, how.steps)]
+        chunks += [one[:, :whole].reshape(len(one), -1, _BINS).swapaxes(0, 1) for one in (deviations, counted)]
         carried, _ = jax.lax.scan(chunk, carried, chunks)
-        if whole < count:
-            carried, _ = chunk(carried, (u[end:], read[:, whole:]))
-        _, total, squares, products = carried
-        mean = total / count
-        return {"correlation": (products / count / jnp.sqrt(squares / count - mean**2)).T}
+        if whole < many:
+            carried, _ = chunk(carried, (seen[whole:], deviations[:, whole:], counted[:, whole:]))
+        _, _, products, mean, squares = carried
+        return {"correlation": (products / jnp.sqrt(squares - mean * mean)).T}
 
     none = np.zeros(1, np.float32)
-    values = [problem.alpha_s, problem.alpha_r, none if threshold is None else threshold, problem.u, read]
-    return _compiled(simulate, values)
+    values = [problem.alpha_s, problem.alpha_r, none if threshold is None else threshold, problem.u]
+    return _compiled(simulate, [*values, how.deviations, how.counted])

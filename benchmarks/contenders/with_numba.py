@@ -19,16 +19,15 @@ import numba
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from contenders.plain import correlations
-from contenders.problem import Outcome, Problem, Run, fastest, moments
+from contenders.problem import Compared, Outcome, Problem, Run, correlations, fastest, moments
 from sweep.philox import COS, SIN
 
 #: Fewest units for which a BLAS product is tried.
 _BLAS_FROM = 32
 #: Sets in a tile.
 _LANES = (64, 256)
-#: Steps between two sums of products with a target, a multiple of 4.
-_CHUNK = 128
+#: Bins between two sums of products with a target, a multiple of 4.
+_BINS = 16
 # Not "reassoc": it would simplify the rounding to whole numbers to zero. With another error model every loop would check for
 # division by zero, and would not become vector code.
 _FAST = {"contract", "nnan", "ninf", "nsz", "arcp", "afn"}
@@ -251,41 +250,54 @@ def _correlating(lanes: int) -> Any:
     """Make the function for networks of one unit that compares the rates with a target at every lag."""
 
     @_threads
-    def simulate(values: Any, u: Any, transient: int, read: Any, totals: Any, products: Any) -> None:
+    def simulate(
+        values: Any, u: Any, transient: int, steps: int, bins: int, deviations: Any, counted: Any, found: Any
+    ) -> None:
+        scale = _f(1 / (steps * bins))
         for tile in numba.prange(values.shape[0]):
             alpha_s, alpha_r, threshold = values[tile, 0], values[tile, 1], values[tile, 2]
             x, r = np.zeros(lanes, _f), np.zeros(lanes, _f)
-            total, squares = np.zeros(lanes, _f), np.zeros(lanes, _f)
-            rates = np.zeros((_CHUNK, lanes), _f)
-            sums = np.zeros((read.shape[1], lanes), _f)
+            sums = np.zeros((bins - 1 + _BINS, lanes), _f)
+            means, squares = np.zeros((_BINS, lanes), _f), np.zeros((_BINS, lanes), _f)
+            found[tile] = 0
             for t in range(transient):
                 now = u[t]
                 for k in range(lanes):
                     x[k] += alpha_s[k] * (now - x[k])
                     r[k] += alpha_r[k] * (max(x[k] - threshold[k], _f(0)) - r[k])
-            for chunk in range(read.shape[0]):
-                start = transient + chunk * _CHUNK
-                count = min(_CHUNK, u.size - start)
-                rates[count:] = 0
-                for i in range(count):
-                    now, row = u[start + i], rates[i]
+            for chunk in range(counted.shape[0]):
+                for i in range(bins - 1):
+                    sums[i] = sums[_BINS + i]
+                for i in range(_BINS):
+                    row = sums[bins - 1 + i]
+                    row[:] = 0
+                    start = transient + (chunk * _BINS + i) * steps
+                    for t in range(start, min(start + steps, u.size)):
+                        now = u[t]
+                        for k in range(lanes):
+                            x[k] += alpha_s[k] * (now - x[k])
+                            rk = r[k] + alpha_r[k] * (max(x[k] - threshold[k], _f(0)) - r[k])
+                            r[k] = rk
+                            row[k] += rk
+                    mean, square = means[i], squares[i]
+                    mean[:] = row
+                    for j in range(i, i + bins - 1):
+                        for k in range(lanes):
+                            mean[k] += sums[j, k]
                     for k in range(lanes):
-                        x[k] += alpha_s[k] * (now - x[k])
-                        rk = r[k] + alpha_r[k] * (max(x[k] - threshold[k], _f(0)) - r[k])
-                        r[k] = rk
-                        row[k] = rk
-                        total[k] += rk
-                        squares[k] += rk * rk
-                _multiply(read[chunk], rates, sums)
-            totals[tile, 0], totals[tile, 1], products[tile] = total, squares, sums
+                        mean[k] *= scale
+                        square[k] = mean[k] * mean[k]
+                _multiply(deviations[chunk], means, found[tile, 0])
+                _multiply(counted[chunk], means, found[tile, 1])
+                _multiply(counted[chunk], squares, found[tile, 2])
 
     return simulate
 
 
 def make(problem: Problem) -> Run:
     """Return the fastest form."""
-    if problem.only_correlation:
-        return fastest({f"{lanes} lanes": partial(_correlations, problem, lanes) for lanes in _LANES})
+    if (how := problem.compared) is not None:
+        return fastest({f"{lanes} lanes": partial(_correlations, problem, how, lanes) for lanes in _LANES})
     few = problem.units <= 2 and not problem.own_weights and problem.noise_scale is None
     forms = {f"{lanes} lanes": partial(_tiles, problem, lanes, few, False) for lanes in _LANES}
     if problem.units >= _BLAS_FROM and not problem.own_weights:
@@ -334,22 +346,18 @@ def _tiles(problem: Problem, lanes: int, few: bool, blas: bool) -> Run:
     return run
 
 
-def _correlations(problem: Problem, lanes: int) -> Run:
-    sets, u, transient = problem.sets, problem.u, problem.transient
+def _correlations(problem: Problem, how: Compared, lanes: int) -> Run:
+    sets, u, transient, lags = problem.sets, problem.u, problem.transient, len(how.counted)
     threshold = np.zeros(sets, np.float32) if problem.threshold is None else problem.threshold
     values = _tiled(np.stack([problem.alpha_s, problem.alpha_r, threshold]), lanes)
-    read = problem.lagged
-    assert read is not None
-    lags = len(read)
-    padded = np.pad(read, ((0, lags % 2), (0, -read.shape[1] % _CHUNK)))
-    chunks = np.ascontiguousarray(padded.reshape(len(padded), -1, _CHUNK).swapaxes(0, 1))
+    padding = ((0, lags % 2), (0, -how.counted.shape[1] % _BINS))
+    padded = [np.pad(one, padding) for one in (how.deviations, how.counted)]
+    chunks = [np.ascontiguousarray(one.reshape(len(one), -1, _BINS).swapaxes(0, 1)) for one in padded]
     simulate = _correlating(lanes)
 
     def run() -> Outcome:
-        totals = np.empty((len(values), 2, lanes), np.float32)
-        products = np.empty((len(values), len(padded), lanes), np.float32)
-        simulate(values, u, transient, chunks, totals, products)
-        total, squares = (_of_tiles(totals[:, i], sets) for i in range(2))
-        return correlations(_of_tiles(products, sets)[:, :lags], total, squares, problem)
+        found = np.empty((len(values), 3, len(padded[0]), lanes), np.float32)
+        simulate(values, u, transient, how.steps, how.bins, *chunks, found)
+        return correlations(*(_of_tiles(found[:, i], sets)[:, :lags].T for i in range(3)))
 
     return run

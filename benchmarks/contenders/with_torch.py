@@ -10,7 +10,6 @@ they wait for each other, so on a machine that is busy with other work it loses 
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Callable
 from functools import partial
@@ -20,8 +19,7 @@ import numpy as np
 import torch
 import torch._inductor.config
 
-from contenders.plain import correlations
-from contenders.problem import Outcome, Problem, Run, Unsuited, fastest, moments
+from contenders.problem import Compared, Outcome, Problem, Run, Unsuited, correlations, fastest, moments
 
 #: Most units for which the product is written out.
 _WRITTEN_OUT = 8
@@ -33,8 +31,8 @@ torch.set_num_threads(os.cpu_count() or 1)
 
 def make_eager(problem: Problem) -> Run:
     """Return the fastest form without a compiler."""
-    if problem.only_correlation:
-        return partial(_correlations, problem, _relu_steps)
+    if (how := problem.compared) is not None:
+        return partial(_correlations, problem, how, partial(_relu_steps, how), 1)
     return fastest({f"units {where}": partial(_eager, problem, where == "first") for where in ("first", "last")})
 
 
@@ -43,8 +41,8 @@ def make_compiled(problem: Problem) -> Run:
     torch._dynamo.reset()
     # Otherwise inductor draws normals one by one.
     torch._inductor.config.fallback_random = True
-    if problem.only_correlation:
-        return fastest({f"{n} steps": partial(_compiled_correlations, problem, n) for n in (10, 50)})
+    if (how := problem.compared) is not None:
+        return fastest({f"{n} steps": partial(_compiled_correlations, problem, how, n) for n in (10, 50)})
     lengths = (1, 10)
     forms: dict[str, Callable[[], Run]] = {}
     for length in lengths:
@@ -179,61 +177,68 @@ def _compiled(problem: Problem, length: int, written_out: bool) -> Run:
 Steps = Callable[[Any, Any, Any, Any, Any, Any, Any], Any]
 
 
-def _relu_steps(x: Any, r: Any, u: Any, alpha_s: Any, alpha_r: Any, threshold: Any, rates: Any) -> Any:
-    """Take a step in place for each value of the input, and write the rates to ``rates``."""
+def _relu_steps(how: Compared, x: Any, r: Any, u: Any, alpha_s: Any, alpha_r: Any, threshold: Any, sums: Any) -> Any:
+    """Take a step in place for each value of the input, and add the rates to the sums of their bins, if there are any."""
     z = torch.empty_like(x)
     for i, now in enumerate(u.tolist()):
         x.lerp_(z.fill_(now), alpha_s)
         torch.sub(x, threshold, out=z)
         r.lerp_(z.relu_(), alpha_r)
-        rates[i] = r
+        if sums is not None:
+            sums[i // how.steps] += r
     return x, r
 
 
-def _compiled_correlations(problem: Problem, length: int) -> Run:
-    if _CHUNK % length or problem.steps % length or problem.transient % length:
-        raise Unsuited(f"{length} steps do not divide a chunk")
+def _compiled_correlations(problem: Problem, how: Compared, length: int) -> Run:
+    if length % how.steps or problem.transient % length or how.counted.shape[1] * how.steps % length:
+        raise Unsuited(f"{length} steps do not divide the transient and the rest into whole bins")
 
     def several(x: Any, r: Any, u: Any, alpha_s: Any, alpha_r: Any, threshold: Any) -> Any:
-        rates = []
-        for i in range(length):
-            x = x + alpha_s * (u[i] - x)
-            r = r + alpha_r * (torch.relu(x - threshold) - r)
-            rates.append(r)
-        return x, r, torch.stack(rates)
+        sums = []
+        for start in range(0, length, how.steps):
+            total = torch.zeros_like(r)
+            for i in range(start, start + how.steps):
+                x = x + alpha_s * (u[i] - x)
+                r = r + alpha_r * (torch.relu(x - threshold) - r)
+                total = total + r
+            sums.append(total)
+        return x, r, torch.stack(sums)
 
     ahead = torch.compile(several, dynamic=False, fullgraph=True)
 
-    def steps(x: Any, r: Any, u: Any, alpha_s: Any, alpha_r: Any, threshold: Any, rates: Any) -> Any:
+    def steps(x: Any, r: Any, u: Any, alpha_s: Any, alpha_r: Any, threshold: Any, sums: Any) -> Any:
         for at in range(0, len(u), length):
-            x, r, rates[at : at + length] = ahead(x, r, u[at : at + length], alpha_s, alpha_r, threshold)
+            x, r, own = ahead(x, r, u[at : at + length], alpha_s, alpha_r, threshold)
+            if sums is not None:
+                sums[at // how.steps : (at + length) // how.steps] = own
         return x, r
 
-    return partial(_correlations, problem, steps)
+    return partial(_correlations, problem, how, steps, length // how.steps)
 
 
 @torch.inference_mode()
-def _correlations(problem: Problem, steps: Steps) -> Outcome:
-    """Simulate some hundred steps at a time, and sum over them by a matrix product."""
-    assert problem.lagged is not None
+def _correlations(problem: Problem, how: Compared, steps: Steps, bins: int) -> Outcome:
+    """Simulate some hundred steps at a time, a multiple of some bins, and sum over the windows by products of matrices."""
     values = [_tensor(value) for value in (problem.alpha_s, problem.alpha_r)]
-    threshold = torch.zeros(1) if problem.threshold is None else _tensor(problem.threshold)
-    read, u = _tensor(problem.lagged), _tensor(problem.u)
-    x, r, total, squares = (torch.zeros(problem.sets) for _ in range(4))
-    products = torch.zeros(len(read), problem.sets)
-    rates = torch.empty(_CHUNK, problem.sets)
-    for start, stop in _chunks(problem):
-        x, r = steps(x, r, u[start:stop], *values, threshold, rates)
-        if start >= problem.transient:
-            seen, at = rates[: stop - start], start - problem.transient
-            total += seen.sum(0)
-            squares += (seen * seen).sum(0)
-            products.addmm_(read[:, at : at + len(seen)], seen)
-    return correlations(products.numpy().T, total.numpy(), squares.numpy(), problem)
-
-
-def _chunks(problem: Problem) -> list[tuple[int, int]]:
-    """Cut the steps into pieces, none of which lies partly in the transient."""
-    edges = [0, *range(problem.transient % _CHUNK or _CHUNK, problem.transient + 1, _CHUNK)]
-    edges = sorted({*edges, problem.transient, *range(problem.transient, problem.steps, _CHUNK), problem.steps})
-    return list(itertools.pairwise(edges))
+    values.append(torch.zeros(1) if problem.threshold is None else _tensor(problem.threshold))
+    deviations, counted, u = _tensor(how.deviations), _tensor(how.counted), _tensor(problem.u)
+    found = [torch.zeros(len(counted), problem.sets) for _ in range(3)]
+    x, r = steps(*(torch.zeros(problem.sets) for _ in range(2)), u[: problem.transient], *values, None)
+    before = torch.zeros(how.bins - 1, problem.sets)
+    many = max(1, _CHUNK // (bins * how.steps)) * bins
+    for start in range(0, counted.shape[1], many):
+        part = slice(start, min(start + many, counted.shape[1]))
+        sums = torch.zeros(how.bins - 1 + part.stop - start, problem.sets)
+        own = sums[how.bins - 1 :]
+        sums[: how.bins - 1] = before
+        seen = u[problem.transient + start * how.steps : problem.transient + part.stop * how.steps]
+        x, r = steps(x, r, seen, *values, own)
+        before = sums[len(own) :]
+        means = sums[: len(own)] / how.width
+        for i in range(1, how.bins):
+            means.add_(sums[i : i + len(own)], alpha=1 / how.width)
+        for total, weights, value in zip(
+            found, (deviations, counted, counted), (means, means, means * means), strict=True
+        ):
+            total.addmm_(weights[:, part], value)
+    return correlations(*(total.numpy() for total in found))

@@ -46,13 +46,18 @@ def peers(scripts: Callable[[str], ModuleType]) -> ModuleType:
 
 def tiny(peers: ModuleType, kind: str) -> sweep.Job:
     """Return a row of few sets and steps."""
-    if kind == "lags":
+    if kind in ("lags", "windows"):
         rng = np.random.default_rng(2)
         heard, answered = rng.normal(size=440), rng.normal(size=440)
+        spikes = sweep.spikes(np.flatnonzero(answered > 0.5), window=6.0)
+        target = {
+            "lags": sweep.Target(sweep.samples(answered, interval=1.0), lags=(0.0, 3.0, 7.0)),
+            "windows": sweep.Target(spikes, lags=(0.0, 4.0, 10.0)),  # three bins of two steps each
+        }
         return sweep.Job(
             model=sweep.Model(units=1, activation="relu"),
             input=sweep.samples(heard, interval=1.0),
-            target=sweep.Target(sweep.samples(answered, interval=1.0), lags=(0.0, 3.0, 7.0)),
+            target=target[kind],
             integration=sweep.Integration(dt=1.0, duration=420.0, transient=20.0),
             design=sweep.grid(tau_s=np.linspace(2, 9, 4), tau_r=np.linspace(1, 5, 3), threshold=[-0.5, 0.0, 0.5, 99.0]),
             observe=["target_correlation"],
@@ -70,7 +75,7 @@ def tiny(peers: ModuleType, kind: str) -> sweep.Job:
     return job
 
 
-@pytest.mark.parametrize("kind", ["one", "two", "some", "many", "noise", "record", "networks", "lags"])
+@pytest.mark.parametrize("kind", ["one", "two", "some", "many", "noise", "record", "networks", "lags", "windows"])
 @pytest.mark.parametrize("name", HERE)
 @pytest.mark.filterwarnings("default")
 def test_contenders_agree(peers: ModuleType, name: str, kind: str) -> None:
@@ -79,7 +84,7 @@ def test_contenders_agree(peers: ModuleType, name: str, kind: str) -> None:
     row = peers.measure(tiny(peers, kind), [contender], 1)
     assert row["wrong"] == {}
     if name == "heyoka" and row["left_out"]:
-        assert kind in ("many", "noise", "networks", "lags")
+        assert kind in ("many", "noise", "networks", "lags", "windows")
         return
     assert row["left_out"] == {}
     found = row["contenders"][contender.label]
@@ -108,13 +113,18 @@ def test_every_row_is_a_job_of_its_kind(peers: ModuleType) -> None:
 
 
 def test_the_recording_has_all_lags(peers: ModuleType) -> None:
-    """The job of the recording keeps its sets and lags, and gives contenders a target with mean 0 and variance 1."""
+    """The job of the recording keeps its sets and lags, and its windows of 60 steps are six bins for every lag."""
     pytest.importorskip("nitime")
     problem = peers.Problem(peers.grasshopper(300.0))
     assert (problem.sets, problem.steps, problem.transient) == (4032, 6000, 2000)
-    assert problem.lagged.shape == (21, 4000)
-    np.testing.assert_allclose(problem.lagged.mean(axis=1), 0, atol=1e-6)
-    np.testing.assert_allclose(problem.lagged.std(axis=1), 1, rtol=1e-5)
+    how = problem.compared
+    assert (how.steps, how.bins) == (10, 6)
+    assert how.deviations.shape == how.counted.shape == (21, 400)
+    windows = np.count_nonzero(how.counted, axis=1)
+    assert set(windows) == {65, 66}
+    np.testing.assert_allclose(how.counted.sum(axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(how.deviations.sum(axis=1), 0, atol=1e-6)
+    np.testing.assert_allclose((how.deviations**2).sum(axis=1) * windows, 1, rtol=1e-5)
 
 
 def changed(
