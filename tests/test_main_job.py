@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -37,9 +38,17 @@ def job(script: ModuleType) -> sweep.Job:
 
 
 @pytest.fixture(scope="module")
-def result(job: sweep.Job) -> xr.Dataset:
+def store(job: sweep.Job, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the path of the store with its result."""
+    path: Path = tmp_path_factory.mktemp("main_job") / "grasshopper.zarr"
+    sweep.run(job, store=path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def result(store: Path) -> xr.Dataset:
     """Return its result."""
-    return sweep.simulate(job)
+    return sweep.open(store).load()
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +82,19 @@ def test_the_readme_says_what_the_command_prints(result: xr.Dataset) -> None:
     sets = f"{result.status.size:,}"
     words = f"grasshopper.zarr: {sets} sets, {sets} ok\n{sweep.best(result).words()}\npicture: grasshopper.zarr.png"
     assert_says(block("grasshopper.zarr: "), words)
+
+
+def test_the_readme_opens_the_result(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its lines of Python, and those of ``sweep.plot``, name what is there."""
+    monkeypatch.chdir(store.parent)
+    (code,) = (text for text in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "grasshopper.zarr" in text)
+    *lines, last = code.strip().splitlines()
+    names: dict[str, Any] = {}
+    exec("\n".join(lines), names)
+    assert eval(last, names).dims == ("tau_r[0]", "tau_r[1]")
+    (plot,) = re.findall(r">>> figure = (.*)", sweep.plot.__doc__ or "")
+    axes, *_ = eval(plot, names).axes
+    assert "time constant" in axes.get_xlabel()
 
 
 def test_the_best_sets_are_ahead_of_every_baseline_on_unheard_sound(

@@ -74,7 +74,7 @@ def plot(
     Examples
     --------
     >>> ds = sweep.open("grasshopper.zarr")
-    >>> figure = sweep.plot(ds, "target_correlation", x="tau_s", y="lag", select={"threshold": 0})
+    >>> figure = sweep.plot(ds, x="tau_r[0]", y="lag", select={"unit": 0, "W[0,1]": -20})
     """
     return heat_map(ds, requested(ds, variable, best=best, x=x, y=y, panel=panel, select=select))
 
