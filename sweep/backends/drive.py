@@ -15,8 +15,8 @@ from sweep.job import Job
 from sweep.model.parameters import Array
 from sweep.signals.numbers import Varied
 
-#: Numbers of the stimuli that are computed at a time: few enough that they stay in the cache.
-_ELEMENTS = 2**15
+#: Numbers of the stimuli that are computed at a time: few enough that they stay in the cache. Loops over fewer steps are slow.
+_ELEMENTS, _FEWEST_STEPS = 2**15, 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +75,7 @@ class Stimuli:
         job = self.job
         matrix = job.model.input_matrix(job.inputs[0].channels)[:units]
         driven = np.empty((stop - first, len(matrix), self.count), dtype=dtype)
-        few = max(1, _ELEMENTS // (matrix.size * self.count))
+        few = max(_FEWEST_STEPS, _ELEMENTS // (matrix.size * self.count))
         for start in range(first, stop, few):
             signals = self._sampled(start, min(stop, start + few))
             some = np.zeros((signals.shape[2], *driven.shape[1:]))
@@ -95,6 +95,12 @@ class Stimuli:
     @cached_property
     def _varied(self) -> Varied | None:
         return Varied(self.job.given_inputs[0], self.numbers) if self.numbers else None
+
+
+def units_that_hear(job: Job) -> int:
+    """Return the number of units that hear something of their own: all, or 1 if all hear the same."""
+    matrices = [job.model.input_matrix(signal.channels) for signal in job.inputs[:1]]
+    return job.model.units if any((matrix != matrix[0]).any() for matrix in matrices) else 1
 
 
 def most_stimuli(job: Job) -> int:

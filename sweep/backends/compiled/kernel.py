@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from sweep.backends.compiled.factors import Factors
 from sweep.backends.compiled.source import Specialisation
-from sweep.backends.drive import most_stimuli
+from sweep.backends.drive import most_stimuli, units_that_hear
 from sweep.job import Job
 from sweep.model.parameters import PARAMETERS, parse_name
 from sweep.observables import CORRELATION, MSE, VARIABLES, wanted
@@ -95,9 +95,7 @@ class Needs:
         statistics = {of: wanted(names, of) for of in VARIABLES}
         compared = len(job.targets) * len(job.lags) if correlation or mse else 0
         by_unit = any(isinstance(one.signal, ModelOutput) or one.signal.channels > 1 for one in job.targets)
-        matrices = [model.input_matrix(signal.channels) for signal in job.inputs[:1]]
-        per_unit = any(model.units > 1 and (matrix != matrix[0]).any() for matrix in matrices)
-        input_units = model.units if per_unit else 1
+        input_units = units_that_hear(job)
         return cls(
             units=model.units,
             precision=timing.precision,

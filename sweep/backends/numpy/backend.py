@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from sweep.backends.drive import most_stimuli
+from sweep.backends.drive import most_stimuli, units_that_hear
 from sweep.backends.numpy.ahead import AHEAD_ELEMENTS
 from sweep.backends.numpy.blas import one_blas_thread
 from sweep.backends.numpy.comparison import STRETCH
@@ -98,7 +98,7 @@ class NumpyBackend:
         lasts = job.integration.duration + max((0.0, *job.lags)) - min((0.0, *job.lags))
         channels = units if any(target.signal.channels != 1 for target in job.targets) else 1
         targets = 2 * 8 * len(job.targets) * channels * round(lasts / job.integration.dt)
-        heard = STRETCH * units * min(width, most_stimuli(job))
+        heard = STRETCH * units_that_hear(job) * min(width, most_stimuli(job))
         inputs = (2 * 8 + itemsize) * max(AHEAD_ELEMENTS, heard) if job.input_numbers else 0
         own = width if form.elementwise and form.per_set else width // form.share if form.share > 1 else 1
         return states + records + comparisons + targets + inputs + own * units**2 * (itemsize + 8)
@@ -107,7 +107,7 @@ class NumpyBackend:
 def _width(job: Job, sets: int, batch: int | None) -> int:
     """Return the width of a tile. It fits the cache and the batch, and all tiles get about as many sets."""
     form = ProductForm.of(job)
-    heard = most_stimuli(job) * job.model.units if job.input_numbers else 0
+    heard = most_stimuli(job) * units_that_hear(job) if job.input_numbers else 0
     most = form.widest(job.model.units, TILE_ELEMENTS if heard <= HEARING_ELEMENTS else HEARING_ELEMENTS)
     most = min(most, COMPARISON_ELEMENTS // (job.model.units * max(1, _comparisons(job))), batch or most)
     most = max(1, most // form.multiple) * form.multiple

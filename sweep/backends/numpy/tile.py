@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sweep import philox
-from sweep.backends.drive import Stimuli
+from sweep.backends.drive import Stimuli, units_that_hear
 from sweep.backends.numpy.ahead import Ahead
 from sweep.backends.numpy.comparison import STRETCH, States
 from sweep.backends.numpy.observation import Observation
@@ -188,12 +188,13 @@ class _Drive:
         self._common = self._gain.size == 1 and self._bias.shape[1] == 1 and len(self._stimulus) == 1
         if np.array_equal(self._stimulus, np.arange(self._stimuli.count)):
             self._stimulus = slice(None)  # each set has its own, so nothing is looked up
-        elements = self._stimuli.count * job.model.units
+        self._rows = units_that_hear(job)
+        elements = self._stimuli.count * self._rows
         self._values = Ahead(self._compute, job.integration.steps, elements) if job.inputs else None
 
     def _compute(self, first: int, stop: int) -> States:
-        """Return U u(t) of steps, ``(step, unit, stimulus)``; if the whole drive is common to all sets, return that."""
-        driven = self._stimuli.drive(first, stop, self._bias.dtype)
+        """Return U u(t) of steps, ``(step, unit or 1, stimulus)``; if the whole drive is common to all sets, return that."""
+        driven = self._stimuli.drive(first, stop, self._bias.dtype, self._rows)
         return driven[:, :, self._stimulus] * self._gain + self._bias if self._common else driven
 
     def stretch(self, first: int, count: int) -> Callable[[int], States]:
@@ -205,7 +206,8 @@ class _Drive:
             return lambda k: values[k]
 
         def per_set(k: int) -> States:
-            np.multiply(values[k][:, self._stimulus], self._gain, out=self._scratch)
-            return np.add(self._scratch, self._bias, out=self._scratch)
+            heard = self._scratch[: self._rows]
+            np.multiply(values[k][:, self._stimulus], self._gain, out=heard)
+            return np.add(heard, self._bias, out=self._scratch)
 
         return per_set
