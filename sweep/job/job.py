@@ -58,7 +58,8 @@ class Job:
     design : Design
         The sets; a single set by default.
     input : Signal or sequence of Signal, optional
-        The input u(t). Several inputs are an ensemble, of which the parameter ``stimulus`` chooses.
+        The input u(t), of which the design may vary every number: ``input_frequency`` is its frequency. Several inputs are an
+        ensemble, of which the parameter ``stimulus`` chooses.
     target : Target or sequence of Target, optional
         The target that the rates are compared with. With several targets the results have a dimension ``target``.
     seed : int
