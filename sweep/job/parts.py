@@ -137,7 +137,8 @@ def check_targets(targets: Sequence[Target], model: Model, integration: Integrat
         _check_order("target", signal, model)
         # A last measurement that is not whole may be missing.
         spacing = signal.spacing if isinstance(signal, Measured) else 0.0
-        if signal.duration + spacing * (1 - _ROUNDING) < integration.duration * (1 - _ROUNDING):
+        missing = integration.duration - signal.duration
+        if missing > integration.duration * _ROUNDING and missing > spacing * (1 - _ROUNDING):
             raise JobError(
                 f"target lasts {signal.duration:g} ms but integration.duration = {integration.duration:g} ms: the target must "
                 "last as long. Shorten the duration."

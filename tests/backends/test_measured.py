@@ -180,8 +180,8 @@ def test_scipy_agrees_on_counts_and_means(width: float, seed: int) -> None:
     found = sweep.simulate(compared, "numpy").squeeze("lag")
     rate = sweep.simulate(job(2, 0.5, 300, 8.0, integration=timing, observe=[record("r")]), "numpy").r.to_numpy()
     edges = width * np.arange(int(150.0 / width + 1e-9) + 1)
-    # A step belongs to the bin in which it begins. A millionth of a ms keeps rounding out of the edges that lie on steps.
-    begins = 0.5 * np.arange(300) + 1e-6
+    # A step belongs to the bin in which it begins. A thousandth of a ms keeps rounding out of the edges that lie on steps.
+    begins = 0.5 * np.arange(300) + 1e-3
     counts = stats.binned_statistic(times, times, "count", edges).statistic
     for unit in range(2):
         means = stats.binned_statistic(begins, rate[:, unit], "mean", edges).statistic
