@@ -61,6 +61,28 @@ constexpr int FULL_SERIES = (COMPARISONS - SERIES_PRODUCTS * (SERIES - 1)) * SER
 static_assert(TILE % PRODUCT_SETS == 0, "a tile must be whole products");
 static_assert(!NOISY || TILE % NORMALS == 0, "a tile must be whole vectors of normals");
 
+// The comparisons, those of a reading after each other.
+struct ByReading {
+    int start[READINGS + 1], comparison[COMPARISONS ? COMPARISONS : 1];
+};
+constexpr ByReading by_reading() {
+    ByReading all = {};
+    int count = 0;
+    for (int reading = 0; reading < READINGS; ++reading) {
+        for (int c = 0; c < COMPARISONS; ++c)
+            if (reading_of(c) == reading) all.comparison[count++] = c;
+        all.start[reading + 1] = count;
+    }
+    return all;
+}
+constexpr ByReading BY_READING = by_reading();
+
+// Steps [begin, end) of those kept that belong to one measurement, and 1 / (number of its steps) if it ends with them, else 0.
+struct Piece {
+    int begin, end;
+    real share;
+};
+
 // What is kept of a unit from step to step, besides its state.
 struct UnitOfSets {
     real lost_x[COMPENSATED ? TILE : 0], lost_r[COMPENSATED ? TILE : 0];
@@ -78,6 +100,8 @@ struct Scratch {
     real weights[OWN_WEIGHTS ? UNITS * UNITS : 0][TILE];
     float normals[NOISY ? NOISE_STEPS : 0][NOISE_GROUPS * NOISE_UNITS][TILE];
     word streams[NOISY ? 2 : 0][TILE];  // low words, high words
+    Piece pieces[READINGS][KEPT];
+    int piece_count[READINGS];
     real unsound[TILE];
     long long diverged[TILE];
 };
@@ -96,12 +120,15 @@ struct TileOfSets {
     Scratch &own;
     const real *packed;
     int until, record;
-    int last = KEPT - 1;  // the slot of the current state
+    int last;             // the slot of the current state
     int unseen = 0;       // how many of the last steps have not been observed yet
     int begins;           // the segment that begins with the first of these, or -1
     const real *targets;  // the series of the first of these, without the inputs
 
     SWEEP_DEVICE TileOfSets(const Arguments &a, int set, Scratch &scratch) : a(a), set(set), own(scratch) {
+        // After the transient a step has the slot of its number, however the steps are cut into launches. So the same steps are
+        // observed together, and their sums are rounded in the same way.
+        last = a.first > a.origin ? (a.first - a.origin - 1) % KEPT : KEPT - 1;
         for (int i = 0; i < UNITS; ++i) {
             for (int t = 0; t < TILE; ++t) {
                 *x(last, i, t) = *at(a.state, STATE_X * UNITS + i, a.sets, set + t);
@@ -318,6 +345,7 @@ struct TileOfSets {
     // Observe the steps that have not been observed yet.
     SWEEP_DEVICE void see() {
         const int from = last + 1 - unseen;
+        if constexpr (READINGS > 0) find_pieces();
         for (int unit = 0; unit < UNITS; ++unit) {
             SWEEP_ROLLED
             for (int place = 0; place < TILE; place += PRODUCT_SETS) {
@@ -328,7 +356,7 @@ struct TileOfSets {
             }
             for (int place = 0; place < TILE; place += PRODUCT_SETS) {
                 if constexpr (READINGS > 0)
-                    for (int reading = 0; reading < READINGS; ++reading) read(unit, place, from, reading);
+                    read(unit, place, from);
                 else if constexpr (COMPARISONS > 0)
                     compare(unit, place, from);
             }
@@ -372,53 +400,86 @@ struct TileOfSets {
         return u;
     }
 
-    // Read the rates of a unit where they were measured, for neighbouring sets, and compare their means.
-    SWEEP_DEVICE void read(int unit, int place, int from, int reading) {
+    // Find out which of the unseen steps belong to measurements.
+    SWEEP_DEVICE void find_pieces() {
+        for (int reading = 0; reading < READINGS; ++reading) {
+            Piece *pieces = own.pieces[reading];
+            int begin = -1;
+            for (int s = 0; s < unseen; ++s) {
+                const real event = targets[s * COLUMNS + reading];
+                if (event < 0) continue;
+                if (begin < 0) begin = s;
+                if (event > 0) {
+                    *pieces++ = {begin, s + 1, event};
+                    begin = -1;
+                }
+            }
+            if (begin >= 0) *pieces++ = {begin, unseen, 0};
+            own.piece_count[reading] = pieces - own.pieces[reading];
+        }
+    }
+
+    // Read the rates of a unit where they were measured, for neighbouring sets, and compare their means. The sum over the
+    // steps of a piece is a difference of two running sums, which all readings share.
+    SWEEP_DEVICE void read(int unit, int place, int from) {
         real(*const sums)[TILE] = own.units[unit].sums;
-        real(*const moments)[TILE] = sums + SUMS_READINGS + READINGS + reading * SUMS_READ;
-        lane shift[VECTORS], open[VECTORS];
-        lane means[KEPT][VECTORS];
-        int ends[KEPT], count = 0;
+        lane shift[VECTORS], running[KEPT + 1][VECTORS], means[KEPT][VECTORS];
         SWEEP_UNROLL(16)
         for (int v = 0; v < VECTORS; ++v) {
-            const int here = place + v * WIDTH;
-            shift[v] = load(&sums[SUMS_X][here]);
-            if (begins >= 0) {
-                open[v] = carried(a, reading, unit, set + here, of_reading(a, begins, reading)[OPEN_BEFORE], shift[v]);
-                if constexpr (SUMS_READ > 0) store(&moments[0][here], shift[v]);
-            } else {
-                open[v] = load(&sums[SUMS_READINGS + reading][here]);
-            }
+            shift[v] = load(&sums[SUMS_X][place + v * WIDTH]);
+            running[0][v] = lane{};
         }
-        for (int s = 0; s < unseen; ++s) {
-            const real event = targets[s * COLUMNS + reading];
-            if (event < 0) continue;
+        const auto deviation = [&](int s, int v) { return load(&own.r[from + s][unit][place + v * WIDTH]) - shift[v]; };
+        for (int s = 0; s < unseen; ++s)
             SWEEP_UNROLL(16)
-            for (int v = 0; v < VECTORS; ++v) open[v] += load(&own.r[from + s][unit][place + v * WIDTH]) - shift[v];
-            if (event > 0) {
+            for (int v = 0; v < VECTORS; ++v) running[s + 1][v] = running[s][v] + deviation(s, v);
+        for (int reading = 0; reading < READINGS; ++reading) {
+            const Piece *const pieces = own.pieces[reading];
+            lane open[VECTORS];
+            SWEEP_UNROLL(16)
+            for (int v = 0; v < VECTORS; ++v) {
+                const int here = place + v * WIDTH;
+                open[v] = begins < 0 ? load(&sums[SUMS_READINGS + reading][here])
+                                     : carried(a, reading, unit, set + here, of_reading(a, begins, reading)[OPEN_BEFORE], shift[v]);
+            }
+            int count = 0, ends[KEPT];
+            for (int p = 0; p < own.piece_count[reading]; ++p) {
+                const Piece piece = pieces[p];
+                const bool single = piece.end == piece.begin + 1;  // the difference of two sums would be rounded
                 SWEEP_UNROLL(16)
                 for (int v = 0; v < VECTORS; ++v) {
-                    means[count][v] = open[v] * common(event);
-                    open[v] = lane{};
+                    open[v] += single ? deviation(piece.begin, v) : running[piece.end][v] - running[piece.begin][v];
+                    means[count][v] = open[v] * common(piece.share);
+                    if (piece.share > 0) open[v] = lane{};
                 }
-                ends[count++] = s;
+                if (piece.share > 0) ends[count++] = piece.end - 1;
             }
+            SWEEP_UNROLL(16)
+            for (int v = 0; v < VECTORS; ++v) store(&sums[SUMS_READINGS + reading][place + v * WIDTH], open[v]);
+            compare_means(unit, place, reading, shift, means, ends, count);
         }
-        SWEEP_UNROLL(16)
-        for (int v = 0; v < VECTORS; ++v) store(&sums[SUMS_READINGS + reading][place + v * WIDTH], open[v]);
-        if (count == 0) return;
+    }
+
+    SWEEP_DEVICE void compare_means(int unit, int place, int reading, const lane *shift, const lane (*means)[VECTORS],
+                                    const int *ends, int count) {
+        real(*const sums)[TILE] = own.units[unit].sums;
         if constexpr (SUMS_READ > 0) {
+            real(*const moments)[TILE] = sums + SUMS_READINGS + READINGS + reading * SUMS_READ;
             SWEEP_UNROLL(16)
             for (int v = 0; v < VECTORS; ++v) {
                 const int here = place + v * WIDTH;
                 Moments<ORDER_READ> read;
-                read.each(0, [&](int row, lane &value) { value = load(&moments[row][here]); });
+                if (begins >= 0)
+                    read.begin(shift[v]);
+                else
+                    read.each(0, [&](int row, lane &value) { value = load(&moments[row][here]); });
                 for (int i = 0; i < count; ++i) read.add(means[i][v]);
                 read.each(0, [&](int row, lane &value) { store(&moments[row][here], value); });
             }
         }
-        for (int c = 0; c < COMPARISONS; ++c) {
-            if (reading_of(c) != reading) continue;
+        if (count == 0) return;
+        for (int k = BY_READING.start[reading]; k < BY_READING.start[reading + 1]; ++k) {
+            const int c = BY_READING.comparison[k];
             const real *const deviations = targets + READINGS + c * TARGET_UNITS + (TARGET_UNITS > 1 ? unit : 0);
             if constexpr (CORRELATION)
                 add_means(sums[SUMS_COMPARED + c] + place, means, ends, count, deviations,

@@ -14,9 +14,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from support import reference
+from support.emulated import EmulatedBackend
 
 import sweep
 from sweep import Integration, Job, JobError, Model, Target, gaussian, grid, record, samples, spikes
+from sweep.backends.compiled.backend import KernelBackend
+from sweep.backends.native import NativeDevice
+from sweep.backends.protocol import Results
+from sweep.execution.prepare import prepare
 from sweep.signals.measurements import instants, windows
 from sweep.signals.signal import Signal
 from sweep.signals.waveforms import white_noise
@@ -167,6 +172,48 @@ def test_counts_are_compared_with_the_mean_of_the_rate_over_their_window() -> No
     for lag, (y, rate) in enumerate(expected):
         assert float(found.target_mse[lag]) == pytest.approx(np.mean((y - np.array(rate)) ** 2))
         assert float(found.target_correlation[lag]) == pytest.approx(np.corrcoef(y, rate)[0, 1])
+
+
+def long(steps: int, sets: int) -> Job:
+    """Return a job with measurements that are longer than the first segments of a run, and many of them."""
+    rng = np.random.default_rng(0)
+    lags = [0.0, 1.0, 2.0, 13.0]
+    targets = [
+        Target(samples(rng.normal(size=steps // 5), 5.0, read="mean"), lags=lags),
+        Target(spikes(rng.uniform(0, steps, steps // 9), window=41.0), lags=lags),
+        Target(samples(rng.normal(size=steps // 7), 7.0), lags=lags),
+    ]
+    timing = Integration(dt=1.0, duration=steps - 100.0, transient=37.0)
+    return job(1, 1.0, steps, 5.0, target=targets, integration=timing, design=grid(tau_s=np.linspace(2, 30, sets)))
+
+
+def test_a_measurement_may_go_on_in_the_next_launch() -> None:
+    """No bit depends on where a run is cut into launches."""
+    made = long(3500, 70)
+    (block,) = made.blocks
+
+    def simulated(seconds: float | None) -> Results:
+        device = NativeDevice()
+        device.launch_seconds = seconds or device.launch_seconds
+        return KernelBackend("native", device).simulate(prepare(made), made.parameter_sets(block))
+
+    whole = simulated(None)
+    for cut in (simulated(1e-6), simulated(2e-5)):
+        for name in ("target_correlation", "target_mse"):
+            np.testing.assert_array_equal(cut[name], whole[name])
+    expected = sweep.simulate(made, "numpy")
+    np.testing.assert_allclose(whole["target_correlation"], expected.target_correlation, atol=1e-6)
+    np.testing.assert_allclose(whole["target_mse"], expected.target_mse, rtol=1e-5)
+
+
+def test_the_kernels_of_a_gpu_measure_so_too() -> None:
+    """Executed by the emulator, which cuts the run into launches."""
+    made = long(1500, 3)
+    (block,) = made.blocks
+    found = EmulatedBackend().simulate(prepare(made), made.parameter_sets(block))
+    expected = sweep.simulate(made, "numpy")
+    np.testing.assert_allclose(found["target_correlation"], expected.target_correlation, atol=1e-6)
+    np.testing.assert_allclose(found["target_mse"], expected.target_mse, rtol=1e-5)
 
 
 @given(width=st.floats(1.0, 12.0).map(lambda x: round(x, 1)), seed=st.integers(0, 99))
