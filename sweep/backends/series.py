@@ -47,8 +47,7 @@ class TargetSeries:
         job : Job
             A job with targets.
         sampled : sequence of ndarray
-            The values of each target, ``(unit or 1, step or measurement)``: if every step is compared, those of the steps of
-            :func:`steps_read`, else those of all measurements before the last of these steps.
+            The values of each target, ``(unit or 1, measurement)``, as `Comparisons.values` returns them.
         """
         lags, timing = job.lags_in_steps, job.integration
         comparisons, width = job.comparisons, max(len(values) for values in sampled)
@@ -105,12 +104,6 @@ class TargetSeries:
         """
         scale = np.sqrt(self.variance[..., None] * variance)
         return np.where(scale > 0, np.clip(covariance / scale, -1.0, 1.0), np.nan)
-
-
-def steps_read(job: Job) -> range:
-    """Return the steps in which the targets are read: the observed steps, extended by the smallest and the largest lag."""
-    lags, timing = job.lags_in_steps, job.integration
-    return range(timing.transient_steps + min(lags), timing.steps + max(lags))
 
 
 def _variance(values: Array) -> Array:

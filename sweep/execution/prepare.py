@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from sweep.backends.protocol import Backend, PreparedJob, Results
 from sweep.backends.registry import get_backend
-from sweep.backends.series import TargetSeries, steps_read
+from sweep.backends.series import TargetSeries
 from sweep.checks.caution import silence
 from sweep.checks.decimals import shortest
 from sweep.design.arrays import ParameterSets
@@ -18,7 +18,6 @@ from sweep.design.design import Block
 from sweep.errors import JobError
 from sweep.job import Job
 from sweep.model.parameters import Array
-from sweep.signals.measurements import values_in, values_of
 from sweep.signals.targets import ModelOutput, Target
 
 #: The values of the followed parameters, in the order of :attr:`Job.followed`.
@@ -159,7 +158,7 @@ def _series(job: Job, engine: Backend, followed: list[_Followed]) -> list[Target
 
 def _bytes(job: Job) -> int:
     """Return about how many bytes the targets of a set take."""
-    return 8 * len(job.targets) * job.model.units * len(steps_read(job))
+    return 8 * len(job.targets) * job.model.units * len(job.comparisons.read)
 
 
 def _made(job: Job, engine: Backend, followed: list[_Followed]) -> Iterator[TargetSeries]:
@@ -169,9 +168,9 @@ def _made(job: Job, engine: Backend, followed: list[_Followed]) -> Iterator[Targ
 
 
 def _values(job: Job, engine: Backend, target: Target, followed: list[_Followed]) -> list[Array]:
-    """Return the values of a target, ``(unit or 1, step)`` each, by what is followed of the sets."""
+    """Return the values of a target, ``(unit or 1, measurement)`` each, by what is followed of the sets."""
     if not isinstance(target.signal, ModelOutput):
-        return [_sampled(job, target)] * len(followed)
+        return [job.comparisons.values(target.signal, job.integration.dt)] * len(followed)
     names = target.signal.followed(job.design.swept)
     own = [tuple(each[job.followed.index(name)] for name in names) for each in followed]
     distinct = list(dict.fromkeys(own))  # another target may follow more
@@ -181,7 +180,8 @@ def _values(job: Job, engine: Backend, target: Target, followed: list[_Followed]
     }
     with silence():  # the job has been checked with its teacher
         teacher = job.teacher(target.signal, columns)
-    rates = dict(zip(distinct, _rates(job, engine, teacher, target.signal.own_noise), strict=True))
+    own_noise, read = target.signal.own_noise, job.comparisons.read
+    rates = dict(zip(distinct, _rates(engine, teacher, own_noise, read), strict=True))
     for each, values in rates.items():
         if not np.isfinite(values).all():
             said = "".join(f" with {name} = {value:g}" for name, value in zip(names, each, strict=True))
@@ -189,21 +189,11 @@ def _values(job: Job, engine: Backend, target: Target, followed: list[_Followed]
     return [rates[each] for each in own]
 
 
-def _sampled(job: Job, target: Target) -> Array:
-    """Return the values of a target as `TargetSeries.of` takes them, ``(unit or 1, step or measurement)``."""
-    steps, dt = steps_read(job), job.integration.dt
-    if job.comparisons.every_step:
-        return values_in(target.signal, steps, dt)
-    return values_of(target.signal, steps.stop, dt)
-
-
-def _rates(job: Job, engine: Backend, teacher: Job, own_noise: bool) -> Array:
-    """Return the rates of all sets of a teacher as :func:`_sampled` returns values, ``(set, unit, step)``."""
+def _rates(engine: Backend, teacher: Job, own_noise: bool, read: range) -> Array:
+    """Return the rates of all sets of a teacher in the steps that are read, ``(set, unit, step)``."""
     sets = teacher.parameter_sets(teacher.design.blocks(teacher.design.size)[0])
-    nothing = TargetSeries.of(teacher, [_sampled(teacher, target) for target in teacher.targets])
-    recorded = engine.simulate(PreparedJob(teacher, nothing), sets.teachers() if own_noise else sets)["r"]
-    first = steps_read(job).start if job.comparisons.every_step else 0
-    kept = slice(
-        first - teacher.integration.transient_steps, steps_read(job).stop - teacher.integration.transient_steps
-    )
-    return recorded[:, kept].transpose(0, 2, 1).astype(np.float64)
+    own = [teacher.comparisons.values(target.signal, teacher.integration.dt) for target in teacher.targets]
+    prepared = PreparedJob(teacher, TargetSeries.of(teacher, own))
+    recorded = engine.simulate(prepared, sets.teachers() if own_noise else sets)["r"]
+    first = read.start - teacher.integration.transient_steps
+    return recorded[:, first : first + len(read)].transpose(0, 2, 1).astype(np.float64)

@@ -108,7 +108,9 @@ class Comparisons:
     Attributes
     ----------
     every_step : bool
-        Whether every comparison reads the rates in every observed step. Then there is nothing more to say.
+        Whether every comparison reads the rates in every observed step. Then there are no readings.
+    read : range
+        The steps in which a target that has a value for every step is read.
     readings : tuple of Reading
         The readings, each once; empty with ``every_step``.
     of : tuple of int
@@ -118,6 +120,7 @@ class Comparisons:
     """
 
     every_step: bool
+    read: range
     readings: tuple[Reading, ...] = ()
     of: tuple[int, ...] = ()
     kept: tuple[slice, ...] = ()
@@ -145,7 +148,7 @@ class Comparisons:
         far = range(observed.start + min(lags, default=0), observed.stop + max(lags, default=0))
         measured = [_steps_of(signal, far.stop, dt) for signal in signals]
         if all(steps is None or _in_every(*steps, far) for steps in measured) and far.start >= 0:
-            return cls(every_step=True)
+            return cls(True, far)
         readings: list[Reading] = []
         known: dict[tuple[bytes, bytes], int] = {}
         of, kept = [], []
@@ -169,22 +172,15 @@ class Comparisons:
                     readings.append(own)
                 of.append(known[key])
                 kept.append(slice(low, high))
-        return cls(every_step=False, readings=tuple(readings), of=tuple(of), kept=tuple(kept))
+        return cls(False, range(far.stop), tuple(readings), tuple(of), tuple(kept))
 
-
-def values_in(signal: Signal, steps: range, dt: float) -> Array:
-    """Return the values of a target that was measured in each of some steps, (channel, step)."""
-    own = _measurements(signal, steps.stop, dt)
-    if own is None:
-        return signal.sample(steps.start, steps.stop, dt)
-    low, high = np.searchsorted(own.first, [steps.start, steps.stop])
-    return own.values[:, low:high]
-
-
-def values_of(signal: Signal, stop: int, dt: float) -> Array:
-    """Return the values of all measurements of a target before step ``stop``, (channel, measurement)."""
-    own = _measurements(signal, stop, dt)
-    return signal.sample(0, whole_steps(signal.duration, stop, dt), dt) if own is None else own.values
+    def values(self, signal: Signal, dt: float) -> Array:
+        """Return the values of a target, (channel, measurement): those in the steps that are read, or all."""
+        own = _measurements(signal, self.read.stop, dt)
+        if own is None:
+            return signal.sample(self.read.start, whole_steps(signal.duration, self.read.stop, dt), dt)
+        low, high = np.searchsorted(own.first, [self.read.start, self.read.stop])
+        return own.values[:, low:high]
 
 
 def whole_steps(duration: float, stop: int, dt: float) -> int:
