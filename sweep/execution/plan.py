@@ -16,8 +16,8 @@ from sweep.backends.registry import choose, get_backend
 from sweep.checks import Count, checked, whole
 from sweep.execution.prepare import prepare
 from sweep.job import Job
+from sweep.job.teachers import stand_ins
 from sweep.observables import Record
-from sweep.results.reporting import check_job
 
 #: A run of the calibration is long enough if it takes this many seconds.
 _LONG_ENOUGH = 0.05
@@ -126,6 +126,8 @@ def plan(job: Job, backend: str = "auto", *, batch: int | None = None, workers: 
         not have.
     """
     batch, workers = positive("batch", batch), positive("workers", workers)
+    from sweep.results.reporting import check_job  # here: it takes xarray, which a benchmark does without
+
     check_job(job)
     chosen = choose(backend)
     engine = get_backend(chosen.name)
@@ -210,8 +212,14 @@ def _calibrate(job: Job, backend: Backend, threads: int, batch: int | None) -> _
 
 
 def _shortened(job: Job, steps: int) -> Job:
-    """Return a job that does the same, but with few steps."""
+    """Return a job that does the same, but with few steps.
+
+    So few steps may have no measurement of a target. Then targets with a value for every step take their place, which are
+    compared at least as often.
+    """
     timing = job.integration
+    if not job.comparisons.every_step:
+        job = job.changed(target=stand_ins(job.targets, timing.dt))
     ahead = max(0.0, -min((0.0, *job.lags)))
     duration = min(timing.duration, ahead + steps * timing.dt)
     observe = tuple(item for item in job.observe if not isinstance(item, Record) or item.every <= steps)

@@ -23,6 +23,7 @@ from sweep.errors import BackendError, JobError
 from sweep.execution.plan import Plan
 from sweep.execution.prepare import prepare
 from sweep.signals.recordings import samples
+from sweep.signals.signal import Signal
 from sweep.signals.targets import model_output
 
 
@@ -144,10 +145,11 @@ def test_what_a_set_costs_besides_its_steps_is_not_taken_for_steps(monkeypatch: 
     assert sweep.plan(job, "numpy").seconds == pytest.approx(5e-2 + 2e-4 * steps, rel=0.3)
 
 
+@pytest.mark.parametrize("measured", [samples(np.ones(52), interval=1.0), samples(np.arange(9.0), interval=5.0)])
 @pytest.mark.parametrize("lags", [(0.0,), (-8.0, 0.0), (-4.0, 12.0)])
-def test_a_job_with_targets_lags_and_sparse_records_can_be_planned(lags: tuple[float, ...]) -> None:
-    """The few steps of the calibration are enough for every observable."""
-    targets = [Target(model_output({"gain": 0.5}), lags=lags), Target(samples(np.ones(52), interval=1.0), lags=lags)]
+def test_a_job_with_targets_lags_and_sparse_records_can_be_planned(lags: tuple[float, ...], measured: Signal) -> None:
+    """The few steps of the calibration are enough for every observable, and for targets that are measured now and then."""
+    targets = [Target(model_output({"gain": 0.5}), lags=lags), Target(measured, lags=lags)]
     job = small(target=targets, observe=[record("x", every=32), "target_mse"], input=samples(np.ones(52), interval=1.0))
     assert sweep.plan(job).sets == 12
     assert isinstance(sweep.plan(small(observe=[record("x", every=32)])), Plan)
