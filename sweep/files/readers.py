@@ -23,6 +23,9 @@ Column = int | str
 TIME = re.compile(r"(?:t|times?)(?:(?:[ _]?[\[(]|[ _])(?P<unit>us|ms|s|sec|seconds)[\])]?)?", re.IGNORECASE)
 """How a header calls a column of times, perhaps with a unit."""
 
+#: Headers that may mean times in a unit that is not known here.
+_PERHAPS_TIME = re.compile(r"time.*|t[ _]?[\[(].*", re.IGNORECASE)
+
 _ARRAYS = (".npz", ".mat")
 EXTENSIONS = (*SEPARATORS, ".npy", *_ARRAYS, ".mtx")
 """Extensions of files that can be read; text may be packed as ``.gz``."""
@@ -155,7 +158,7 @@ def unreadable(whose: str, problem: object) -> str:
 def warn_of_times(whose: str, names: Sequence[str] | None) -> None:
     """Warn of a column of times that is read as values."""
     for name in names if names is not None and len(names) > 1 else ():
-        if TIME.fullmatch(name):
+        if TIME.fullmatch(name) or _PERHAPS_TIME.fullmatch(name):
             warn(
                 f"{whose}: its column {name!r} is read as values, like the others, and not as times. Name the column that "
                 "is meant: column = ..., or of a recording time_column = ..."

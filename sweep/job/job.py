@@ -230,7 +230,7 @@ class Job:
         if follows is None:
             names = output.followed(self.design.swept)
             follows = {name: self.design.axis(name).values(0, 1)[name] for name in names}
-        own = {**self.model.parameters, **output.parameters}
+        own = teachers.parameters(self.model.parameters, output.parameters)
         for name in ("network", "stimulus"):
             if name in self.design.swept and name not in follows:
                 own.setdefault(name, 0)
@@ -239,6 +239,8 @@ class Job:
             own["network"] = 0
             model = replace(model, weights=output.weights)
         model = replace(model, parameters=own)
+        design = teachers.sets(model, self.design, follows)
+        model = replace(model, parameters=teachers.parameters(own, dict.fromkeys(design.swept)))
         timing, ahead = self.integration, max((0.0, *self.lags))
         first = timing.transient + min((0.0, *self.lags)) if self.comparisons.every_step else 0.0
         names = tuple(name for name in self.observe if isinstance(name, str))
@@ -246,7 +248,7 @@ class Job:
             model=model,
             input=self.input,
             target=teachers.stand_ins(self.targets, timing.dt),
-            design=teachers.sets(model, self.design, follows),
+            design=design,
             integration=replace(timing, duration=timing.duration + ahead, transient=first),
             observe=(*names, Record("r")),
             seed=self.seed,

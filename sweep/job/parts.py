@@ -41,6 +41,14 @@ def check_design(design: Design, model: Model, inputs: Sequence[Signal], integra
         raise JobError(
             f"{next(iter(scaled))} scales weights, and the model has none. Give model.weights, or leave it out."
         )
+    for holders, which in layers.values():
+        idle = [name for name in holders if name in design.swept and holders.index(name) not in which]
+        if idle:
+            held = ", ".join(holders[number] for number in np.unique(which))
+            raise JobError(
+                f"design: {idle[0]} holds for no unit, because {held} name all of them: sweeping it would change nothing. "
+                f"Sweep these, or leave them out of model.parameters."
+            )
     for name in design.swept:
         width = design.axis(name).width(name)
         if width not in (1, model.units):
@@ -148,10 +156,10 @@ def check_targets(targets: Sequence[Target], model: Model, integration: Integrat
 
 
 def _check_order(key: str, signal: Signal, model: Model) -> None:
-    """Raise JobError if the channels of a signal have the labels of the units, but in another order."""
+    """Raise JobError if the channels of a signal have labels of units, but not each that of its own unit."""
     named = getattr(getattr(signal, "recorded", signal), "labels", None)
     units = model.unit_labels
-    if named is None or units is None or sorted(named) != sorted(units):
+    if named is None or units is None or len(named) != len(units) or not set(named) & set(units):
         return
     for number, (channel, unit) in enumerate(zip(named, units, strict=True)):
         if channel != unit:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,18 @@ from sweep.model.parameters import Array, parse_name
 from sweep.signals.signal import Signal
 from sweep.signals.targets import Target
 from sweep.signals.waveforms import Constant
+
+
+def parameters(given: Mapping[str, Any], instead: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters with others instead of them. One of all units takes the place of those of some units.
+
+    Parameters that are None instead are left as they are, because a design has their values.
+    """
+    whole = {name for name in instead if not parse_name(name).index}
+    kept = {
+        name: value for name, value in given.items() if parse_name(name).is_factor or parse_name(name).base not in whole
+    } | {name: value for name, value in given.items() if name in whole}
+    return kept | {name: value for name, value in instead.items() if value is not None}
 
 
 def sets(model: Model, design: Design, rows: Mapping[str, Array]) -> Design:

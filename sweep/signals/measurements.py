@@ -10,7 +10,6 @@ A lag shifts the steps. Measurements whose steps do not all lie in the observed 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -183,9 +182,11 @@ class Comparisons:
         return own.values[:, low:high]
 
 
-def whole_steps(duration: float, stop: int, dt: float) -> int:
-    """Return how many steps of ``dt`` ms lie wholly in a duration, at most ``stop``."""
-    return stop if math.isinf(duration) else min(stop, int(np.floor(_in_steps(duration, dt))))
+def whole_steps(duration: float, stop: int | None, dt: float) -> int:
+    """Return how many steps of ``dt`` ms lie wholly in a duration, at most ``stop``; 0 in a negative one."""
+    if stop is not None and duration >= stop * dt:
+        return stop
+    return max(0, int(np.floor(_in_steps(duration, dt))))
 
 
 def instants(start: float, interval: float, count: int, dt: float) -> tuple[Steps, Steps, npt.NDArray[np.intp]]:
@@ -206,8 +207,8 @@ def instants(start: float, interval: float, count: int, dt: float) -> tuple[Step
         ``first`` and ``stop`` of `Measurements`, and the numbers of the measurements. Of several measurements in the same
         step only the first has one, and those before 0 ms have none.
     """
-    steps = np.floor(_in_steps(start + np.arange(count) * interval, dt)).astype(np.int64)
-    fresh = np.flatnonzero((np.diff(steps, prepend=steps[0] - 1) > 0) & (steps >= 0))
+    steps = np.floor(_in_steps(start + np.arange(count) * interval, dt, far=abs(start))).astype(np.int64)
+    fresh = np.flatnonzero((np.diff(steps, prepend=steps[:1] - 1) > 0) & (steps >= 0))
     return steps[fresh], steps[fresh] + 1, fresh
 
 
@@ -216,15 +217,18 @@ def windows(start: float, width: float, count: int, dt: float) -> tuple[Steps, S
 
     A window has the steps that begin in it. Windows that begin before 0 ms are left out.
     """
-    edges = np.ceil(_in_steps(start + np.arange(count + 1) * width, dt, up=False)).astype(np.int64)
+    edges = np.ceil(_in_steps(start + np.arange(count + 1) * width, dt, up=False, far=abs(start))).astype(np.int64)
     whole = np.flatnonzero((edges[:-1] >= 0) & (np.diff(edges) > 0))
     return edges[whole], edges[whole + 1], whole
 
 
-def _in_steps(times: npt.ArrayLike, dt: float, up: bool = True) -> Array:
-    """Return times in steps, moved by a billionth of a step, so that n dt is never rounded into the step before."""
+def _in_steps(times: npt.ArrayLike, dt: float, up: bool = True, far: float = 0.0) -> Array:
+    """Return times in steps, moved by a billionth of a step, so that n dt is never rounded into the step before.
+
+    Times that were computed from larger ones, up to ``far``, have the rounding errors of these.
+    """
     steps = np.asarray(times, dtype=np.float64) / dt
-    room = 1e-9 + 8 * np.finfo(np.float64).eps * np.abs(steps)
+    room = 1e-9 + 8 * np.finfo(np.float64).eps * np.maximum(np.abs(steps), far / dt)
     return np.asarray(steps + room if up else steps - room)
 
 

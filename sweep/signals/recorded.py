@@ -65,8 +65,9 @@ class Samples:
 
     def sample(self, start: int, stop: int, dt: float) -> Array:
         """Return the values of steps ``start`` to ``stop - 1``, (channel, step); see `Signal`."""
-        times = nudged(step_times(self, start, stop, dt, self.start), dt)
-        return np.take(self.values, interval_number(times - self.start, self.interval), axis=1)
+        times = nudged(step_times(self, start, stop, dt, self.start) - self.start, dt, abs(self.start))
+        number = np.minimum(interval_number(times, self.interval), self.values.shape[1] - 1)
+        return np.asarray(np.take(self.values, number, axis=1))
 
     @property
     def spacing(self) -> float:
@@ -200,16 +201,19 @@ class Spikes:
 
     def sample(self, start: int, stop: int, dt: float) -> Array:
         """Return the values of steps ``start`` to ``stop - 1``, (channel, step); see `Signal`."""
-        times = nudged(step_times(self, start, stop, dt, self.start), dt)
+        times, far = step_times(self, start, stop, dt, self.start), abs(self.start)
         if self.window is not None:
             refuse_shorter(self.kind, "window", self.window, dt, "Leave it out for impulses.")
-            interval = interval_number(times - self.start, self.window)
-            return np.stack(
-                [_counts(interval_number(nudged(train, dt), self.window), interval) for train in self.trains]
-            )
-        interval = interval_number(times, dt)
-        hit = [interval_number(nudged(train + self.start, dt), dt) for train in self.trains]
+            return self._counted(interval_number(nudged(times - self.start, dt, far), self.window), dt)
+        interval = interval_number(nudged(times, dt), dt)
+        hit = [interval_number(nudged(train + self.start, dt, far), dt) for train in self.trains]
         return np.stack([_counts(of_spike, interval) for of_spike in hit]) / dt
+
+    def _counted(self, interval: NDArray[np.int64], dt: float) -> Array:
+        """Return the number of spikes in some windows, (channel, window)."""
+        assert self.window is not None
+        far, width = abs(self.start), self.window
+        return np.stack([_counts(interval_number(nudged(train, dt, far), width), interval) for train in self.trains])
 
     @property
     def spacing(self) -> float:
@@ -224,11 +228,8 @@ class Spikes:
             return Measurements(each, each + 1, self.sample(begin, begin + len(each), dt)) if begin else None
         refuse_shorter(self.kind, "window", self.window, dt, "Leave it out for impulses.")
         length = min(self.duration, stop * dt) - self.start
-        first, after, _ = windows(self.start, self.window, whole_steps(length, stop, self.window), dt)
-        if not first.size:
-            return Measurements(first, after, np.empty((self.channels, 0)))
-        low = int(first[0])
-        return Measurements(first, after, self.sample(low, int(first[-1]) + 1, dt)[:, first - low])
+        first, after, number = windows(self.start, self.window, whole_steps(length, None, self.window), dt)
+        return Measurements(first, after, self._counted(number, dt))
 
 
 def _counts(of_spike: NDArray[np.int64], interval: NDArray[np.int64]) -> Array:

@@ -92,9 +92,12 @@ def step_times(signal: Signal, start: int, stop: int, dt: float, begin: float = 
     return times
 
 
-def nudged(times: Array, dt: float) -> Array:
-    """Move times up by a billionth of a step, so that n dt is never rounded into the interval before."""
-    return times + (1e-9 * dt + 8 * np.finfo(np.float64).eps * times)
+def nudged(times: Array, dt: float, far: float = 0.0) -> Array:
+    """Move times up by a billionth of a step, so that n dt is never rounded into the interval before.
+
+    Times that were computed from larger ones, up to ``far``, have the rounding errors of these.
+    """
+    return times + (1e-9 * dt + 8 * np.finfo(np.float64).eps * np.maximum(times, far))
 
 
 def interval_number(times: Array, width: float) -> NDArray[np.int64]:

@@ -148,15 +148,30 @@ def _of_columns(table: Columns, chosen: Chosen) -> Trains:
 
 def _apart(times: Array, labels: NDArray[Any], whose: str, chosen: Chosen) -> list[Array]:
     """Return the times of each unit: of those that are named, or of all that have spikes, in the order of their labels."""
-    known = np.unique(labels).tolist()
-    wanted = known if chosen.units is None else list(chosen.units)
+    own = [_label(label, f"{whose}: row {row} of the column of units") for row, label in enumerate(labels.tolist())]
+    known = sorted(set(own), key=lambda label: (isinstance(label, str), label))  # numbers come before texts
+    wanted = known if chosen.units is None else [_label(label, "spikes.units") for label in chosen.units]
     if not wanted or (known and not set(wanted) & set(known)):
         there = ", ".join(f"{label:g}" if isinstance(label, float) else repr(label) for label in known[:9]) or "none"
         raise JobError(
             f"spikes.units = {short(chosen.units)}: no unit of {whose} is meant, which has spikes of {there}. Name units that "
             "are there; one without spikes may be named too."
         )
-    return [times[labels == label] for label in wanted]
+    return [times[[label == one for label in own]] for one in wanted]
+
+
+def _label(value: Any, where: str) -> float | str:
+    """Return the label of a unit; a text that is a number means the number."""
+    if isinstance(value, str) and value.strip():
+        try:
+            return float(value)
+        except ValueError:
+            return value.strip()
+    if isinstance(value, int | float) and not isinstance(value, bool) and value == value:
+        return float(value)
+    raise JobError(
+        f"{where} = {short(value)}: must be the number or the name of a unit. Give each spike its unit, or drop it."
+    )
 
 
 def _numbered(found: Trains, chosen: Chosen) -> Trains:

@@ -70,9 +70,10 @@ def transformed(
 def _standardized(values: Array, part: slice) -> Array:
     used = values[:, part]
     std = used.std(axis=1, keepdims=True)
-    if not std.all():
+    constant = np.ptp(used, axis=1) == 0  # rounding of the mean may give it a deviation
+    if constant.any():
         raise JobError(
-            f"samples.standardize = True: channel {int(np.argmin(std))} never changes, so it has no scale. "
+            f"samples.standardize = True: channel {int(np.argmax(constant))} never changes, so it has no scale. "
             f"Leave it out, or leave standardize out."
         )
     scaled: Array = (values - used.mean(axis=1, keepdims=True)) / std

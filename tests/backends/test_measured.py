@@ -238,6 +238,52 @@ def test_scipy_agrees_on_counts_and_means(width: float, seed: int) -> None:
         assert float(found.target_mse[unit]) == pytest.approx(np.mean((counts - means) ** 2), rel=1e-12)
 
 
+@pytest.mark.parametrize(("window", "start"), [(1.0, -500.0), (1.5, -600.0), (2.0, -1200.0), (40.0, -3.6e6)])
+def test_a_part_of_a_long_recording_is_counted_as_if_it_was_cut_out(window: float, start: float) -> None:
+    """Whatever lies before 0 ms, even an hour."""
+    times = np.sort(np.random.default_rng(0).uniform(0.0, 990.0, 700))
+    timing = Integration(dt=1.0, duration=960.0)
+    whole, cut = (
+        sweep.simulate(job(1, 1.0, 960, 5.0, integration=timing, target=Target(signal)), "numpy")
+        for signal in (spikes(times - start, window=window, start=start), spikes(times, window=window))
+    )
+    for name in ("target_mse", "target_correlation"):
+        np.testing.assert_allclose(whole[name], cut[name], rtol=1e-6)
+
+
+@pytest.mark.parametrize("width", [0.1, 0.3, 1.1])
+def test_steps_are_those_of_their_times_far_into_a_recording(width: float) -> None:
+    """After an hour times are rounded to a billionth of a ms, and no step may be lost by that."""
+    begin = -round(3.6e6 / width) * width
+    count = round(3.6e6 / width) + 400
+    first, stop, number = windows(begin, width, count, 0.1)
+    assert (stop - first == round(width / 0.1)).all()
+    assert len(number) >= 400
+    assert (np.diff(instants(begin, width, count, 0.1)[0]) == round(width / 0.1)).all()
+    times = np.round(np.random.default_rng(0).integers(0, 10_000, 400) * 0.1, 1)
+    far = spikes(np.round(times + 3.6e6, 1), start=-3.6e6)
+    np.testing.assert_array_equal(far.sample(0, 10_000, 0.1), spikes(times).sample(0, 10_000, 0.1))
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("backend", ["numpy", "native"])
+def test_constant_rates_have_no_correlation(backend: str, precision: str) -> None:
+    """Not even one of rounding errors, which would be the best set of all."""
+    target = Target(spikes(np.random.default_rng(0).uniform(0, 1000, 300), window=10.0))
+    timing = Integration(dt=1.0, duration=1000.0, transient=400.0, precision=precision)
+    flat = {"design": sweep.zipped("point", input_gain=[1.0, 0.0], bias=[0.0, 0.33]), "target": target}
+    with pytest.warns(UserWarning, match="target_correlation is NaN for 1 of 2 sets"):
+        found = sweep.simulate(job(1, 1.0, 1000, 5.0, integration=timing, **flat), backend)
+    assert np.isnan(found.target_correlation.to_numpy().ravel()).tolist() == [False, True]
+    assert sweep.best(found, sweep.Report(variable="target_correlation")).labels["point"] == 0
+
+
+def test_a_recording_that_begins_after_the_run_is_refused() -> None:
+    """None of it can be compared."""
+    with pytest.raises(JobError, match=r"target \(samples\): at the lag 0 ms 0 of its 0 measurements"):
+        job(1, 1.0, 60, 5.0, target=Target(samples(np.arange(50.0), 10.0, start=5000.0)))
+
+
 def test_old_held_comparisons_do_not_go_on_as_todays() -> None:
     """The hash says where a target is compared, unless that is in every step, as it always was."""
 

@@ -180,7 +180,7 @@ HARMLESS = {
     "noise in other units": (None, {"tau_s": [0.0, 5.0], "noise": [0.0, 1.0]}),
     "noise in other sets": (zipped("p", tau_s=[0.0, 5.0], noise=[0.0, 1.0]), {}),
     "noise in another population": (grid(**{"tau_s[A]": [0.0, 5.0], "noise[B]": [0.0, 1.0]}), SILENT),
-    "time constants of all populations": (grid(tau_s=[0.0], **{"tau_s[A]": [2.0]}), {"tau_s[B]": 3.0}),
+    "time constants of all populations": (grid(**{"tau_s[A]": [2.0]}), {"tau_s": 0.0, "tau_s[B]": 3.0}),
     "every unit swept by itself": (grid(**{"tau_s[0]": [5.0, 6.0], "tau_s[1]": [5.0]}), INSTANT),
     "a start where there is memory": (None, {"tau_s": [0.0, 5.0], "x0": [0.0, 1.0], "noise": 0.0}),
     "a start at 0": (grid(x0=[0.0]), INSTANT | SILENT),

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+import sweep
 from sweep import Model
 from sweep.errors import JobError
 from sweep.model.parameters import PARAMETERS, parse_name
@@ -157,3 +158,27 @@ def test_factors_share_no_weight(first: tuple[range, range], second: tuple[range
         found = UNITS.projections(names)
         assert list(found.items()) == list(UNITS.projections(reversed(names)).items())
         assert found == {name: Projection(*own) for name, own in zip(names, (first, second), strict=True)}
+
+
+def test_an_axis_without_effect_is_refused() -> None:
+    """If narrower names hold for all units, nothing is left of the name that is swept."""
+    model = sweep.Model(units=2, populations={"E": 1, "I": 1}, parameters={"tau_s[E]": 5.0, "tau_s[I]": 7.0})
+    timing = sweep.Integration(dt=1.0, duration=5.0)
+    with pytest.raises(JobError, match=r"design: tau_s holds for no unit, because tau_s\[E\], tau_s\[I\] name all"):
+        sweep.Job(model=model, design=sweep.grid(tau_s=[2.0, 3.0]), integration=timing, observe=["r_mean"])
+
+
+def test_what_a_teacher_is_given_takes_the_place_of_narrower_names() -> None:
+    """Its tau_s holds for all units, whatever the model has for some of them."""
+    model = sweep.Model(units=2, populations={"E": 1, "I": 1}, activation="linear", parameters={"tau_s[E]": 5.0})
+    fitted = sweep.Job(
+        model=model,
+        input=sweep.sine(frequency=20.0),
+        design=sweep.grid(**{"tau_s[E]": [5.0, 20.0]}),
+        target=sweep.Target(sweep.model_output({"tau_s": 20.0})),
+        integration=sweep.Integration(dt=1.0, duration=100.0),
+        observe=["target_mse"],
+    )
+    found = sweep.simulate(fitted, "numpy").target_mse.isel(lag=0, unit=0)
+    assert float(found.sel({"tau_s[E]": 20.0})) == 0.0
+    assert float(found.sel({"tau_s[E]": 5.0})) > 0.0

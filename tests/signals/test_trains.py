@@ -209,3 +209,19 @@ duration = 10.0
         signal = sweep.load(folder / "job.toml").targets[0].signal
         assert isinstance(signal, Spikes)
         assert trains(signal) == SORTED
+
+
+def test_units_are_in_the_order_of_their_numbers_and_each_spike_has_one(tmp_path: Path) -> None:
+    """A text among the numbers does not make texts of them, and a spike without a unit is refused."""
+    table = tmp_path / "units.csv"
+    table.write_text("unit,time (ms)\n2,3\n10,2\n1,1\n10,5\nMUA,99\n")
+    assert [train.tolist() for train in sweep.spikes(table).trains] == [[1], [3], [2, 5], [99]]
+    assert [train.tolist() for train in sweep.spikes(table, units=["10", 2, "MUA"]).trains] == [[2, 5], [3], [99]]
+    table.write_text("unit,time (ms)\n2,3\n,99\n")
+    with pytest.raises(JobError, match=r"row 1 of the column of units = .*must be the number or the name of a unit"):
+        sweep.spikes(table)
+    for units in (["a", None], [1.0, np.nan]):
+        with pytest.raises(JobError, match="must be the number or the name of a unit"):
+            sweep.spikes(pd.DataFrame({"unit": units, "time": [1.0, 2.0]}))
+    with pytest.raises(JobError, match=r"spikes\.units = \['u1'\]"):
+        sweep.spikes(pd.DataFrame({"unit": ["u1"], "time": [1.0]}), units=[["u1"]])

@@ -100,3 +100,9 @@ duration = 4.0
     (tmp_path / "job.toml").write_text(text.replace('"dB"', '"DB2"'))
     with pytest.raises(JobError, match=r"input\.transform.*Did you mean 'dB'"):
         sweep.load(tmp_path / "job.toml")
+
+
+def test_a_constant_has_no_scale_even_if_its_mean_is_rounded() -> None:
+    """The mean of a thousand times 0.1 is not 0.1."""
+    with pytest.raises(JobError, match="channel 0 never changes, so it has no scale"):
+        sweep.samples(np.full(1000, 0.1), 1.0, standardize=True)

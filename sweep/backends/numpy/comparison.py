@@ -140,10 +140,15 @@ class WhereMeasured:
         self._products, self._squares = np.zeros((2, number, units, width))
         #: Sums of the target's deviations. They are 0 but for rounding, which a mean of the rates would make large.
         self._deviations = np.zeros((number, self._means.shape[1], 1))
+        #: The rates after the first step. Without it the means of constant rates would differ by rounding, and so correlate.
+        self._shift: Array | None = None
         self._long = any((reading.stop - reading.first > 1).any() for reading in self._readings)
 
     def see(self, first: int, rates: States) -> None:
         """Compare where measurements end; see `Comparison`."""
+        if self._shift is None:
+            self._shift = rates[0].astype(np.float64)
+        rates = rates - self._shift
         sums = np.zeros((len(rates) + 1, *rates.shape[1:])) if self._long else None
         if sums is not None:
             np.cumsum(rates, axis=0, out=sums[1:])
@@ -165,7 +170,8 @@ class WhereMeasured:
                 self._next[number] += 1
 
     def _compare(self, reading: int, at: int, mean: Array) -> None:
-        """Compare a mean of the rates ``(unit, set)`` with a measurement."""
+        """Compare a mean of the rates minus the shift, ``(unit, set)``, with a measurement."""
+        assert self._shift is not None
         if CORRELATION in self._names:
             apart = mean - self._mean[reading]
             self._mean[reading] += apart / (at + 1)
@@ -177,7 +183,7 @@ class WhereMeasured:
                 self._products[number] += mean * deviation
                 self._deviations[number] += deviation
             if MSE in self._names:
-                self._squares[number] += (mean - value[:, None]) ** 2
+                self._squares[number] += (mean - (value[:, None] - self._shift)) ** 2
 
     def see_shifted(self, first: int, stop: int, ring: States, at: int, moved: Array | None) -> None:
         """Do nothing, because sums in float64 need no shift; see `Comparison`."""
