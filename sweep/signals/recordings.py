@@ -53,10 +53,9 @@ def samples(
     array : array or path
         The values, (time,) or (channel, time). A text file, or a DataFrame of pandas, has a row for each time and a column
         for each channel; an array in a file means what the array itself means. A DataArray of xarray has its dimensions in
-        any order; a record of a result belongs to the steps after which it was kept (if it was averaged or went through pandas since, its
-        times are taken as they are: move them by ``start``). An AnalogSignal of neo has its times,
-        and keeps its units. For files and package resources see
-        `sweep.files.read`.
+        any order. A record of a result belongs to the steps after which it was kept; if it was averaged or went through
+        pandas since, its times are taken as they are, so move them by ``start``. An AnalogSignal of neo has its times, and
+        keeps its units. For files and package resources see `sweep.files.read`.
     interval : float, optional
         Time between samples, ms. It may be left out if the source has times, which then must be even: a coordinate or
         index of times, or a column of times.
