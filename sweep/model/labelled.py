@@ -1,6 +1,6 @@
 """Weights with named dimensions: turned into the order that the model has, with the labels of the units.
 
-Arrays of xarray are known by what they offer, so that it is not imported.
+Arrays of xarray and tables of pandas are known by what they offer, so that neither is imported.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ def ordered(key: str, weights: Any, dims: _Dims, labels: Labels | None = None) -
     JobError
         If a dimension has another name, or if labels do not agree.
     """
+    if hasattr(type(weights), "iloc"):
+        return _of_frame(key, weights, len(dims) == len(RECURRENT), labels)
     if not (hasattr(type(weights), "dims") and hasattr(type(weights), "coords")):
         return weights, labels
     given = list(weights.dims)
@@ -63,6 +65,22 @@ def ordered(key: str, weights: Any, dims: _Dims, labels: Labels | None = None) -
         elif own != labels:
             turned = turned.isel({dim: _places(f"{key}.{dim}", own, labels)})
     return turned.to_numpy(), labels
+
+
+def _of_frame(key: str, frame: Any, recurrent: bool, labels: Labels | None) -> tuple[Any, Labels | None]:
+    """Return a DataFrame of pandas in the order of a model: a row for each unit that weights lead to.
+
+    Rows have the units' labels if they are texts. So have the columns of W, while those of U are channels.
+    """
+    for axis, name in enumerate(("index", "columns") if recurrent else ("index",)):
+        own = tuple(getattr(frame, name))
+        if not own or not all(isinstance(label, str) for label in own):
+            continue
+        if labels is None:
+            labels = own
+        elif own != labels:
+            frame = frame.take(_places(f"{key}.{name}", own, labels), axis=axis)
+    return frame.to_numpy(), labels
 
 
 def _places(key: str, own: Labels, labels: Labels) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from hypothesis import given
@@ -134,3 +135,17 @@ def test_channels_in_another_order_than_the_units_are_refused(key: str) -> None:
     assert job(["x", "y", "z"])
     with pytest.raises(JobError, match=rf"{key}: channel 0 is 'Ic' and unit 0 is 'Ia'.*one order"):
         job(NAMES[::-1])
+
+
+def test_a_table_of_weights_has_the_labels_of_its_rows_and_columns() -> None:
+    """Rows are where weights lead to. Columns in another order are put into that of the rows; numbers are no labels."""
+    frame = pd.DataFrame(W[0], index=NAMES, columns=NAMES)
+    model = Model(units=3, weights=frame[["Ic", "Ia", "Ib"]], input_weights=pd.DataFrame(np.eye(3), index=NAMES))
+    assert model.unit_labels == tuple(NAMES)
+    np.testing.assert_array_equal(model.weights, W[0])
+    np.testing.assert_array_equal(Model(units=3, weights=pd.DataFrame(W[0])).weights, W[0])
+    assert Model(units=3, weights=pd.DataFrame(W[0])).unit_labels is None
+    with pytest.raises(
+        JobError, match=r"model\.weights\.columns: its labels must be those of the units, .*'x' does not fit"
+    ):
+        Model(units=3, weights=frame.set_axis(["Ia", "x", "Ic"], axis=1))
