@@ -41,7 +41,8 @@ class Model:
         ``(unit, unit)``, or ``(network, unit, unit)`` for an ensemble, of which the parameter ``network`` chooses.
         ``weights[i, j]`` is the weight from unit j to unit i. Without weights the units are uncoupled. A DataArray of
         xarray has the dimensions ``to`` and ``from`` (or ``target`` and ``source``), and perhaps ``network``, in any
-        order; its labels of units become ``unit_labels``.
+        order; its labels of units become ``unit_labels``. A DataFrame of pandas has a row for each unit that weights
+        lead to, and a column for each that they come from.
     input_weights : array_like, optional
         ``(unit, channel)``. Without them an input of one channel goes to every unit with weight 1, and of an input with
         N channels each unit gets its own channel. A DataArray has the dimensions ``to`` (or ``unit``) and ``channel``.
