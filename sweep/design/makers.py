@@ -13,6 +13,7 @@ import numpy.typing as npt
 from sweep.checks import Count, Whole, whole
 from sweep.checks.calls import called
 from sweep.checks.caution import warn
+from sweep.checks.paths import local
 from sweep.checks.units import UNITS, plain
 from sweep.design.axes import HeldAxis, Range, SampledAxis
 from sweep.design.design import Design
@@ -186,7 +187,7 @@ def table(dim: str, frame: Annotated[Columns | Mapping[str, npt.ArrayLike] | Sou
         If the file cannot be read, or if a name or a value is not possible.
     """
     if isinstance(frame, str | os.PathLike):
-        frame = _read_csv(Path(frame))
+        frame = _read_csv(local("table", frame))
     elif not isinstance(frame, Mapping) and not hasattr(frame, "columns"):
         raise JobError(
             f"table {dim!r} is {short(frame)}: it must be a DataFrame, a mapping of columns or a CSV path. Give one."

@@ -14,7 +14,6 @@ import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -22,6 +21,7 @@ import xarray as xr
 
 from sweep.backends.registry import get_backend, provenance
 from sweep.checks import checked
+from sweep.checks.paths import local
 from sweep.errors import BackendError, JobError, RunError, StoreError
 from sweep.execution.cluster import join, start
 from sweep.execution.plan import cores, positive
@@ -96,7 +96,7 @@ def run(
         the back end, or a teacher diverges that follows what some sets have.
     """
     # Links are resolved, so that a store has one lock, and so that overwriting replaces the store and not a link.
-    path = Path(store).resolve()
+    path = local("store", store, StoreError).resolve()
     positive("batch", batch)
     positive("workers", workers)
     if workers is not None and scheduler is not None:

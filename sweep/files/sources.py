@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from sweep.checks.paths import local
 from sweep.errors import JobError
 
 Source = str | os.PathLike[str]
@@ -27,7 +28,7 @@ class FromFile:
 
 
 # Two characters or more before the colon: "C:\\data.csv" is a path.
-_RESOURCE = re.compile(r"([A-Za-z_][\w.]+):(.*)")
+_RESOURCE = re.compile(r"([A-Za-z_][\w.]+):(?!//)(.*)")
 
 
 def is_resource(source: Source) -> bool:
@@ -54,7 +55,7 @@ def located(source: Source, folder: bool = False) -> Path:
     JobError
         If there is no such file or package, or if a resource is not written as one.
     """
-    path = _find_resource(str(source)) if is_resource(source) else Path(source)
+    path = _find_resource(str(source)) if is_resource(source) else local("file", source)
     if not (path.is_file() or (folder and path.is_dir())):
         raise JobError(f"file {str(source)!r}: there is no file {str(path)!r}. Correct the path.")
     return path

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from sweep import observables
+from sweep.checks.paths import local
 from sweep.design.design import Design
 from sweep.design.makers import DESIGNS
 from sweep.errors import JobError
@@ -147,7 +148,7 @@ class Builder:
 
     def _source(self, key: str, written: Any) -> Any:
         if key == "file":
-            return self._folder / written
+            return self._folder / local("file", written)
         if key == "resource" and not is_resource(written):
             raise JobError(f"resource = {written!r}: it must be 'package:folder/file.txt'. For a path write file = ...")
         return written

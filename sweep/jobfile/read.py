@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tomllib
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -12,6 +11,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from sweep.checks import checked
+from sweep.checks.paths import local
 from sweep.errors import JobError
 from sweep.job import Job
 from sweep.jobfile.build import Builder
@@ -40,7 +40,7 @@ def load(path: str | os.PathLike[str]) -> Job:
         If the file cannot be read, is not TOML, or is not a possible job. The message has a line for every problem, with
         file, place, value, rule and remedy. Nothing in the file is executed.
     """
-    path = Path(path)
+    path = local("job file", path)
     try:
         text = path.read_text(encoding="utf-8")
         data = tomllib.loads(text)

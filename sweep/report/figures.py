@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sweep.checks import checked
+from sweep.checks.paths import local
 from sweep.errors import JobError, suggest
 from sweep.job import Report
 from sweep.report.choice import axes_of, check_result, is_trajectory, over_units, report_of, requested
@@ -164,7 +165,7 @@ def save(ds: xr.Dataset, path: str | os.PathLike[str], report: Report | None = N
     JobError
         If the file has another ending or cannot be written, and as :func:`heat_map` does.
     """
-    file = Path(path)
+    file = local("output", path)
     if file.suffix.lower() not in _FORMATS:
         raise JobError(f"{file}: a figure cannot be written as {file.suffix!r}. {suggest(file.suffix, _FORMATS)}")
     figure = heat_map(ds, report)

@@ -22,6 +22,7 @@ from zarr.core.array_spec import ArrayConfigParams
 
 from sweep.backends.registry import PROVENANCE
 from sweep.checks import checked
+from sweep.checks.paths import local
 from sweep.design.design import Block
 from sweep.errors import RunError, StoreError
 from sweep.job import Job
@@ -62,7 +63,7 @@ class Store:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path = local("store", path, StoreError)
         attrs = check_ours(self.path)
         group = zarr.open_group(self.path, mode="r+")
         nested = group.get(JOB_ARRAYS)
@@ -279,7 +280,7 @@ def open_dataset(path: str | os.PathLike[str]) -> xr.Dataset:
     StoreError
         If there is no tausweep store at the path.
     """
-    path = Path(path)
+    path = local("store", path, StoreError)
     check_ours(path)
     opened: xr.Dataset = xr.open_zarr(path, chunks={}, consolidated=True)
     if journal.path_of(path).exists():

@@ -125,9 +125,9 @@ def test_malformed_files_are_refused(tmp_path: Path, text: str, message: str) ->
 
 
 def test_a_table_never_fetches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A URL given as a path is a file that does not exist; nothing is downloaded."""
+    """A URL given as a path is refused; nothing is downloaded."""
     monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("a connection was made"))
-    with pytest.raises(JobError, match="cannot be read as CSV"):
+    with pytest.raises(JobError, match="is an address, but must be a path of this machine"):
         table("cell", "http://127.0.0.1:9/sets.csv")
 
 
