@@ -75,7 +75,7 @@ def test_an_address_is_refused_and_no_folder(address: str, taken: Callable[[Any]
 
 def test_an_address_that_went_through_a_path_is_one_still() -> None:
     """Path keeps only one of its slashes."""
-    with pytest.raises(SweepError, match="store = 's3:/bucket/m.zarr': is an address"):
+    with pytest.raises(SweepError, match=r"store = 's3:/bucket/m\.zarr': is an address"):
         local("store", Path("s3://bucket/m.zarr"))
 
 
