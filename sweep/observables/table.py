@@ -55,7 +55,7 @@ OBSERVABLES: Mapping[str, Observable] = {
 CORRELATION, MSE = "target_correlation", "target_mse"
 
 
-def wanted(observed: Collection[str], of: str) -> Wanted:
+def wanted(observed: Collection[str], of: str, every_step: bool = True) -> Wanted:
     """Return the statistics of a variable that some observables ask for.
 
     Parameters
@@ -64,8 +64,10 @@ def wanted(observed: Collection[str], of: str) -> Wanted:
         Names of :data:`OBSERVABLES`.
     of : {"x", "r"}
         The variable.
+    every_step : bool
+        Whether targets are compared with the rates of every step.
     """
     rows = [OBSERVABLES[name] for name in observed]
     names = [row.statistic for row in rows if row.of == of and not row.compares]
-    # A correlation divides by the standard deviation of the rates.
-    return Wanted(tuple(names) + (("var",) if of == "r" and CORRELATION in observed else ()))
+    # A correlation divides by the standard deviation of the rates that it compares.
+    return Wanted(tuple(names) + (("var",) if of == "r" and CORRELATION in observed and every_step else ()))

@@ -92,7 +92,7 @@ class Needs:
         factors = Factors(model.units, tuple(job.projections.values()))
         chooses = bool(bases & {"W", "network"})
         correlation, mse = CORRELATION in names, MSE in names
-        statistics = {of: wanted(names, of) for of in VARIABLES}
+        statistics = {of: wanted(names, of, job.comparisons.every_step) for of in VARIABLES}
         compared = len(job.targets) * len(job.lags) if correlation or mse else 0
         by_unit = any(isinstance(one.signal, ModelOutput) or one.signal.channels > 1 for one in job.targets)
         input_units = units_that_hear(job)

@@ -239,7 +239,9 @@ def start(job: Job, kernel: Kernel, parameters: ParameterSets, stimuli: Stimuli)
     if moments := needs.moments_x + needs.moments_r + 2 * needs.readings * needs.correlation:
         arrays["moments"] = np.broadcast_to(0.0, (moments, units, sets))
     if needs.running:
-        numbers = [number.start for of in VARIABLES for number in wanted(job.observed, of).running]
+        numbers = [
+            number.start for of in VARIABLES for number in wanted(job.observed, of, job.comparisons.every_step).running
+        ]
         starts = np.array(numbers, dtype=precision)[:, None, None]
         arrays["running"] = np.broadcast_to(starts, (len(numbers), units, sets))
     if needs.comparisons:
@@ -312,7 +314,10 @@ def measured(job: Job, arrays: dict[str, np.ndarray], kernel: Kernel) -> dict[st
             moments=_moments(own, job.integration.steps - job.integration.transient_steps),
             running={name: numbers for (variable, name), numbers in running if variable == of},
         )
-        out |= {f"{of}_{name}": value for name, value in wanted(job.observed, of).values(accumulated).items()}
+        out |= {
+            f"{of}_{name}": value
+            for name, value in wanted(job.observed, of, job.comparisons.every_step).values(accumulated).items()
+        }
     return out
 
 

@@ -44,13 +44,13 @@ class Comparison(Protocol):
         """
         ...
 
-    def correlation(self, variance: Array) -> Array:
+    def correlation(self, variance: Array | None) -> Array:
         """Return Pearson's correlation ``(target, lag, unit, set)``; NaN where the rates or the target are constant.
 
         Parameters
         ----------
-        variance : ndarray
-            Variance of the rates over the observed steps, ``(unit, set)``.
+        variance : ndarray or None
+            Variance of the rates over the observed steps, ``(unit, set)``; only needed if every step is compared.
         """
         ...
 
@@ -110,9 +110,10 @@ class InEveryStep:
         self._products += np.matmul(left, grouped(ring.transpose(1, 0, 2), self._columns))
         self._deviations += left.sum(axis=-1, dtype=np.float64)[..., None]
 
-    def correlation(self, variance: Array) -> Array:
+    def correlation(self, variance: Array | None) -> Array:
         """Return Pearson's correlation; see `Comparison`."""
         assert self._products is not None
+        assert variance is not None
         covariance = self._products.transpose(2, 0, 1, 3).reshape(self._shape)
         return self._series.correlation(covariance / self._series.count.max(), variance)
 
@@ -192,7 +193,7 @@ class WhereMeasured:
         count = self._series.count
         return np.asarray(sums.reshape(*count.shape, *sums.shape[1:]) / count[..., None, None])
 
-    def correlation(self, variance: Array) -> Array:
+    def correlation(self, variance: Array | None) -> Array:
         """Return Pearson's correlation over the measurements; see `Comparison`."""
         of = list(self._series.comparisons.of)
         products = self._products - self._mean[of] * self._deviations

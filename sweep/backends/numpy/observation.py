@@ -86,7 +86,7 @@ class Observation:
         units = job.model.units
         self._job = job
         self._count = timing.steps - timing.transient_steps
-        self._wanted = {of: wanted(names, of) for of in VARIABLES}
+        self._wanted = {of: wanted(names, of, job.comparisons.every_step) for of in VARIABLES}
         self._moments = {
             of: Moments(own.moments, units, width, timing.dtype) for of, own in self._wanted.items() if own.moments
         }
@@ -165,7 +165,7 @@ class Observation:
         if self._comparison:
             several = slice(None) if isinstance(self._job.target, tuple) else 0
             if CORRELATION in self._job.observed:
-                out[CORRELATION] = self._comparison.correlation(out["r_var"])[several]
+                out[CORRELATION] = self._comparison.correlation(out.get("r_var"))[several]
             if MSE in self._job.observed:
                 out[MSE] = self._comparison.mse()[several]
         dtype = self._job.integration.dtype
