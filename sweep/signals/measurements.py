@@ -157,12 +157,11 @@ class Comparisons:
                 low = int(np.searchsorted(first, observed.start + lag))
                 high = int(np.searchsorted(stop, observed.stop + lag, side="right"))
                 if high - low < FEWEST:
+                    part = f"from {observed.start * dt:g} to {observed.stop * dt:g} ms"
                     raise JobError(
                         f"target ({signal.kind}): at the lag {lag * dt:g} ms {max(0, high - low)} of its {len(first)} "
-                        f"measurements lie wholly in the observed part of the run, from {observed.start * dt:g} to "
-                        f"{observed.stop * dt:g} "
-                        f"ms, and at least {FEWEST} are needed. Lengthen the run, shorten its transient or the lag, or give "
-                        "measurements of that time."
+                        f"measurements lie wholly in the observed part of the run, {part}, and at least {FEWEST} are needed. "
+                        "Lengthen the run, shorten its transient or the lag, or give measurements of that time."
                     )
                 own = Reading(first[low:high] - lag, stop[low:high] - lag)
                 key = own.first.tobytes(), own.stop.tobytes()

@@ -94,7 +94,10 @@ class NumpyBackend:
         states = units * width * itemsize * (2 * STRETCH + 24)
         records = width * sum(variable.bytes_per_set for variable in job.variables if "time" in variable.dims)
         # Sums of products, sums of squares, and one copy while they become results.
-        comparisons = 3 * 8 * units * width * (_comparisons(job) + len(job.comparisons.readings))
+        readings = len(job.comparisons.readings)
+        comparisons = 3 * 8 * units * width * (_comparisons(job) + readings)
+        if readings:  # a stretch in float64, and its running sums
+            comparisons += 2 * 8 * (STRETCH + 1) * units * width
         lasts = job.integration.duration + max((0.0, *job.lags)) - min((0.0, *job.lags))
         channels = units if any(target.signal.channels != 1 for target in job.targets) else 1
         targets = 2 * 8 * len(job.targets) * channels * round(lasts / job.integration.dt)
